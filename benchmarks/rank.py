@@ -1,0 +1,274 @@
+"""How fast passages are ranked: the naive loop, a padded batch, and the engine cold, half-warm and warm.
+
+    python benchmarks/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--output json]
+
+Naive is one forward pass of transformers for each passage, with all its logits; padded is the same in
+batches of eight. Cold is the engine with nothing remembered, warm with the states of every passage (not of
+the question), half-warm with those of every other passage. The passages are taken in blocks and all five
+run over a block before the next, so a machine that is busy for a while is busy for all of them. Useful work
+is two operations for each weight of the linear layers and each token that has to be read once (the common
+beginning of the prompts once in all), and the vocabulary once a passage; attention is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rankrag import prompts
+from rankrag.formats import read_passages
+from rankrag.model import registry
+from rankrag.model.local import CACHE_BYTES, LocalLanguageModel
+from rankrag.model.ranker import relevance
+from rankrag.model.tokenizer import Tokenizer
+from rankrag.types import Passage, Prompt, Question
+
+if TYPE_CHECKING:
+    import torch
+
+ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
+BEFORE = Question("before", "What is it about?")
+WAYS = ("naive", "padded", "cold", "half-warm", "warm")
+PADDED_BATCH = 8
+PROBE_TOKENS = 1024
+
+
+@dataclass
+class Tally:
+    """Seconds of each way, the best that the machine could have done, and how far scores differ."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WAYS, 0.0))
+    rates: list[float] = field(default_factory=list)
+    ideal_s: float = 0.0
+    difference: float = 0.0
+    cache_bytes: int = 0
+
+    def record(self, way: str, seconds: float, difference: float) -> None:
+        """Add what one way took for a block, and how far its scores are from the naive ones."""
+        self.seconds[way] += seconds
+        if way != "padded":
+            self.difference = max(self.difference, difference)
+
+
+class Naive:
+    """What one writes first: transformers, whole prompts, all logits."""
+
+    def __init__(self, folder: Path, labels: Sequence[str]) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        self._words = Tokenizer(folder)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, local_files_only=True
+        )
+        self._labels = [self._words.continuation(":", label)[0] for label in labels]
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """Return the tokens of a prompt."""
+        prefix, suffix = self._words.prompt(prompt)
+        return [*prefix, *suffix]
+
+    def loop(self, asked: Sequence[Prompt]) -> np.ndarray:
+        """Return relevance by one pass a prompt."""
+        import torch
+
+        rows = [self.model(input_ids=torch.tensor([self.tokens(p)])).logits[0, -1] for p in asked]
+        return self._relevance(torch.stack(rows))
+
+    def padded(self, asked: Sequence[Prompt]) -> np.ndarray:
+        """Return relevance by batches, padded on the left."""
+        import torch
+
+        found = []
+        for first in range(0, len(asked), PADDED_BATCH):
+            rows = [self.tokens(prompt) for prompt in asked[first : first + PADDED_BATCH]]
+            length = max(map(len, rows))
+            ids = torch.tensor([[0] * (length - len(row)) + row for row in rows])
+            mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+            places = (mask.cumsum(1) - 1).clamp(min=0)
+            found.append(self.model(input_ids=ids, attention_mask=mask, position_ids=places).logits[:, -1])
+        return self._relevance(torch.cat(found))
+
+    def _relevance(self, logits: torch.Tensor) -> np.ndarray:
+        return relevance(logits.log_softmax(-1)[:, self._labels].double().numpy())
+
+
+def main() -> None:
+    """Measure, print, and fail if the cache held more than its limit."""
+    arguments = _arguments()
+    form = prompts.template(arguments.template)
+    folder = Path(registry.locate(arguments.model))
+    passages = list(islice(_passages(arguments.passages), arguments.count))
+    lm = LocalLanguageModel(folder, device="cpu", precision="float32", cache_bytes=arguments.cache_bytes)
+    naive = Naive(folder, form.labels())
+    size = -(-len(passages) // arguments.blocks)
+    tally = Tally()
+    _warm_up(lm, naive, passages[:2], form)
+    for first in range(0, len(passages), size):
+        _block(lm, naive, passages[first : first + size], form, tally)
+    kept = tally.cache_bytes <= arguments.cache_bytes and _keeps_a_small_limit(lm, passages[:size], form)
+    _print(arguments, _result(tally, len(passages), arguments.cache_bytes, kept))
+    sys.exit(0 if kept else 1)
+
+
+def _block(
+    lm: LocalLanguageModel, naive: Naive, passages: Sequence[Passage], form: prompts.Template, tally: Tally
+) -> None:
+    import torch
+
+    asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
+    ours = lambda: relevance(lm.logprobs(asked, form.labels()))  # noqa: E731
+    with torch.inference_mode():
+        wanted, seconds = _timed(lambda: naive.loop(asked))
+        tally.record("naive", seconds, 0.0)
+        rate = _rate(naive.model)
+        for way, known in (("padded", []), ("cold", []), ("half-warm", before[::2]), ("warm", before)):
+            if way != "warm":
+                lm.cache.clear()
+            lm.logprobs(known, form.labels())
+            found, seconds = _timed((lambda: naive.padded(asked)) if way == "padded" else ours)
+            tally.record(way, seconds, float(np.abs(found - wanted).max()))
+            tally.cache_bytes = max(tally.cache_bytes, lm.cache.n_bytes)
+    tally.rates.append(rate)
+    tally.ideal_s += _useful(naive.model, [naive.tokens(prompt) for prompt in asked]) / rate
+
+
+def _useful(model: Any, rows: Sequence[Sequence[int]]) -> float:
+    """Return the floating-point operations that ranking the rows takes, each common beginning read once."""
+    head = model.get_output_embeddings()
+    body = sum(layer.weight.numel() for layer in _linear(model) if layer is not head)
+    shared = next((n for n, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), 0)
+    tokens = sum(map(len, rows)) - shared * (len(rows) - 1)
+    return 2.0 * (body * tokens + head.weight.numel() * len(rows))
+
+
+def _rate(model: Any) -> float:
+    """Return operations a second of matrix products of the model's own shapes, median of several."""
+    import torch
+
+    head = model.get_output_embeddings()
+    shapes = {tuple(layer.weight.shape): layer.weight for layer in _linear(model) if layer is not head}
+    inputs = {shape: torch.randn(PROBE_TOKENS, shape[1]) for shape in shapes}
+    work = 2.0 * PROBE_TOKENS * sum(weight.numel() for weight in shapes.values())
+    times = [
+        _timed(lambda: [torch.nn.functional.linear(inputs[s], w) for s, w in shapes.items()])[1]
+        for _ in range(30)
+    ]
+    return work / median(times)
+
+
+def _linear(model: Any) -> list[Any]:
+    import torch
+
+    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+
+
+def _warm_up(
+    lm: LocalLanguageModel, naive: Naive, passages: Sequence[Passage], form: prompts.Template
+) -> None:
+    import torch
+
+    asked = [prompts.rank(ASKED, passage, form) for passage in passages]
+    with torch.inference_mode():
+        naive.loop(asked)
+        naive.padded(asked)
+    lm.logprobs(asked, form.labels())
+
+
+def _keeps_a_small_limit(lm: LocalLanguageModel, passages: Sequence[Passage], form: prompts.Template) -> bool:
+    """Return whether the cache keeps a limit that a third of the passages fill."""
+    lm.cache.clear()
+    lm.cache.limit = limit = 3_000_000 + len(passages) * 2_000_000
+    for question in (ASKED, BEFORE):
+        lm.logprobs([prompts.rank(question, passage, form) for passage in passages], form.labels())
+        if lm.cache.n_bytes > limit:
+            return False
+    return lm.cache.n_bytes > 0
+
+
+def _result(tally: Tally, n_passages: int, limit: int, kept: bool) -> dict[str, object]:
+    naive = tally.seconds["naive"]
+    return {
+        "passages": n_passages,
+        "seconds": {way: round(seconds, 3) for way, seconds in tally.seconds.items()},
+        "padded_ratio": round(naive / tally.seconds["padded"], 3),
+        "cold_ratio": round(naive / tally.seconds["cold"], 3),
+        "half_warm_ratio": round(naive / tally.seconds["half-warm"], 3),
+        "warm_ratio": round(naive / tally.seconds["warm"], 3),
+        "max_score_difference": tally.difference,
+        "matmul_gflops": round(median(tally.rates) / 1e9, 1),
+        "limit_fraction": round(tally.ideal_s / tally.seconds["cold"], 3),
+        "cache_bytes": tally.cache_bytes,
+        "cache_limit": limit,
+        "cache_limit_kept": kept,
+    }
+
+
+def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
+    if arguments.output == "json":
+        print(json.dumps(result))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    n = result["passages"]
+    table = Table(title=f"{arguments.model}, {n} passages, template {arguments.template}")
+    for title in ("", "seconds", "ms a passage", "times naive"):
+        table.add_column(title, justify="right" if title else "left")
+    for way, seconds in result["seconds"].items():
+        ratio = result["seconds"]["naive"] / seconds
+        table.add_row(way, f"{seconds:.2f}", f"{1000 * seconds / n:.0f}", f"{ratio:.2f}")
+    console = Console()
+    console.print(table)
+    for name in (
+        "max_score_difference",
+        "matmul_gflops",
+        "limit_fraction",
+        "cache_bytes",
+        "cache_limit_kept",
+    ):
+        console.print(f"{name}: {result[name]}", highlight=False)
+
+
+def _passages(path: str | None) -> Iterator[Passage]:
+    if path is not None:
+        yield from read_passages(path)
+        return
+    from pydoc_data.topics import topics
+
+    for name, text in topics.items():
+        words = text.split()
+        for first in range(0, len(words) - 50, 100):
+            yield Passage(f"{name}:{first}", " ".join(words[first : first + 100]))
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    started = perf_counter()
+    found = work()
+    return found, perf_counter() - started
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="How fast passages are ranked, as ratios in one run.")
+    parser.add_argument("--model", default="smollm2-135m", help="a named model or a folder")
+    parser.add_argument("--passages", help="a file of passages; without, the Python reference is cut up")
+    parser.add_argument("--count", type=int, default=100, help="passages to rank")
+    parser.add_argument("--blocks", type=int, default=4, help="blocks that the passages are taken in")
+    parser.add_argument("--template", default="paper", choices=sorted(prompts.TEMPLATES))
+    parser.add_argument("--cache-bytes", type=int, default=CACHE_BYTES, help="limit of the prefix cache")
+    parser.add_argument("--output", default="text", choices=("text", "json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

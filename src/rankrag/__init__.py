@@ -1,0 +1,44 @@
+"""RankRAG: one language model that ranks the retrieved passages and answers from the best of them.
+
+    >>> rag = rankrag.load(index="my-index")
+    >>> rag.ask("What does the with statement do?").text
+
+Importing it loads nothing heavy; `load` does.
+"""
+
+from .cli.load import RAG, load
+from .cli.version import __version__
+from .errors import RankRAGError
+from .types import (
+    Answer,
+    Citation,
+    Cut,
+    Document,
+    Example,
+    Hit,
+    Passage,
+    Prompt,
+    Question,
+    Source,
+    Turn,
+    Usage,
+)
+
+__all__ = [
+    "RAG",
+    "Answer",
+    "Citation",
+    "Cut",
+    "Document",
+    "Example",
+    "Hit",
+    "Passage",
+    "Prompt",
+    "Question",
+    "RankRAGError",
+    "Source",
+    "Turn",
+    "Usage",
+    "__version__",
+    "load",
+]

@@ -1,0 +1,119 @@
+"""The command `rankrag`: its verbs, and what each kind of failure becomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from .. import errors
+from . import ask, console, doctor, documents, index, model, prompt, rank, search
+from .version import __version__
+
+EXIT_CODES: dict[type[BaseException], int] = {
+    typer.TyperException: 2,
+    errors.MissingError: 3,
+    errors.NotFoundError: 4,
+    errors.InvalidInputError: 5,
+    errors.FailureError: 6,
+    errors.PartialError: 7,
+    OSError: 6,
+    MemoryError: 6,
+}
+"""The first kind that fits gives the code; anything else is a bug of ours and gives 6."""
+
+EPILOG = (
+    "Exit codes: 0 ok, 2 arguments, 3 missing model or extra, 4 missing file or index, 5 invalid input, "
+    "6 failure, 7 finished in part, 130 interrupted. Results go to standard output, everything else to "
+    "standard error. RANKRAG_DEBUG=1 shows tracebacks."
+)
+
+app = typer.Typer(
+    name="rankrag",
+    help="One language model ranks the retrieved passages and answers from the best of them.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("index")(index.index)
+app.command("ask")(ask.ask)
+app.command("search")(search.search)
+app.command("rank")(rank.rank)
+app.add_typer(documents.app, name="documents")
+app.add_typer(model.app, name="model")
+app.add_typer(prompt.app, name="prompt")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rankrag {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """One language model ranks the retrieved passages and answers from the best of them."""
+
+
+def main() -> NoReturn:
+    """Run the command of this process and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code; a failure is one line on standard error."""
+    try:
+        code: int | None = app(list(arguments), prog_name="rankrag", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _pipe_closed()
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    except Exception as problem:
+        return _failed(problem)
+    if code == 130:
+        console.error("interrupted")
+    return code or 0
+
+
+def _failed(problem: Exception) -> int:
+    if os.environ.get("RANKRAG_DEBUG"):
+        traceback.print_exception(problem)
+    code = next((code for kind, code in EXIT_CODES.items() if isinstance(problem, kind)), None)
+    if message := _message(problem) if code else _bug(problem):  # empty after a help page
+        console.error(message)
+    return code or 6
+
+
+def _message(problem: Exception) -> str:
+    if isinstance(problem, typer.TyperException):
+        # Our own faults name what was found; typer's own say which option it was.
+        return problem.format_message().removeprefix("Invalid value: ")
+    if isinstance(problem, MemoryError):
+        return "not enough memory: close other programs, or take fewer or smaller inputs"
+    if isinstance(problem, OSError):
+        return f"{problem.strerror or problem}: {problem.filename or 'no file was named'}"
+    return str(problem)
+
+
+def _bug(problem: Exception) -> str:
+    return (
+        f"this is a bug in rankrag ({type(problem).__name__}: {problem}): "
+        "run it again with RANKRAG_DEBUG=1 and report what it prints"
+    )
+
+
+def _pipe_closed() -> int:
+    """Be quiet when the reader of standard output has left, also when Python flushes at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -1,0 +1,92 @@
+"""`rankrag ask`: retrieve, rank and answer, or hold a conversation."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import formats
+from ..types import Question, Style
+from . import answer_view, console, conversation, load
+from .options import (
+    IndexFolder,
+    ModelName,
+    Output,
+    PathGlob,
+    RetrieverName,
+    Where,
+    arguments,
+    filters,
+    warn_untrained,
+)
+
+History = Annotated[
+    str | None,
+    typer.Option("--history", metavar="FILE", help='The conversation so far: messages {"role", "content"}.'),
+]
+Asked = Annotated[
+    str | None, typer.Argument(metavar="[QUESTION]", help="What to ask; - reads it from standard input.")
+]
+
+
+def ask(
+    index: IndexFolder,
+    question: Asked = None,
+    model: ModelName = load.DEFAULT_MODEL,
+    retriever: RetrieverName = None,
+    retrieve_k: Annotated[int, typer.Option(min=1, help="Passages taken from the index.")] = 30,
+    read_k: Annotated[int, typer.Option(min=1, help="Best passages given to the model.")] = 5,
+    rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
+    style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
+    where: Where = None,
+    path: PathGlob = None,
+    history: History = None,
+    output: Output = "text",
+) -> None:
+    """Answer a question from the documents of an index; without a question, hold a conversation.
+
+    A conversation needs a terminal: empty lines are skipped, /sources shows where the last answer came
+    from, /quit or Ctrl-D leaves.
+    """
+    wanted = filters(where, path)
+    with arguments():
+        load.check_counts(retrieve_k, read_k)
+        load.check_model(model)
+        text = _question(question, output)
+    asked = Question("1", text, formats.read_history(history) if history else (), style)
+    rag = _load(index, model, retriever, (retrieve_k, read_k), rank)
+    if not text:
+        conversation.hold(rag, asked, wanted)
+        return
+    answer = answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output))
+    if output == "json":
+        console.emit(formats.answer_record(answer))
+    else:
+        answer_view.show_answer(answer, console.out())
+
+
+def _question(given: str | None, output: str) -> str:
+    """Return the question to ask, or nothing where a conversation is wanted and possible."""
+    if given is not None:
+        return load.as_question(sys.stdin.read() if given == "-" else given).text
+    if output == "json" or not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "found no question and no terminal to talk in, wanted one of them: "
+            "give the question, or - to read it from standard input"
+        )
+    return ""
+
+
+def _load(
+    index: Path, model: str, retriever: load.RetrieverKind | None, counts: tuple[int, int], ranking: bool
+) -> load.RAG:
+    with console.working(f"loading {model}"):
+        rag = load.load(
+            index, model=model, retriever=retriever, retrieve_k=counts[0], read_k=counts[1], ranking=ranking
+        )
+    if ranking:
+        warn_untrained(model, rag.trained)
+    return rag

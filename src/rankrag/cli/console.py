@@ -1,0 +1,94 @@
+"""Where the command line writes: what was asked for on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+PIPED_WIDTH = 10_000
+"""Columns when the reader is a program: nothing is wrapped or shortened there."""
+
+
+def console(stream: IO[str]) -> Console:
+    """Return a console on a stream; NO_COLOR, FORCE_COLOR, TERM and COLUMNS are respected by rich."""
+    plain = Console(file=stream, highlight=False, emoji=False, markup=False)
+    if not plain.is_terminal:
+        plain.width = PIPED_WIDTH
+    return plain
+
+
+def out() -> Console:
+    """Return the console of standard output."""
+    return console(sys.stdout)
+
+
+def err() -> Console:
+    """Return the console of standard error."""
+    return console(sys.stderr)
+
+
+@contextlib.contextmanager
+def working(words: str) -> Iterator[None]:
+    """Show on a terminal's standard error that something takes a while."""
+    with err().status(Text(words, style="bright_black"), spinner="dots", spinner_style="cyan"):
+        yield
+
+
+def progress(output: str) -> Console:
+    """Return where to show work in progress: beside the text that will stand there, else standard error."""
+    return out() if output == "text" and sys.stdout.isatty() else err()
+
+
+def emit(record: Mapping[str, object]) -> None:
+    """Write the one JSON document of a command to standard output."""
+    sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
+
+
+def table(rows: Iterable[Iterable[str | Text]], right: Sequence[int] = ()) -> None:
+    """Write rows in aligned columns to standard output; `right` numbers the columns that align right."""
+    grid = Table.grid(padding=(0, 2))
+    for row in rows:
+        cells = [Text(cell) if isinstance(cell, str) else cell for cell in row]
+        while len(grid.columns) < len(cells):
+            number = len(grid.columns)
+            grid.add_column(justify="right" if number in right else "left", no_wrap=number == 0)
+        grid.add_row(*cells)
+    show(grid, out())
+
+
+def show(layout: RenderableType, target: Console) -> None:
+    """Write a table or the like; a program that reads it gets no spaces at the ends of lines."""
+    if target.is_terminal:
+        target.print(layout)
+        return
+    with target.capture() as written:
+        target.print(layout)
+    target.file.write("".join(line.rstrip() + "\n" for line in written.get().splitlines()))
+
+
+def say(words: str) -> None:
+    """Write a line of a report to standard output."""
+    out().print(Text(words))
+
+
+def note(kind: str, message: str, colour: str) -> None:
+    """Write one line to standard error: `rankrag: kind: message`."""
+    line = " ".join(message.split())
+    err().print(Text.assemble((f"rankrag: {kind}: ", f"bold {colour}"), line), soft_wrap=True)
+
+
+def error(message: str) -> None:
+    """Write the line with which a command fails."""
+    note("error", message, "red")
+
+
+def warn(message: str) -> None:
+    """Write a line about something that the user should know but that stops nothing."""
+    note("warning", message, "yellow")

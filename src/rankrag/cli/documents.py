@@ -1,0 +1,56 @@
+"""`rankrag documents`: what is in an index, and taking something out of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from ..errors import NotFoundError
+from ..types import Document
+from . import answer_view, console
+from .options import IndexFolder, Output
+
+app = typer.Typer(help="See and delete the documents of an index.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_documents(index: IndexFolder, output: Output = "text") -> None:
+    """List the documents of an index, ordered by id."""
+    from ..index import IndexDocuments
+
+    documents = IndexDocuments(index).list()
+    if output == "json":
+        console.emit({"index": str(index), "documents": [asdict(document) for document in documents]})
+        return
+    console.table((_row(document) for document in documents), right=[0])
+    total = sum(document.n_passages for document in documents)
+    console.say(f"{len(documents):,} documents, {total:,} passages")
+
+
+def _row(document: Document) -> tuple[str | Text, ...]:
+    elsewhere = "" if document.path == document.id else document.path
+    return f"{document.n_passages:,}", document.id, Text(elsewhere, answer_view.QUIET)
+
+
+@app.command("delete")
+def delete(
+    index: IndexFolder,
+    ids: Annotated[list[str], typer.Argument(help="Ids from `rankrag documents list`.")],
+    output: Output = "text",
+) -> None:
+    """Remove documents and their passages from an index; the files they came from stay."""
+    from ..index import IndexDocuments
+
+    n_deleted = IndexDocuments(index).delete(ids)
+    if not n_deleted:
+        raise NotFoundError(
+            f"found none of the {len(ids)} documents in {index}, wanted ids that are there: "
+            f"see `rankrag documents list --index {index}`"
+        )
+    if output == "json":
+        console.emit({"index": str(index), "deleted": n_deleted})
+    else:
+        console.say(f"{n_deleted:,} of {len(ids):,} documents deleted")

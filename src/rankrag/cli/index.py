@@ -1,0 +1,117 @@
+"""`rankrag index`: make documents searchable."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ..errors import PartialError
+from . import answer_view, console, load, progress
+from .options import IndexFolder, Output
+
+if TYPE_CHECKING:
+    from ..index import Estimate, Report, Settings
+
+LONG_S, VERY_LONG_S = 60, 900
+"""Estimated seconds from which the cost of a build is said, and from which a person is asked first."""
+
+CHANGES = ("added", "replaced", "unchanged", "removed", "failed")
+
+
+Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.", metavar="PATH...")]
+EncoderName = Annotated[
+    str | None,
+    typer.Option(
+        help="A name from `rankrag model list`, a folder or a hub id; none is BM25 alone. Default: what the "
+        "index has; for a new one minilm-l6 if it was pulled."
+    ),
+]
+Words = Annotated[
+    int | None,
+    typer.Option("--passage-words", min=0, help="Words in a passage; 0 does not cut. Default: 100."),
+]
+Language = Annotated[str | None, typer.Option(help="For stemming; any does not stem. Default: English.")]
+
+
+def index(
+    paths: Paths,
+    index: IndexFolder,
+    encoder: EncoderName = None,
+    words: Words = None,
+    language: Language = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove what is gone from the paths.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
+    output: Output = "text",
+) -> None:
+    """Index documents: what is unchanged is skipped, what changed is replaced.
+
+    Reads .txt .md .rst .html .pdf .docx .pptx .csv .jsonl; the last two also as .gz and .xz. May be
+    interrupted at any time: the index opens, and running it again goes on where it stopped.
+    """
+    from ..index import Settings, build, estimate
+
+    with console.working("loading"):
+        settings = Settings(words, language, load.encoder_for(index, encoder), prune)
+        cost = estimate(paths, index, settings)
+    _announce(cost, yes)
+    with progress.reporting() as report:
+        done = build(paths, index, settings, report)
+    if output == "json":
+        console.emit(_record(index, settings, done))
+    else:
+        _show(index, settings, done)
+    if done.failed:
+        raise PartialError(
+            f"found {_number(len(done.failed), 'file')} that cannot be read, the rest is in: mend or remove "
+            "what the report names and run the same command again"
+        )
+
+
+def _announce(cost: Estimate, yes: bool) -> None:
+    """Say before a long build what it takes; ask a person before a very long one."""
+    if cost.seconds < LONG_S:
+        return
+    err = console.err()
+    err.print(Text(_cost(cost), answer_view.QUIET))
+    if cost.seconds >= VERY_LONG_S and not yes and sys.stdin.isatty() and err.is_terminal:
+        typer.confirm("Go on?", default=True, abort=True, err=True)
+
+
+def _cost(cost: Estimate) -> str:
+    minutes = cost.seconds / 60
+    time = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+    return (
+        f"About {cost.n_passages:,} passages: from nothing that takes about {time}, "
+        f"{_size(cost.memory_bytes)} of memory and {_size(cost.disk_bytes)} of disk; what is in the index "
+        "already is not done again."
+    )
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _record(folder: Path, settings: Settings, report: Report) -> dict[str, object]:
+    failed = [{"path": path, "reason": reason} for path, reason in report.failed]
+    encoder = settings.encoder.name if settings.encoder else None
+    return {"index": str(folder), "encoder": encoder, **asdict(report), "failed": failed}
+
+
+def _show(folder: Path, settings: Settings, report: Report) -> None:
+    vectors = f"vectors by {settings.encoder.name}" if settings.encoder else "no vectors"
+    total = f"{_number(report.n_files, 'file')}, {_number(report.n_passages, 'passage')}, {vectors}"
+    console.say(f"{folder}: {total}")
+    counts = ((len(getattr(report, what)), what) for what in CHANGES)
+    console.say("  " + " · ".join(f"{count:,} {what}" for count, what in counts if count))
+    console.table(
+        (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

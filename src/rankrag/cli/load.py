@@ -1,0 +1,292 @@
+"""Where the pieces are put together: an index, one language model, its two skills.
+
+This is the Python border too: plain text becomes a `Question` or a `Passage` here, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .. import prompts
+from ..errors import InvalidInputError, MissingModelError, NotFoundError
+from ..pipeline import Pipeline
+from ..prompts import Template
+from ..types import (
+    Answer,
+    Filters,
+    Hit,
+    LanguageModel,
+    Passage,
+    Question,
+    Ranker,
+    Retriever,
+    Style,
+    Turn,
+)
+
+if TYPE_CHECKING:
+    from ..index.encoder import Encoder
+    from ..model.checkpoint import Checkpoint
+
+DEFAULT_MODEL = "smollm2-135m"
+FAKE_MODEL = "fake"
+"""Word overlap in place of a model: no weights, nothing to pull, for tests and for trying the tool."""
+
+CITED_FROM = 0.5
+"""Relevance from which a passage is cited for a sentence: where the model finds it likelier than not."""
+
+CITED_FROM_UNTRAINED = 0.0
+# Before it is trained the default model gave an answer's gold passage 0.34..0.72 and a distractor 0.38..0.74
+# (14 training questions of HotpotQA; the gold one was higher in 5), so any threshold would drop citations at
+# random. What holds them then is the citer's own check that names and numbers occur in the passage.
+
+NO_ENCODER = "none"
+"""In place of an encoder's name: BM25 alone."""
+
+RetrieverKind = Literal["bm25", "dense", "hybrid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A language model with what its checkpoint says: its template, and whether ranking was trained.
+
+    `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
+    """
+
+    lm: LanguageModel
+    form: Template
+    trained: bool
+    threshold: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A retriever over an opened index, its kind, and how a question becomes its query."""
+
+    retriever: Retriever
+    kind: RetrieverKind
+    query: Callable[[Question], str]
+
+    def search(self, question: Question, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits for a question, best first."""
+        return self.retriever.search(self.query(question), k, filters)
+
+
+@dataclass(frozen=True, slots=True)
+class RAG:
+    """Answers from an index, ranks and searches; `load` makes one.
+
+    `trained` is false while the language model was never tuned to rank: its relevance then says little.
+    """
+
+    pipeline: Pipeline
+    ranker: Ranker
+    trained: bool
+
+    def ask(
+        self,
+        question: str | Question,
+        *,
+        history: Sequence[Turn] = (),
+        style: Style = "plain",
+        filters: Filters | None = None,
+    ) -> Answer:
+        """Return the finished answer; see `stream` for the arguments."""
+        return self.pipeline.ask(as_question(question, history, style), filters)
+
+    def stream(
+        self,
+        question: str | Question,
+        *,
+        history: Sequence[Turn] = (),
+        style: Style = "plain",
+        filters: Filters | None = None,
+    ) -> Iterator[Answer]:
+        """Yield the answer as it grows, ending with the finished one.
+
+        `history` is oldest first. `filters` maps attributes to wanted values, `path` to a glob. A
+        `Question` carries its own history and style. Raises InvalidInputError for an empty question.
+        """
+        return self.pipeline.stream(as_question(question, history, style), filters)
+
+    def rank(self, question: str | Question, passages: Sequence[str | Passage]) -> list[Hit]:
+        """Return the passages, most relevant first, scored in 0..1; plain texts get ids 1, 2, ..."""
+        hits = [Hit(as_passage(number, passage), 0.0) for number, passage in enumerate(passages, 1)]
+        return self.ranker.rank(as_question(question), hits)
+
+    def search(self, question: str | Question, k: int = 10, filters: Filters | None = None) -> list[Hit]:
+        """Return what the retriever alone finds, best first."""
+        query = self.pipeline.query(as_question(question))
+        return self.pipeline.retriever.search(query, k, filters)
+
+
+def load(
+    index: str | Path | None = None,
+    *,
+    model: str = DEFAULT_MODEL,
+    retriever: RetrieverKind | None = None,
+    retrieve_k: int = 30,
+    read_k: int = 5,
+    ranking: bool = True,
+) -> RAG:
+    """Return everything that `ask` needs, ready to use; nothing is downloaded.
+
+    `index` is a folder that `rankrag index` made (without one, `rank` still works); `model` a name from
+    `rankrag model list`, a folder, a hub id, or `fake`. The retriever is by default `hybrid` if the index
+    has vectors, else `bm25`. `ranking=False` reads the passages in the retriever's order.
+    """
+    check_counts(retrieve_k, read_k)
+    shelf = (
+        open_shelf(index, retriever) if index is not None else Shelf(_NoIndex(), "bm25", prompts.search_query)
+    )
+    return assemble(shelf, open_engine(model), retrieve_k, read_k, ranking)
+
+
+def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking: bool) -> RAG:
+    """Return the roles in a row; one language model ranks, answers and cites."""
+    from ..model import ModelCiter, ModelGenerator, ModelRanker
+
+    ranker, generator = ModelRanker(engine.lm, engine.form), ModelGenerator(engine.lm, engine.form)
+    pipeline = Pipeline(
+        retriever=shelf.retriever,
+        ranker=ranker if ranking else None,
+        generator=generator,
+        citer=ModelCiter(ranker, CITED_FROM if engine.trained else CITED_FROM_UNTRAINED),
+        retrieve_k=retrieve_k,
+        read_k=read_k,
+        threshold=engine.threshold,
+        query=shelf.query,
+    )
+    return RAG(pipeline, ranker, engine.trained)
+
+
+def check_model(name: str) -> None:
+    """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model."""
+    from ..model import registry
+
+    if name != FAKE_MODEL:
+        registry.resolve(name)
+
+
+def check_counts(retrieve_k: int, read_k: int) -> None:
+    """Raise InvalidInputError unless 1 <= read_k <= retrieve_k."""
+    if not 1 <= read_k <= retrieve_k:
+        raise InvalidInputError(
+            f"found read_k {read_k} and retrieve_k {retrieve_k}, wanted 1 <= read_k <= retrieve_k: "
+            "read at most as many passages as are retrieved"
+        )
+
+
+def as_question(question: str | Question, history: Sequence[Turn] = (), style: Style = "plain") -> Question:
+    """Return a question; raises InvalidInputError if it is empty, or if history or style come twice."""
+    if isinstance(question, str):
+        question = Question(id="1", text=question.strip(), history=tuple(history), style=style)
+    elif history or style != "plain":
+        raise InvalidInputError(
+            "found history or style beside a Question, wanted them inside it: use dataclasses.replace"
+        )
+    if not question.text.strip():
+        raise InvalidInputError("found an empty question, wanted some words: write what you want to know")
+    return question
+
+
+def as_passage(number: int, passage: str | Passage) -> Passage:
+    """Return a passage; a plain text gets its number as id."""
+    return Passage(id=str(number), text=passage.strip()) if isinstance(passage, str) else passage
+
+
+def open_engine(name: str) -> Engine:
+    """Return a language model ready to use.
+
+    Raises MissingModelError if it was never pulled, MissingExtraError, NotFoundError or InvalidInputError.
+    """
+    from ..model import FakeLanguageModel, registry
+    from ..model.checkpoint import read_checkpoint
+    from ..model.local import LocalLanguageModel
+
+    if name == FAKE_MODEL:
+        return Engine(FakeLanguageModel(), prompts.PAPER, trained=False, threshold=None)
+    card = read_checkpoint(registry.locate(name))
+    if card.is_adapter:
+        lm = LocalLanguageModel(registry.locate(card.base), adapter=card.folder)
+    else:
+        lm = LocalLanguageModel(card.folder)
+    return Engine(lm, _form(card), card.trained, card.threshold)
+
+
+def _form(card: Checkpoint) -> Template:
+    """Return the template of a checkpoint: its own by name, or the frame of a foreign chat model."""
+    if card.plain and card.template == "chat":
+        from ..model.chat_frame import chat_frame
+
+        return chat_frame(card.folder)
+    return prompts.template(card.template)
+
+
+def open_shelf(folder: str | Path, kind: RetrieverKind | None = None) -> Shelf:
+    """Return a retriever over the index in a folder, by default the best that the index allows.
+
+    Raises NotFoundError, InvalidInputError, or MissingModelError if the index's encoder is not here.
+    """
+    from ..index import open_store, retriever
+
+    store = open_store(Path(folder))
+    used = store.manifest.encoder
+    kind = kind or ("hybrid" if used else "bm25")
+    encoder = open_encoder(used.name) if used and kind != "bm25" else None
+    # This encoder alone was trained on conversations, and on their turns with the speakers named.
+    speakers = encoder is not None and encoder.name == "dragon-multiturn"
+    query = partial(prompts.search_query, speakers=speakers)
+    return Shelf(retriever(kind, store, encoder), kind, query)
+
+
+def open_encoder(name: str) -> Encoder:
+    """Return an encoder that is on this machine; raises MissingModelError if it was never pulled."""
+    from ..index.encoder import Encoder
+    from ..model import registry
+
+    return Encoder(registry.locate(name), name)
+
+
+def encoder_for(folder: Path, name: str | None) -> Encoder | None:
+    """Return the encoder to build an index with, None for an index without vectors.
+
+    Without a name: that of the index if there is one, else the default if it was pulled. `none` is none.
+    """
+    from ..index import read_manifest
+    from ..model import registry
+
+    if name is None and folder.is_dir() and any(folder.iterdir()):
+        used = read_manifest(folder).encoder
+        name = used.name if used else NO_ENCODER
+    if name is None:
+        default = registry.DEFAULTS["encoder"]
+        name = default if registry.installed(default) else NO_ENCODER
+    return None if name == NO_ENCODER else open_encoder(name)
+
+
+def token_counter(name: str) -> Callable[[str], int] | None:
+    """Return what counts the tokens of a text for a model, or None if the model is not on this machine.
+
+    Only its tokenizer is read: the weights are not needed to count.
+    """
+    from ..model import registry
+
+    try:
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_file(str(registry.locate(name) / "tokenizer.json"))
+    except (ImportError, MissingModelError):
+        return None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+class _NoIndex:
+    """Stands where a retriever would: without an index there is nothing to search."""
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:  # noqa: ARG002
+        raise NotFoundError("found no index, wanted one to search: load(index=DIR)")

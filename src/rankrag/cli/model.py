@@ -1,0 +1,119 @@
+"""`rankrag model`: fetch models, the only verb that uses the network, and look after them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ..errors import FailureError
+from . import answer_view, console, progress
+from .options import Output, arguments
+
+if TYPE_CHECKING:
+    from ..model.pull import ModelRow
+
+app = typer.Typer(help="Fetch models and look after them.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name from `rankrag model list`, or a hub id.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names from `rankrag model list`, or hub ids. Default: the defaults."),
+]
+
+TITLES = {"language_model": "Language models", "encoder": "Encoders"}
+STEPS = {"download": "bytes fetched", "convert": "tensors converted", "check": "bytes checked"}
+
+
+@app.command("pull")
+def pull(names: Names = None, output: Output = "text") -> None:
+    """Fetch models; without a name the default language model and the default encoder.
+
+    A model that is there already is left alone. An interrupted pull leaves nothing half-done.
+    """
+    from ..model import pull as room
+
+    folders = {}
+    for name in _known(names):
+        with progress.reporting() as report:
+            folders[name] = str(room.pull(name, lambda step, done, total: report(done, total, STEPS[step])))
+        if output == "text":
+            console.say(f"{name} is in {folders[name]}")
+    if output == "json":
+        console.emit({"models": [{"name": name, "path": path} for name, path in folders.items()]})
+
+
+@app.command("list")
+def list_models(output: Output = "text") -> None:
+    """List the models that have a name, and which of them are here."""
+    from ..model.pull import list_models as rows
+
+    models = rows()
+    if output == "json":
+        console.emit({"models": [asdict(row) for row in models]})
+        return
+    for kind, title in TITLES.items():
+        console.out().print(Text(title, "bold"))
+        console.table((_row(row) for row in models if row.kind == kind), right=[1])
+
+
+def _row(row: ModelRow) -> tuple[str | Text, ...]:
+    here = Text(f"{row.n_bytes / 1e6:,.0f} MB", "green") if row.present else Text("–", answer_view.QUIET)
+    note = Text(f"{row.note}{' (default)' if row.default else ''}")
+    return Text(row.name, "cyan"), here, note.append(f" · {row.licence}", answer_view.QUIET)
+
+
+@app.command("path")
+def path(name: Name, output: Output = "text") -> None:
+    """Print the folder of a model on this machine."""
+    from ..model import registry
+
+    folder = registry.locate(_known([name])[0])
+    if output == "json":
+        console.emit({"name": name, "path": str(folder)})
+    else:
+        console.say(str(folder))
+
+
+@app.command("verify")
+def verify(names: Names = None, output: Output = "text") -> None:
+    """Hash the files of models again and compare with what was pulled; exit code 6 if one changed."""
+    from ..model import pull as room
+
+    problems: dict[str, list[str]] = {}
+    for name in _known(names):
+        with progress.reporting() as report:
+            problems[name] = [*room.verify(name, lambda step, done, total: report(done, total, STEPS[step]))]
+        if output == "text":
+            console.say("\n".join(f"{name}: {line}" for line in problems[name] or ["ok"]))
+    if output == "json":
+        console.emit({"models": [{"name": name, "problems": found} for name, found in problems.items()]})
+    if damaged := [name for name, found in problems.items() if found]:
+        raise FailureError(
+            f"found changed files in {', '.join(damaged)}, wanted them as they were pulled: "
+            f"run `rankrag model remove {damaged[0]}`, then `rankrag model pull {damaged[0]}`"
+        )
+
+
+@app.command("remove")
+def remove(name: Name, output: Output = "text") -> None:
+    """Delete a pulled model from this machine."""
+    from ..model.pull import remove as delete
+
+    there = delete(_known([name])[0])
+    if output == "json":
+        console.emit({"name": name, "removed": there})
+    else:
+        console.say(f"{name} was {'removed' if there else 'not here'}")
+
+
+def _known(names: list[str] | None) -> list[str]:
+    """Return the names, or the defaults where none is given; an unknown name is a fault of the arguments."""
+    from ..model import registry
+
+    with arguments():
+        for name in names or ():
+            registry.resolve(name)
+    return names or [*registry.DEFAULTS.values()]

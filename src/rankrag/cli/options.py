@@ -1,0 +1,67 @@
+"""Options that several verbs share, and what turns their text into values."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..errors import InvalidInputError
+from . import console, load
+
+OutputKind = Literal["text", "json"]
+
+Output = Annotated[
+    OutputKind, typer.Option("--output", help="Text for people, or one JSON document on standard output.")
+]
+IndexFolder = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
+RetrieverName = Annotated[
+    Literal["bm25", "dense", "hybrid"] | None,
+    typer.Option("--retriever", help="Default: hybrid if the index has vectors, else bm25."),
+]
+Where = Annotated[
+    list[str] | None,
+    typer.Option("--where", metavar="KEY=VALUE", help="Only passages with this attribute; repeatable."),
+]
+PathGlob = Annotated[
+    str | None, typer.Option("--path", metavar="GLOB", help="Only passages from files that match.")
+]
+ModelName = Annotated[
+    str,
+    typer.Option(
+        "--model", "-m", help="A name from `rankrag model list`, a folder, a hub id, or fake (no weights)."
+    ),
+]
+
+
+def filters(where: Sequence[str] | None, path: str | None) -> dict[str, str]:
+    """Return the wanted attributes; `path` is the glob for the file."""
+    found = dict(_pair(item) for item in where or ())
+    return found | ({"path": path} if path else {})
+
+
+def _pair(item: str) -> tuple[str, str]:
+    name, sign, value = item.partition("=")
+    if not sign or not name.strip():
+        raise typer.BadParameter(f"found --where {item!r}, wanted KEY=VALUE: for example --where topic=law")
+    return name.strip(), value.strip()
+
+
+@contextlib.contextmanager
+def arguments() -> Iterator[None]:
+    """Report invalid input inside the block as a fault of the arguments (exit code 2)."""
+    try:
+        yield
+    except InvalidInputError as problem:
+        raise typer.BadParameter(str(problem)) from problem
+
+
+def warn_untrained(model: str, trained: bool) -> None:
+    """Say in one line that the order of a ranking means little, where it does."""
+    if model == load.FAKE_MODEL:
+        console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")
+    elif not trained:
+        console.warn(f"{model} was never trained to rank: its relevance says little, and it never abstains")

@@ -1,0 +1,84 @@
+"""`rankrag search`: what a retriever finds, to look at or as a TREC run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+
+from .. import formats
+from ..types import Filters, Hit, Question
+from . import answer_view, console, load, progress
+from .options import IndexFolder, Output, PathGlob, RetrieverName, Where, arguments, filters
+
+Rankings = Iterator[tuple[Question, list[Hit]]]
+
+
+def search(
+    index: IndexFolder,
+    question: Annotated[str | None, typer.Argument(help="What to search for.")] = None,
+    questions: Annotated[
+        Path | None, typer.Option("--questions", metavar="FILE", help="Questions: JSON lines, TSV or lines.")
+    ] = None,
+    run: Annotated[
+        str, typer.Option("--run", metavar="FILE", help="Where the TREC run of --questions goes.")
+    ] = "-",
+    retriever: RetrieverName = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Hits for each question.")] = 10,
+    where: Where = None,
+    path: PathGlob = None,
+    output: Output = "text",
+) -> None:
+    """Print the passages that a retriever finds, or write a TREC run for a file of questions."""
+    wanted = filters(where, path)
+    if (question is None) == (questions is None):
+        raise typer.BadParameter("wanted either a question or --questions FILE: give one of them")
+    with arguments():
+        asked = load.as_question(question or "") if questions is None else None
+    with console.working("opening the index"):
+        shelf = load.open_shelf(index, retriever)
+    if asked is not None:
+        _one(shelf, asked, shelf.search(asked, k, wanted), output)
+    else:
+        _many(shelf, _rankings(shelf, str(questions), k, wanted), run, output)
+
+
+def _rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters) -> Rankings:
+    questions = [*formats.read_questions(path)]
+    for question in progress.track(questions, len(questions), "questions"):
+        yield question, shelf.search(question, k, wanted)
+
+
+def _one(shelf: load.Shelf, question: Question, hits: list[Hit], output: str) -> None:
+    if output == "json":
+        console.emit({"retriever": shelf.kind, **_record(shelf, question, hits)})
+    else:
+        answer_view.show_hits(hits, console.out())
+
+
+def _many(shelf: load.Shelf, rankings: Rankings, run: str, output: str) -> None:
+    started = perf_counter()
+    if output == "json" and run == "-":
+        records = [_record(shelf, question, hits) for question, hits in rankings]
+        console.emit({"retriever": shelf.kind, "rankings": records})
+        return
+    lines = formats.write_run(
+        run, ((question.id, hits) for question, hits in rankings), tag=f"rankrag-{shelf.kind}"
+    )
+    seconds = perf_counter() - started
+    if output == "json":
+        console.emit({"retriever": shelf.kind, "run": run, "lines": lines, "seconds": round(seconds, 3)})
+    elif run != "-":
+        console.say(f"Wrote {lines:,} lines to {run} in {seconds:.1f} s.")
+
+
+def _record(shelf: load.Shelf, question: Question, hits: list[Hit]) -> dict[str, object]:
+    return {
+        "id": question.id,
+        "question": question.text,
+        "query": shelf.query(question),
+        "hits": [formats.hit_record(hit) for hit in hits],
+    }

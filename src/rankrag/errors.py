@@ -1,0 +1,61 @@
+"""Every error that RankRAG raises on purpose.
+
+    RankRAGError
+    ├── MissingError            something to install or to fetch first
+    │   ├── MissingModelError   a model that was never pulled
+    │   └── MissingExtraError   an optional dependency
+    ├── NotFoundError           a file, folder or index that is not there
+    ├── InvalidInputError       input that cannot be used as it is
+    │   └── FormatError         ... at a line of a file
+    ├── FailureError            a step that failed for a reason outside the input
+    └── PartialError            finished, but some inputs were left out
+
+A message says what was found, what was wanted and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+
+class RankRAGError(Exception):
+    """Root of the tree: catch this to catch everything that RankRAG raises on purpose."""
+
+
+class MissingError(RankRAGError):
+    """Something has to be installed or fetched first."""
+
+
+class MissingModelError(MissingError):
+    """A model is not on this machine; the message says which `rankrag model pull` fetches it."""
+
+
+class MissingExtraError(MissingError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"the package {package!r} is not installed: pip install 'rankrag[{extra}]'")
+
+
+class NotFoundError(RankRAGError):
+    """A file, folder or index is not where it was said to be."""
+
+
+class InvalidInputError(RankRAGError):
+    """Input that cannot be used as it is."""
+
+
+class FormatError(InvalidInputError):
+    """A file breaks its format; `path` and `line` (from 1, or None) say where."""
+
+    def __init__(self, path: str, line: int | None, problem: str) -> None:
+        where = path if line is None else f"{path}:{line}"
+        super().__init__(f"{where}: {problem}")
+        self.path = path
+        self.line = line
+
+
+class FailureError(RankRAGError):
+    """A step failed for a reason that lies outside the input."""
+
+
+class PartialError(RankRAGError):
+    """The work finished, but some inputs were left out; the message counts them."""

@@ -1,0 +1,384 @@
+"""Every file that goes in or comes out, one reader and one writer for each.
+
+Readers stream and accept `.gz` and `.xz` beside plain text; `-` is standard input. Every error is a
+`FormatError` that names the file and the line. Writers are atomic: a file is whole or not there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import lzma
+import os
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, cast, get_args
+
+from .errors import FormatError, NotFoundError
+from .types import Answer, Example, Hit, Passage, Question, Source, Speaker, Style, Task, Turn
+
+Record = dict[str, object]
+
+# ── lines ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextlib.contextmanager
+def open_text(path: str) -> Iterator[IO[str]]:
+    """Open a text file for reading, decompressing by its ending; `-` is standard input.
+
+    Raises NotFoundError if it is not there, FormatError if it is not UTF-8 or its compression is broken.
+    """
+    if path == "-":
+        yield sys.stdin
+        return
+    if not Path(path).is_file():
+        raise NotFoundError(f"found no file at {path}: check the path")
+    openers = {".gz": gzip.open, ".xz": lzma.open}
+    opener = openers.get(Path(path).suffix, open)
+    try:
+        with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig")) as stream:
+            yield stream
+    except UnicodeDecodeError as error:
+        raise FormatError(path, None, f"found bytes that are not UTF-8 ({error.reason})") from error
+    except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
+        raise FormatError(path, None, f"found broken compression ({error})") from error
+
+
+def read_lines(path: str) -> Iterator[tuple[int, str]]:
+    """Yield (line number from 1, line) of every line that is not blank."""
+    with open_text(path) as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, line.rstrip("\r\n")
+
+
+def read_records(path: str) -> Iterator[tuple[int, Record]]:
+    """Yield (line number from 1, object) of a JSON-lines file."""
+    for number, line in read_lines(path):
+        yield number, _object(path, number, line)
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[IO[str]]:
+    """Open a text file for writing that takes its name only once it is whole; `-` is standard output."""
+    if path == "-":
+        yield sys.stdout
+        return
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise NotFoundError(f"found no folder {folder}: make it first")
+    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
+            yield stream
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files private; a result is an ordinary file
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_records(path: str, records: Iterable[Mapping[str, object]]) -> int:
+    """Write a JSON-lines file; return the number of lines."""
+    count = 0
+    with writing(path) as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
+    return count
+
+
+# ── passages ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_passages(path: str) -> Iterator[Passage]:
+    """Yield the passages of a file: JSON lines (see `passage`), or plain text with a passage a line."""
+    for number, line in read_lines(path):
+        if line.lstrip().startswith("{"):
+            yield passage(path, number, _object(path, number, line))
+        else:
+            yield Passage(id=str(number), text=line.strip())
+
+
+def passage(path: str, line: int, record: Record) -> Passage:
+    """Return a passage from a record in the shape of BEIR, FlashRAG or this project.
+
+    The id is `_id` or `id` (else the line number), the text `text` or `contents`, `title` is optional,
+    and `metadata` or `attributes` holds further values, which are kept as strings.
+    """
+    extra = record.get("metadata") or record.get("attributes") or {}
+    if not isinstance(extra, dict):
+        raise FormatError(path, line, f"found metadata of type {_kind(extra)}, wanted an object")
+    return Passage(
+        id=_id(record, line),
+        text=_one_of(record, ("text", "contents"), path, line),
+        title=_text(record, "title", path, line),
+        source=_source(record.get("source")),
+        attributes={str(name): _plain(value) for name, value in extra.items()},
+    )
+
+
+# ── questions and conversations ──────────────────────────────────────────────────────────────────────
+
+
+def read_questions(path: str) -> Iterator[Question]:
+    """Yield the questions of a file: JSON lines, TSV (id, text) or plain lines.
+
+    A record has its text in `question`, `text` or `query` and its id in `id` or `_id`. `history`, `style`
+    and `options` are read where a record has them; gold answers are never read.
+    """
+    for number, line in read_lines(path):
+        if line.lstrip().startswith("{"):
+            yield question(path, number, _object(path, number, line))
+        elif "\t" in line:
+            name, text = line.split("\t", 1)
+            yield Question(id=name.strip(), text=text.strip())
+        else:
+            yield Question(id=str(number), text=line.strip())
+
+
+def question(path: str, line: int, record: Record) -> Question:
+    """Return a question from a record in the shape of BEIR or of this project."""
+    options = record.get("options") or {}
+    if not isinstance(options, dict):
+        raise FormatError(path, line, f"found options of type {_kind(options)}, wanted an object")
+    style = record.get("style") or "plain"
+    if style not in get_args(Style):
+        raise FormatError(path, line, f"found style {style!r}, wanted one of {', '.join(get_args(Style))}")
+    return Question(
+        id=_id(record, line),
+        text=_one_of(record, ("question", "text", "query"), path, line),
+        history=_turns(record.get("history") or [], path, line),
+        style=cast("Style", style),
+        options={str(letter): _plain(text) for letter, text in options.items()},
+    )
+
+
+def read_history(path: str) -> tuple[Turn, ...]:
+    """Return a conversation, oldest turn first: a JSON list of messages, or one message a line.
+
+    A message is `{"role": "user" | "assistant", "content": ...}` (`text` is accepted for `content`).
+    """
+    with open_text(path) as stream:
+        text = stream.read().strip()
+    if text.startswith("["):
+        try:
+            return _turns(json.loads(text), path, None)
+        except json.JSONDecodeError as error:
+            raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
+    messages = [
+        _object(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+    ]
+    return _turns(messages, path, None)
+
+
+# ── runs and qrels (TREC) ────────────────────────────────────────────────────────────────────────────
+
+
+def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str) -> int:
+    """Write a TREC run (`qid Q0 docid rank score tag`, rank from 1); return the number of lines.
+
+    Evaluation tools order a run by its score alone, so where our order differs from that of the scores
+    (ties, hits left unscored) the score is lowered by the smallest step that keeps our order.
+    """
+    count = 0
+    with writing(path) as stream:
+        for name, hits in rankings:
+            ceiling = float("inf")
+            for rank, hit in enumerate(hits, 1):
+                ceiling = min(hit.score, ceiling - max(1e-9, abs(ceiling) * 1e-9)) if rank > 1 else hit.score
+                stream.write(
+                    f"{_token(name)} Q0 {_token(hit.passage.id)} {rank} {ceiling:.12g} {_token(tag)}\n"
+                )
+                count += 1
+    return count
+
+
+def read_run(path: str) -> Iterator[tuple[str, str, float]]:
+    """Yield (question id, passage id, score) of every line of a TREC run, in the order of the file."""
+    for number, line in read_lines(path):
+        parts = line.split()
+        if len(parts) != 6:
+            raise FormatError(
+                path, number, f"found {len(parts)} columns, wanted 6 (qid Q0 docid rank score tag)"
+            )
+        yield parts[0], parts[2], _number(parts[4], path, number)
+
+
+def read_qrels(path: str) -> Iterator[tuple[str, str, int]]:
+    """Yield (question id, passage id, relevance) of TREC qrels (4 columns) or a BEIR TSV (3)."""
+    for number, line in read_lines(path):
+        parts = line.split()
+        if number == 1 and parts[:2] == ["query-id", "corpus-id"]:
+            continue
+        if len(parts) not in (3, 4):
+            raise FormatError(path, number, f"found {len(parts)} columns, wanted 4 (TREC) or 3 (BEIR)")
+        yield parts[0], parts[-2], int(_number(parts[-1], path, number))
+
+
+# ── examples ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def write_examples(path: str, examples: Iterable[Example]) -> int:
+    """Write training examples as JSON lines; return their number."""
+    return write_records(path, (asdict(item) for item in examples))
+
+
+def read_examples(path: str) -> Iterator[Example]:
+    """Yield the training examples that `write_examples` wrote, or that anyone wrote in its shape."""
+    for number, record in read_records(path):
+        task = record.get("task")
+        if task not in get_args(Task):
+            raise FormatError(path, number, f"found task {task!r}, wanted one of {', '.join(get_args(Task))}")
+        yield Example(
+            id=_id(record, number),
+            source=_text(record, "source", path, number),
+            task=cast("Task", task),
+            question=question(path, number, _mapping(record, "question", path, number)),
+            passages=tuple(
+                passage(path, number, _as_record(item, path, number))
+                for item in _list(record, "passages", path, number)
+            ),
+            target=_one_of(record, ("target",), path, number),
+        )
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer_record(answer: Answer) -> Record:
+    """Return an answer as `ask --output json` prints it."""
+    return {
+        "id": answer.question.id,
+        "question": answer.question.text,
+        "query": answer.query,
+        "text": answer.text,
+        "abstained": answer.abstained,
+        "citations": [asdict(citation) for citation in answer.citations],
+        "retrieved": [hit_record(hit) for hit in answer.retrieved],
+        "ranked": [hit_record(hit) for hit in answer.ranked],
+        "read_k": answer.read_k,
+        "cuts": [asdict(cut) for cut in answer.cuts],
+        "usage": asdict(answer.usage),
+        "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
+    }
+
+
+def hit_record(hit: Hit) -> Record:
+    """Return a hit as JSON shows it; `source` is the path or URL, with page and offsets beside it."""
+    source = hit.passage.source or Source(path="")
+    record: Record = {
+        "id": hit.passage.id,
+        "score": hit.score,
+        "title": hit.passage.title,
+        "text": hit.passage.text,
+        "source": source.path,
+        "page": source.page,
+        "source_start": source.start,
+        "source_end": source.end,
+        "attributes": dict(hit.passage.attributes),
+    }
+    return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
+
+
+# ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _object(path: str, number: int, line: str) -> Record:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise FormatError(path, number, f"found broken JSON ({error.msg} at column {error.colno})") from error
+    return _as_record(value, path, number)
+
+
+def _as_record(value: object, path: str, line: int | None) -> Record:
+    if not isinstance(value, dict):
+        raise FormatError(path, line, f"found {_kind(value)}, wanted a JSON object")
+    return value
+
+
+def _mapping(record: Record, name: str, path: str, line: int) -> Record:
+    if name not in record:
+        raise FormatError(path, line, f"found no {name!r}")
+    return _as_record(record[name], path, line)
+
+
+def _list(record: Record, name: str, path: str, line: int) -> list[object]:
+    value = record.get(name, [])
+    if not isinstance(value, list):
+        raise FormatError(path, line, f"found {name} of type {_kind(value)}, wanted a list")
+    return value
+
+
+def _text(record: Record, name: str, path: str, line: int) -> str:
+    value = record.get(name) or ""
+    if not isinstance(value, str):
+        raise FormatError(path, line, f"found {name} of type {_kind(value)}, wanted text")
+    return value
+
+
+def _one_of(record: Record, names: Sequence[str], path: str, line: int) -> str:
+    for name in names:
+        if record.get(name):
+            return _text(record, name, path, line)
+    raise FormatError(path, line, f"found no text in {' or '.join(map(repr, names))}")
+
+
+def _id(record: Record, line: int) -> str:
+    value = record.get("_id", record.get("id"))
+    return str(line) if value is None else str(value)
+
+
+def _source(value: object) -> Source | None:
+    if isinstance(value, str):
+        return Source(path=value) if value else None
+    if not isinstance(value, dict):
+        return None
+    numbers = {name: value.get(name) for name in ("page", "start", "end")}
+    whole = {name: number for name, number in numbers.items() if isinstance(number, int)}
+    return Source(path=str(value.get("path", "")), **whole)
+
+
+def _turns(messages: object, path: str, line: int | None) -> tuple[Turn, ...]:
+    if not isinstance(messages, list):
+        raise FormatError(
+            path, line, f"found a conversation of type {_kind(messages)}, wanted a list of messages"
+        )
+    turns = []
+    for message in messages:
+        record = _as_record(message, path, line)
+        role, text = record.get("role"), record.get("content", record.get("text"))
+        if role not in get_args(Speaker) or not isinstance(text, str):
+            raise FormatError(
+                path, line, "found a message without a role (user, assistant) or without its text"
+            )
+        turns.append(Turn(cast("Speaker", role), text))
+    return tuple(turns)
+
+
+def _number(text: str, path: str, line: int) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise FormatError(path, line, f"found {text!r}, wanted a number") from error
+
+
+def _token(text: str) -> str:
+    """Return a name as one column of a TREC file: its columns are separated by white space."""
+    return "_".join(text.split()) or "_"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _kind(value: object) -> str:
+    names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
+    return names.get(type(value), "null")

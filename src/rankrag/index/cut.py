@@ -1,0 +1,168 @@
+"""Cutting a text into passages of about 100 words with exact offsets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+Span = tuple[int, int]
+"""Offsets of the first character and of the one after the last: `text[start:end]`."""
+
+# Scripts that do not write spaces: a Chinese or Japanese character counts as a word, four Thai, Lao,
+# Myanmar or Khmer ones do. Nothing longer than 32 characters counts as one word, so the limit in words
+# also bounds characters (base64, long URLs).
+_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_WORD = re.compile(rf"[{_IDEOGRAPH}]|[{_SPACELESS}]{{1,4}}|[^\s{_IDEOGRAPH}{_SPACELESS}]{{1,32}}")
+
+# No pattern begins with a run of white space: on a megabyte of blanks that would take hours.
+_PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\f")
+_SENTENCE = re.compile(
+    r"""(?<=[.!?…])(?P<close>["'”’»)\]]*)\s+(?=["'“‘«(\[]*[^\W_a-zß-öø-ÿ])"""
+    r"""|(?<=[。！？])(?P<wide>[」』”）]*)"""
+    r"""|\n[^\S\n]*(?=[-*•–+#>|]\s|\d{1,3}[.)]\s)"""
+)
+_ABBREVIATION = re.compile(
+    r"(?<![\w.])(?:[^\W\d_]|Mrs?|Ms|Dr|Prof|Sr|Jr|St|vs|cf|e\.g|i\.e|etc|al|No|Fig|Eq|Gen|Col|Lt"
+    r"|(?:[^\W\d_]\.)+[^\W\d_])\.$"
+)
+
+_HEADING_WORDS = 12
+
+
+def n_words(text: str) -> int:
+    """Return the number of words of a text, as the limit of a passage counts them."""
+    return sum(1 for _ in _WORD.finditer(text))
+
+
+def cut(text: str, words: int, pages: Sequence[int] = ()) -> list[Span]:
+    """Return the passages of a text, in order: at most `words` words each (0: do not cut).
+
+    Every character that is not white space lies in exactly one span, and no span begins or ends with
+    white space. `pages` are the offsets at which pages begin; no passage crosses one.
+    """
+    borders = [0, *(p for p in pages if 0 < p < len(text)), len(text)]
+    found: list[Span] = []
+    for start, end in pairwise(borders):
+        page = _strip(text, start, end)
+        if page[0] == page[1]:
+            continue
+        found += [page] if _short(text[page[0] : page[1]], words) else _pack(_units(text, page, words), words)
+    return found
+
+
+def _short(text: str, words: int) -> bool:
+    """Say whether a text stays whole.
+
+    Words as white space divides them decide, so that a collection cut by others stays as it is, unless
+    the text has half as many again by our count (scripts without spaces, long tokens).
+    """
+    if words <= 0:
+        return True
+    if len(text.split()) > words:
+        return False
+    # Prose in ASCII has 6 characters a word, so the slower count is seldom needed.
+    return (text.isascii() and len(text) <= 8 * words) or n_words(text) <= 1.5 * words
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+# ── units: what is not cut apart ─────────────────────────────────────────────────────────────────────
+
+Unit = tuple[int, int, int, float]
+"""Start, end, words, and what it costs to end a passage after it, in squared words."""
+
+# A break inside a sentence is worse than a passage half as long as allowed; one between a heading and
+# its text likewise; one between sentences costs as much as 22 words of 100 lacking, one between
+# paragraphs nothing.
+_INSIDE, _AFTER_SENTENCE, _AFTER_PARAGRAPH = 0.25, 0.05, 0.0
+
+
+def _units(text: str, page: Span, words: int) -> list[Unit]:
+    units: list[Unit] = []
+    for paragraph in _split(text, page, _PARAGRAPH):
+        for sentence in _joined(text, list(_split(text, paragraph, _SENTENCE))):
+            units += _pieces(text, sentence, words)
+        cost = _INSIDE if _leads(text[paragraph[0] : paragraph[1]]) else _AFTER_PARAGRAPH
+        units[-1] = (*units[-1][:3], cost * words**2)
+    return units
+
+
+def _split(text: str, span: Span, border: re.Pattern[str]) -> Iterator[Span]:
+    start, end = span
+    for match in border.finditer(text, start, end):
+        closing = match.lastgroup
+        part = _strip(text, start, match.end(closing) if closing else match.start())
+        if part[0] < part[1]:
+            yield part
+        start = match.end()
+    part = _strip(text, start, end)
+    if part[0] < part[1]:
+        yield part
+
+
+def _joined(text: str, sentences: list[Span]) -> Iterator[Span]:
+    """Put together again what an abbreviation cut apart (`Dr. Smith`, `the U.S. Army`)."""
+    open_at: int | None = None
+    for start, end in sentences:
+        first = start if open_at is None else open_at
+        if end != sentences[-1][1] and _ABBREVIATION.search(text, max(first, end - 24), end):
+            open_at = first
+            continue
+        yield first, end
+        open_at = None
+
+
+def _pieces(text: str, sentence: Span, words: int) -> list[Unit]:
+    """Return a sentence as one unit, or, where it is longer than a passage, cut at word borders."""
+    found = [(m.start(), m.end()) for m in _WORD.finditer(text, *sentence)]
+    pieces: list[Unit] = []
+    for first in range(0, len(found), words):
+        part = found[first : first + words]
+        pieces.append((part[0][0], part[-1][1], len(part), _INSIDE * words**2))
+    pieces[-1] = (*pieces[-1][:3], _AFTER_SENTENCE * words**2)
+    return pieces
+
+
+def _leads(paragraph: str) -> bool:
+    """Say whether a paragraph belongs to what follows: a heading, or a line that ends in a colon."""
+    if paragraph.endswith(":") or paragraph.startswith("#"):
+        return True
+    return len(paragraph.split()) <= _HEADING_WORDS and not paragraph.endswith(
+        (".", "!", "?", "。", ";", ",")
+    )
+
+
+# ── packing: which units make a passage ──────────────────────────────────────────────────────────────
+
+
+def _pack(units: list[Unit], words: int) -> list[Span]:
+    """Return the cheapest way to group units into passages of at most `words` words.
+
+    The cost of a passage is the square of the words it lacks, as a typesetter breaks a paragraph into
+    lines (Knuth and Plass 1981), so the rest of a text is shared out and not left as a stub.
+    """
+    best: list[float] = [0.0] + [float("inf")] * len(units)
+    back = [0] * (len(units) + 1)
+    for last in range(1, len(units) + 1):
+        size = 0
+        for first in range(last - 1, -1, -1):
+            size += units[first][2]
+            if size > words:
+                break
+            cost = best[first] + (words - size) ** 2 + (units[last - 1][3] if last < len(units) else 0.0)
+            if cost < best[last]:
+                best[last], back[last] = cost, first
+    spans: list[Span] = []
+    last = len(units)
+    while last:
+        spans.append((units[back[last]][0], units[last - 1][1]))
+        last = back[last]
+    return spans[::-1]

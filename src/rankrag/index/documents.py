@@ -1,0 +1,55 @@
+"""The documents of an index, for whoever changes it while it runs (server, command line)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import PartialError
+from ..types import Document
+from .build import build
+from .manifest import building, read_manifest, updated, write_manifest
+from .settings import PassageEncoder, Settings
+from .store import open_store
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDocuments:
+    """Adds to, lists and deletes from the index in a folder. An index with vectors needs its encoder."""
+
+    folder: Path
+    encoder: PassageEncoder | None = None
+
+    def add(self, paths: Iterable[str]) -> tuple[Document, ...]:
+        """Index the files, replacing those that changed; return what was added or replaced.
+
+        Raises PartialError if some files could not be read; the others are in.
+        """
+        report = build(paths, self.folder, Settings(encoder=self.encoder))
+        if report.failed:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in report.failed[:5])
+            raise PartialError(
+                f"found {len(report.failed)} files that cannot be read, the others are in: {reasons}"
+            )
+        changed = {*report.added, *report.replaced}
+        return tuple(document for document in self.list() if document.path in changed)
+
+    def list(self) -> tuple[Document, ...]:
+        """Return every document in the index, ordered by id."""
+        return tuple(open_store(self.folder).documents())
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove documents and their passages; return how many documents were there.
+
+        A file goes in again with the next build of its folder; a record of a collection stays away until
+        the collection changes.
+        """
+        manifest = read_manifest(self.folder)
+        with building(self.folder):
+            store = open_store(self.folder)
+            wanted = set(ids)
+            there = [document.id for document in store.documents() if document.id in wanted]
+            store.remove_documents(there)
+            write_manifest(self.folder, updated(manifest, len(store.files()), len(store)))
+        return len(there)

@@ -1,0 +1,376 @@
+"""Turns queries and passages into vectors.
+
+`ENCODERS` says for each named encoder what its authors do with a query and with a passage; input that it was
+not trained with gives other vectors without any error, so each row names where it was read. A folder in the
+layout of sentence-transformers brings its own modules and prompts and needs no row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
+
+from ..errors import InvalidInputError, MissingExtraError, NotFoundError
+from ..types import Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+Similarity = Literal["cosine", "dot"]
+Progress = Callable[[int, int], None]
+"""Told how many of how many texts are encoded."""
+
+Text = str | tuple[str, str]
+"""What goes into the tokenizer: one text, or two that it joins as a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderSettings:
+    """How an encoder wants its input, and how its output is compared.
+
+    `pooling`: `mean` over tokens, `cls` (the first), or `pooler` (the model's own output, for DPR).
+    `title`: `line` above the text, `separator` (the tokenizer's separator between them, one segment) or
+    `pair` (two segments). `query_tokens` and `passage_tokens`: the most that are read, the rest is cut.
+    `two_sided`: sub-folders `query` and `context` hold an encoder each. `speakers`: a conversation is
+    one query whose lines begin with `user: ` or `agent: `. `source`: where this was read.
+    """
+
+    pooling: Literal["mean", "cls", "pooler"]
+    similarity: Similarity
+    source: str
+    query_prefix: str = ""
+    passage_prefix: str = ""
+    title: Literal["line", "separator", "pair"] = "line"
+    query_tokens: int = 512
+    passage_tokens: int = 512
+    two_sided: bool = False
+    speakers: bool = False
+
+
+_E5 = EncoderSettings(
+    pooling="mean",
+    similarity="cosine",
+    query_prefix="query: ",
+    passage_prefix="passage: ",
+    source="model card intfloat/e5-base-v2; arXiv 2212.03533",
+)
+_BGE = EncoderSettings(
+    pooling="cls",
+    similarity="cosine",
+    query_prefix="Represent this sentence for searching relevant passages: ",
+    source="model card BAAI/bge-base-en-v1.5",
+)
+
+ENCODERS: dict[str, EncoderSettings] = {
+    "minilm-l6": EncoderSettings(
+        pooling="mean",
+        similarity="cosine",
+        query_tokens=256,
+        passage_tokens=256,
+        source="model card sentence-transformers/all-MiniLM-L6-v2; its sentence_bert_config.json (256)",
+    ),
+    "dragon-plus": EncoderSettings(
+        pooling="cls",
+        similarity="dot",
+        two_sided=True,
+        source="model card facebook/dragon-plus-query-encoder; arXiv 2302.07452",
+    ),
+    "dragon-multiturn": EncoderSettings(
+        pooling="cls",
+        similarity="dot",
+        two_sided=True,
+        speakers=True,
+        source="model card nvidia/dragon-multiturn-query-encoder (title and text on two lines)",
+    ),
+    "contriever-msmarco": EncoderSettings(
+        pooling="mean",
+        similarity="dot",
+        source="model card facebook/contriever-msmarco; arXiv 2112.09118",
+    ),
+    "dpr-nq": EncoderSettings(
+        pooling="pooler",
+        similarity="dot",
+        title="separator",
+        query_tokens=256,
+        passage_tokens=256,
+        two_sided=True,
+        source="arXiv 2004.04906 and its code (256 tokens; segments all zero, so no pair)",
+    ),
+    "medcpt": EncoderSettings(
+        pooling="cls",
+        similarity="dot",
+        title="pair",
+        query_tokens=64,
+        two_sided=True,
+        source="model cards ncbi/MedCPT-Query-Encoder and MedCPT-Article-Encoder; arXiv 2307.00589",
+    ),
+    "e5-small-v2": _E5,
+    "e5-base-v2": _E5,
+    "bge-small-en": _BGE,
+    "bge-base-en": _BGE,
+}
+"""How each named encoder wants its input."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder in a local folder; its weights are read at first use.
+
+    `name` picks the settings from `ENCODERS` unless `settings` are given; with neither, the folder
+    has to be in the layout of sentence-transformers and its own settings apply. The same texts give the
+    same vectors on the same machine, whatever the order, to about 1e-6.
+    """
+
+    folder: Path
+    name: str
+    settings: EncoderSettings | None = None
+    device: str | None = None
+    batch_size: int = 32
+
+    def encode_queries(self, queries: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
+        prefix = self._settings.query_prefix if self._settings else ""
+        return self._encode(self._query_model, [prefix + text for text in queries], "query", progress)
+
+    def encode_passages(self, passages: Sequence[Passage], progress: Progress | None = None) -> np.ndarray:
+        """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine."""
+        model = self._passage_model
+        texts = [self._passage_text(passage, model) for passage in passages]
+        return self._encode(model, texts, "document", progress)
+
+    @cached_property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        size = self._passage_model.get_embedding_dimension()
+        # DPR without a projection says 0 here: its output is as wide as its hidden layer.
+        return int(size or _words(self._passage_model).config.hidden_size)
+
+    @cached_property
+    def similarity(self) -> Similarity:
+        """How vectors are compared; vectors are of length 1 if `cosine`, so a dot product serves both."""
+        if self._settings:
+            return self._settings.similarity
+        found = self._passage_model.similarity_fn_name
+        if found not in ("cosine", "dot"):
+            raise InvalidInputError(f"{self.folder}: found similarity {found!r}, wanted 'cosine' or 'dot'")
+        return "cosine" if found == "cosine" else "dot"
+
+    @property
+    def speakers(self) -> bool:
+        """Whether a conversation is to be searched for with its speakers named in front of each line."""
+        return self._settings is not None and self._settings.speakers
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hex digits that differ when weights, tokenizer or settings do: vectors of two do not mix."""
+        digest = hashlib.sha256(json.dumps(asdict(self._settings) if self._settings else {}).encode())
+        for path in sorted(self.folder.rglob("*")):
+            if path.suffix in _IDENTITY and not path.name.startswith("rankrag"):
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                digest.update(f"\n{path.relative_to(self.folder).as_posix()} {content}".encode())
+        return digest.hexdigest()[:16]
+
+    # ── inside ───────────────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def _settings(self) -> EncoderSettings | None:
+        return self.settings or ENCODERS.get(self.name)
+
+    @cached_property
+    def _query_model(self) -> SentenceTransformer:
+        if self._settings is None:
+            return _load_layout(self.folder, self.device)
+        side = self.folder / "query" if self._settings.two_sided else self.folder
+        return _load(side, self._settings, self._settings.query_tokens, self.device)
+
+    @cached_property
+    def _passage_model(self) -> SentenceTransformer:
+        settings = self._settings
+        if settings is None:
+            return self._query_model
+        if not settings.two_sided and settings.query_tokens == settings.passage_tokens:
+            return self._query_model
+        side = self.folder / "context" if settings.two_sided else self.folder
+        return _load(side, settings, settings.passage_tokens, self.device)
+
+    def _passage_text(self, passage: Passage, model: SentenceTransformer) -> Text:
+        title = self._settings.title if self._settings else "line"
+        prefix = self._settings.passage_prefix if self._settings else ""
+        if title == "pair":
+            return (prefix + passage.title, passage.text)
+        if not passage.title:
+            return prefix + passage.text
+        join = f" {_separator(model)} " if title == "separator" else "\n"
+        return f"{prefix}{passage.title}{join}{passage.text}"
+
+    def _encode(
+        self, model: SentenceTransformer, texts: Sequence[Text], task: str, progress: Progress | None
+    ) -> np.ndarray:
+        import numpy as np
+
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        done = 0
+        for rows in _batches(texts, self.batch_size):
+            vectors[rows] = self._encode_batch(model, [texts[row] for row in rows], task)
+            done += len(rows)
+            if progress is not None:
+                progress(done, len(texts))
+        return vectors
+
+    def _encode_batch(self, model: SentenceTransformer, texts: list[Text], task: str) -> np.ndarray:
+        # Named encoders have had their prefix; a folder's own prompts are put on by these two methods.
+        call = {"query": model.encode_query, "document": model.encode_document}[task]
+        encode = call if self._settings is None else model.encode
+        return encode(
+            texts,
+            batch_size=len(texts),
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            normalize_embeddings=self.similarity == "cosine",
+        )
+
+
+_IDENTITY = (".safetensors", ".json", ".txt", ".model")
+
+_DPR_KEYS = {r"^ctx_encoder\.": "question_encoder."}
+"""transformers opens every DPR checkpoint as a question encoder; without this a context encoder would keep
+random weights, with nothing but a line in a log."""
+
+
+def _batches(texts: Sequence[Text], size: int) -> Iterator[list[int]]:
+    """Yield row numbers, the longest texts first: batches waste little padding, and memory peaks at once."""
+    order = sorted(range(len(texts)), key=lambda row: (-_length(texts[row]), row))
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
+
+
+def _length(text: Text) -> int:
+    return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+
+
+def _words(model: SentenceTransformer) -> Transformer:
+    """Return the first module of an encoder built by `_load`: the transformer with its tokenizer."""
+    return cast("Transformer", model[0])
+
+
+def _separator(model: SentenceTransformer) -> str:
+    tokenizer = _words(model).tokenizer
+    return str(tokenizer.sep_token) if tokenizer is not None else ""
+
+
+# ── loading ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _load(folder: Path, settings: EncoderSettings, n_tokens: int, device: str | None) -> SentenceTransformer:
+    """Build an encoder by our settings, whatever modules the folder may describe."""
+    _check_folder(folder)
+    try:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer import modules
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "local") from error
+    own_output = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
+    with _quiet():
+        words = modules.Transformer(
+            str(folder),
+            max_seq_length=n_tokens,
+            model_kwargs={"use_safetensors": True, "key_mapping": _DPR_KEYS, "local_files_only": True},
+            processor_kwargs={"local_files_only": True},
+            config_kwargs={"local_files_only": True},
+            modality_config=own_output if settings.pooling == "pooler" else None,
+            module_output_name="sentence_embedding" if settings.pooling == "pooler" else None,
+        )
+    _check_complete(folder, words)
+    parts = [words]
+    if settings.pooling != "pooler":
+        parts.append(modules.Pooling(words.get_embedding_dimension(), settings.pooling))
+    return SentenceTransformer(modules=parts, device=device)
+
+
+def _load_layout(folder: Path, device: str | None) -> SentenceTransformer:
+    """Load a folder in the layout of sentence-transformers as it describes itself."""
+    if not (folder / "modules.json").exists():
+        raise InvalidInputError(
+            f"{folder}: found no modules.json, wanted a folder in the layout of sentence-transformers, "
+            f"or a named encoder: {', '.join(ENCODERS)}"
+        )
+    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
+        _check_pickles(folder / module["path"])
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as error:
+        raise MissingExtraError("sentence-transformers", "local") from error
+    with _quiet():
+        return SentenceTransformer(
+            str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
+        )
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").exists():
+        raise NotFoundError(f"found no encoder (config.json) in {folder}: check the path, or pull it again")
+    _check_pickles(folder)
+    if not any(folder.glob("*.safetensors")):
+        raise InvalidInputError(f"{folder}: found no *.safetensors, wanted the weights there: pull it again")
+
+
+def _check_pickles(folder: Path) -> None:
+    pickled = [*folder.glob("*.bin"), *folder.glob("*.pt")]
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise InvalidInputError(
+            f"{folder}: found pickled weights ({pickled[0].name}), which can run code when opened, wanted "
+            "*.safetensors: save the model as safetensors where you trust it and give that folder"
+        )
+
+
+def _check_complete(folder: Path, words: Transformer) -> None:
+    """Refuse a checkpoint that leaves weights random; BERT's pooler may be missing, nobody reads it."""
+    from safetensors import safe_open
+
+    stored: set[str] = set()
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="np") as file:
+            stored.update(_endings(file.keys()))
+    names = (name for name, _ in words.model.named_parameters())
+    missing = [name for name in names if ".pooler." not in f".{name}" and name not in stored]
+    if missing:
+        raise InvalidInputError(
+            f"{folder}: found no weights for {missing[0]} ({len(missing)} missing), wanted a checkpoint of "
+            f"{type(words.model).__name__}: it is of another architecture or not whole"
+        )
+
+
+def _endings(keys: Sequence[str]) -> Iterator[str]:
+    """Yield each stored name as it is and without its first parts (`bert.…`), in today's spelling."""
+    for key in keys:
+        for old, new in _DPR_KEYS.items():
+            key = re.sub(old, new, key)
+        key = key.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        parts = key.split(".")
+        yield from (".".join(parts[n:]) for n in range(len(parts) - 1))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence transformers' own progress bars and its table of weights while a model loads."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

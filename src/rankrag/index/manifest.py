@@ -1,0 +1,221 @@
+"""`manifest.json` in the folder of an index: what it was built with and what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ..errors import FailureError, InvalidInputError, NotFoundError
+from ..formats import writing
+from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
+
+FORMAT = 1
+"""The version of the layout of an index folder that this code writes, and the newest that it reads."""
+
+_NAME = "manifest.json"
+_LOCK = "lock"
+_OURS = {_NAME, _LOCK, "passages.lance", "files.lance"}
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderUsed:
+    """The encoder that an index's vectors come from."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+    similarity: Similarity
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index was built with and what it holds.
+
+    `root` is the folder from which documents are named: where the first build was started. It is kept
+    relative to the index if that lies within it, so both can be moved together.
+    """
+
+    words: int
+    language: str
+    encoder: EncoderUsed | None
+    root: str
+    created: str
+    updated: str
+    n_files: int = 0
+    n_passages: int = 0
+    format: int = FORMAT
+
+    def root_of(self, folder: Path) -> Path:
+        """Return the root as an absolute path; `folder` is where the index lies."""
+        return Path(os.path.normpath(folder.resolve() / self.root))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return the manifest of an index.
+
+    Raises NotFoundError if there is no such folder, InvalidInputError if it is no index, a broken one,
+    or one of a newer format.
+    """
+    make = f"rankrag index PATH --index {folder}"
+    if not folder.exists():
+        raise NotFoundError(f"found no index at {folder}: make one with `{make}`")
+    if not (folder / _NAME).is_file():
+        raise InvalidInputError(
+            f"found {folder}, which is no index (no {_NAME}): give the folder of an index, "
+            f"or make one with `{make}`"
+        )
+    try:
+        values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        version = values["format"]
+        if isinstance(version, int) and version > FORMAT:
+            raise InvalidInputError(
+                f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
+            )
+        encoder = values.pop("encoder")
+        return Manifest(**values, encoder=EncoderUsed(**encoder) if encoder else None)
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise InvalidInputError(
+            f"found a broken {_NAME} in {folder} ({error or type(error).__name__}): "
+            f"delete the folder and build it again with `{make}`"
+        ) from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest; a reader sees the old one or the new one."""
+    with writing(str(folder / _NAME)) as stream:
+        json.dump(asdict(manifest), stream, indent=2)
+        stream.write("\n")
+
+
+def plan(folder: Path, settings: Settings) -> Manifest:
+    """Return the manifest of the index in the folder, or the one that a new index there would get.
+
+    Writes nothing. Raises InvalidInputError if the index was built with other settings, the folder
+    holds other things, or a setting is none that there is.
+    """
+    if (folder / _NAME).exists():
+        manifest = read_manifest(folder)
+        _check(folder, manifest, settings)
+        return manifest
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(f"found a file at {folder}, wanted a folder: give another --index")
+    inside = folder.iterdir() if folder.exists() else iter(())
+    if foreign := sorted(path.name for path in inside if path.name not in _OURS and path.name[0] != "."):
+        raise InvalidInputError(
+            f"found {folder} with other files in it ({foreign[0]}, ...), wanted an index or an empty folder: "
+            "give another --index"
+        )
+    return _new(folder, settings)
+
+
+def updated(manifest: Manifest, n_files: int, n_passages: int) -> Manifest:
+    """Return the manifest with new counts and the time of now."""
+    return replace(manifest, n_files=n_files, n_passages=n_passages, updated=_now())
+
+
+def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint: str) -> None:
+    """Refuse to compare vectors of two encoders, or to search vectors that are not there."""
+    if used is None:
+        raise InvalidInputError(
+            f"found an index without vectors at {folder}, wanted vectors by {name}: search it with "
+            "--retriever bm25, or build another with vectors"
+        )
+    if used.fingerprint != fingerprint:
+        raise InvalidInputError(
+            f"found an index at {folder} with vectors by {used.name} ({used.fingerprint}), wanted {name} "
+            f"({fingerprint}): load that encoder, or build another index"
+        )
+
+
+@contextlib.contextmanager
+def building(folder: Path) -> Iterator[None]:
+    """Hold the index for one builder; the system frees it when the process ends, however it ends.
+
+    Raises FailureError if another process builds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a+", encoding="ascii") as stream:
+        if not _locked(stream.fileno()):
+            stream.seek(0)
+            raise FailureError(
+                f"found another build of {folder} running (process {stream.read().strip() or 'unknown'}), "
+                "wanted one at a time: wait for it or end it"
+            )
+        stream.truncate(0)
+        stream.write(f"{os.getpid()}\n")
+        stream.flush()
+        yield
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return _locked_on_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _locked_on_windows(descriptor: int) -> bool:
+    import importlib
+
+    msvcrt = importlib.import_module("msvcrt")
+    try:
+        # Bytes far behind the end can be locked, and leave the process number readable for others.
+        os.lseek(descriptor, 2**20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _new(folder: Path, settings: Settings) -> Manifest:
+    if settings.language not in (None, *LANGUAGES):
+        raise InvalidInputError(
+            f"found language {settings.language!r}, wanted one of {', '.join(LANGUAGES)}: choose one of them"
+        )
+    if settings.words is not None and settings.words < 0:
+        raise InvalidInputError(f"found {settings.words} words, wanted 0 (do not cut) or more: give another")
+    here, place = Path.cwd(), folder.resolve()
+    root = os.path.relpath(here, place) if place.is_relative_to(here) else str(here)
+    encoder = settings.encoder
+    return Manifest(
+        words=WORDS if settings.words is None else settings.words,
+        language=LANGUAGE if settings.language is None else settings.language,
+        encoder=None
+        if encoder is None
+        else EncoderUsed(encoder.name, encoder.fingerprint, encoder.dimension, encoder.similarity),
+        root=Path(root).as_posix(),
+        created=_now(),
+        updated=_now(),
+    )
+
+
+def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
+    for name, option in (("words", "--passage-words"), ("language", "--language")):
+        wanted, found = getattr(settings, name), getattr(manifest, name)
+        if wanted is not None and wanted != found:
+            raise InvalidInputError(
+                f"found an index at {folder} built with {name} {found}, wanted {wanted}: leave {option} out, "
+                "or build another index"
+            )
+    encoder = settings.encoder
+    if encoder is not None:
+        check_encoder(folder, manifest.encoder, encoder.name, encoder.fingerprint)
+    elif manifest.encoder is not None:
+        raise InvalidInputError(
+            f"found an index at {folder} with vectors by {manifest.encoder.name}, wanted that encoder to add "
+            f"documents: give --encoder {manifest.encoder.name}"
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

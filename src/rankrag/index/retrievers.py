@@ -1,0 +1,101 @@
+"""What finds passages: BM25, vectors, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from ..errors import InvalidInputError
+from ..types import Filters, Hit, Retriever
+from .manifest import check_encoder
+from .settings import PassageEncoder
+from .store import Store
+
+RetrieverName = Literal["bm25", "dense", "hybrid"]
+
+RRF_K = 60
+"""The constant of reciprocal rank fusion; its authors found results flat around it."""
+
+DEPTH = 100
+"""Hits that each retriever gives to a fusion, if not more are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class BM25:
+    """Ranks by the words that query and passage share."""
+
+    store: Store
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits, best first; scores are BM25's, above 0."""
+        return self.store.search_words(query, k, filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Ranks by the similarity of vectors. The encoder must be the one that the index was built with."""
+
+    store: Store
+    encoder: PassageEncoder
+
+    def __post_init__(self) -> None:
+        used = self.store.manifest.encoder
+        check_encoder(self.store.folder, used, self.encoder.name, self.encoder.fingerprint)
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits, best first; scores are cosines or dot products. No query, no hits."""
+        if not query.strip():
+            return []
+        return self.store.search_vectors(self.encoder.encode_queries([query])[0], k, filters)
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """Fuses the rankings of several retrievers."""
+
+    retrievers: tuple[Retriever, ...]
+    depth: int = DEPTH
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits, best first; scores are those of reciprocal rank fusion."""
+        depth = max(k, self.depth)
+        return fuse([r.search(query, depth, filters) for r in self.retrievers])[:k]
+
+
+def fuse(rankings: Sequence[Sequence[Hit]], k: int = RRF_K) -> list[Hit]:
+    """Return one ranking: RRFscore(d) = sum over rankings r of 1 / (k + r(d)), ranks from 1, ties by id.
+
+    Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
+    Learning Methods", SIGIR 2009, https://doi.org/10.1145/1571941.1572114. A passage that a ranking does
+    not hold gets nothing from it.
+    """
+    scores: dict[str, float] = {}
+    hits: dict[str, Hit] = {}
+    for ranking in rankings:
+        for rank, hit in enumerate(ranking, 1):
+            scores[hit.passage.id] = scores.get(hit.passage.id, 0.0) + 1.0 / (k + rank)
+            hits.setdefault(hit.passage.id, hit)
+    order = sorted(scores, key=lambda name: (-scores[name], name))
+    return [replace(hits[name], score=scores[name]) for name in order]
+
+
+def retriever(name: RetrieverName, store: Store, encoder: PassageEncoder | None = None) -> Retriever:
+    """Return the retriever of that name over an index.
+
+    Raises InvalidInputError for another name, or if vectors are wanted and the index has none, has those
+    of another encoder, or no encoder is given.
+    """
+    if name not in get_args(RetrieverName):
+        names = ", ".join(get_args(RetrieverName))
+        raise InvalidInputError(f"found retriever {name!r}, wanted one of {names}: choose one of them")
+    if name == "bm25":
+        return BM25(store)
+    if encoder is None:
+        used = store.manifest.encoder
+        check_encoder(store.folder, used, "an encoder", used.fingerprint if used else "")
+        raise InvalidInputError(
+            f"found no encoder for retriever {name!r}, wanted {used.name if used else 'one'}: load it first"
+        )
+    dense = Dense(store, encoder)
+    return dense if name == "dense" else Hybrid((BM25(store), dense))

@@ -1,0 +1,76 @@
+"""What decides how an index is built, and what an encoder must be able to do for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..types import Passage
+
+WORDS = 100
+"""Words in a passage where nothing else is asked for: the paper's 100-word passages."""
+
+LANGUAGE = "English"
+"""The language of the stemmer and of the stop words where nothing else is asked for."""
+
+_STEMMED = ("Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German", "Greek", "Hungarian",
+            "Italian", "Norwegian", "Portuguese", "Romanian", "Russian", "Spanish", "Swedish", "Tamil",
+            "Turkish")  # fmt: skip
+LANGUAGES = (*_STEMMED, "any")
+"""Languages with a stemmer; `any` neither stems nor stops, and finds words in scripts without spaces."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, unit); the unit is `bytes` while files are read, `passages` while indexed."""
+
+Similarity = Literal["cosine", "dot"]
+
+
+class PassageEncoder(Protocol):
+    """What an index needs of an encoder; `rankrag.index.Encoder` is one."""
+
+    @property
+    def name(self) -> str:
+        """The name by which the encoder is loaded again."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of weights and settings: vectors of two fingerprints do not compare."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """The numbers in a vector."""
+        ...
+
+    @property
+    def similarity(self) -> Similarity:
+        """How vectors compare."""
+        ...
+
+    def encode_queries(self, texts: Sequence[str], /) -> np.ndarray:
+        """Return vectors of shape (texts, dimension), float32."""
+        ...
+
+    def encode_passages(self, passages: Sequence[Passage], /) -> np.ndarray:
+        """Return vectors of shape (passages, dimension), float32."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to build an index. None takes what the index was built with, or the default for a new one.
+
+    `words` bounds a passage (0 does not cut); `language` chooses stemmer and stop words (one of
+    `LANGUAGES`); with an `encoder` passages also get vectors. `prune` removes documents whose
+    files are gone from the given paths.
+    """
+
+    words: int | None = None
+    language: str | None = None
+    encoder: PassageEncoder | None = None
+    prune: bool = False

@@ -1,0 +1,135 @@
+"""Score many prompts in few passes: what they begin with is computed once and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .network import Network
+from .packed import Segment
+from .prefix_cache import NOTHING, Entry, Match, PrefixCache, key, n_common
+
+if TYPE_CHECKING:
+    import torch
+
+_WORTH_AN_ENTRY = 16
+"""Tokens that prompts must share beyond what is stored before their common beginning is stored apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A prompt in tokens: a beginning worth remembering, and at least one token after it."""
+
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class _Job:
+    number: int
+    segment: Segment
+    name: bytes
+    base: Match
+
+
+class Scorer:
+    """Runs rows in chunks of at most `chunk_tokens` tokens, reusing the states of their prefixes."""
+
+    def __init__(self, network: Network, cache: PrefixCache, chunk_tokens: int) -> None:
+        self.network = network
+        self.cache = cache
+        self.chunk_tokens = chunk_tokens
+
+    def score(self, rows: Sequence[Row], tokens: Sequence[int]) -> torch.Tensor:
+        """Return natural-log probabilities, (rows, tokens), of each token right after each row."""
+        import torch
+
+        self.cache.tick()
+        wanted = torch.tensor(tokens, device=self.network.model.device)
+        scores = torch.empty(len(rows), len(tokens))
+        short = [n for n, row in enumerate(rows) if len(row.prefix) + len(row.suffix) <= self.network.window]
+        long = sorted(set(range(len(rows))) - set(short))
+        for numbers, found in self._packed(rows, short):
+            scores[numbers] = found.index_select(1, wanted).cpu()
+        if long:
+            whole = [rows[n].prefix + rows[n].suffix for n in long]
+            scores[long] = self.network.plain(whole, self.chunk_tokens).index_select(1, wanted).cpu()
+        return scores
+
+    def begin(self, prefix: Sequence[int]) -> Match:
+        """Return the longest known beginning of a prefix."""
+        self.cache.tick()
+        name = key(prefix)
+        known = self.cache.get(name)
+        return Match(known, known.n_tokens) if known else self._known(name)
+
+    def _packed(
+        self, rows: Sequence[Row], numbers: Sequence[int]
+    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+        names = {number: key(rows[number].prefix) for number in numbers}
+        base = self._base(sorted(set(names.values())))
+        for wave in _waves(names):
+            jobs = [self._job(number, rows[number], names[number], base) for number in wave]
+            for chunk in _chunks(jobs, self.chunk_tokens):
+                yield [job.number for job in chunk], self.network.packed([job.segment for job in chunk])
+                for job in chunk:
+                    if job.segment.keep:
+                        self.cache.put(Entry(job.name, job.base, job.segment.kept))
+
+    def _job(self, number: int, row: Row, name: bytes, base: Match) -> _Job:
+        entry = self.cache.get(name)
+        if entry is not None:
+            known = Match(entry, entry.n_tokens)
+            return _Job(number, Segment(row.suffix, known.states()), name, known)
+        own = row.prefix[base.n_tokens :]
+        return _Job(number, Segment(own + row.suffix, base.states(), keep=len(own)), name, base)
+
+    def _base(self, names: Sequence[bytes]) -> Match:
+        """Return what all prefixes that are not known yet begin with, computing it if it is worth it."""
+        unknown = [name for name in names if self.cache.get(name) is None]
+        if len(unknown) < 2:
+            return self._known(unknown[0]) if unknown else NOTHING
+        width = len(key([0]))
+        common = unknown[0][: n_common(unknown) * width]
+        known = self._known(common)
+        rest = list(memoryview(common).cast("i"))[known.n_tokens :]
+        if len(rest) < _WORTH_AN_ENTRY:
+            return known
+        segment = Segment(rest, known.states(), keep=len(rest))
+        self.network.packed([segment])
+        entry = Entry(common, known, segment.kept)
+        self.cache.put(entry)
+        return Match(entry, entry.n_tokens)
+
+    def _known(self, name: bytes) -> Match:
+        known = self.cache.longest(name)
+        return known if known.n_tokens >= _WORTH_AN_ENTRY else NOTHING
+
+
+def _waves(names: dict[int, bytes]) -> list[list[int]]:
+    """Return the numbers in lists that hold each name once: the second time its states are known."""
+    waves: list[list[int]] = []
+    times: dict[bytes, int] = {}
+    for number, name in names.items():
+        wave = times[name] = times.get(name, -1) + 1
+        if wave == len(waves):
+            waves.append([])
+        waves[wave].append(number)
+    return waves
+
+
+def _chunks(jobs: Sequence[_Job], n_tokens: int) -> Iterator[list[_Job]]:
+    """Yield the jobs in chunks of about equal work, of at most `n_tokens` tokens unless one has more."""
+    total = sum(len(job.segment.tokens) for job in jobs)
+    target = total / max(1, -(-total // n_tokens))
+    chunk: list[_Job] = []
+    size = 0
+    for job in jobs:
+        if chunk and size + len(job.segment.tokens) / 2 > target:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(job)
+        size += len(job.segment.tokens)
+    if chunk:
+        yield chunk

@@ -1,0 +1,45 @@
+"""Tokens to text while they come: whole characters only, and nothing of a stop string."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+_BROKEN = "\ufffd"
+"""What stands in decoded text for the bytes of a character that is not complete yet."""
+
+
+def pieces(
+    tokens: Iterator[int], decode: Callable[[Sequence[int]], str], stop: Sequence[str]
+) -> Iterator[str]:
+    """Yield the text of tokens piece by piece, ending before the first stop string.
+
+    Text that may turn out to be the beginning of a stop string is held back until that is known. No more
+    tokens are taken once a stop string is complete.
+    """
+    seen: list[int] = []
+    done = 0
+    text = ""
+    for token in tokens:
+        seen.append(token)
+        # The whole answer is decoded each time: answers are short, and only so is the text exact.
+        text = decode(seen).rstrip(_BROKEN)
+        end = _first(text, stop)
+        safe = len(text) - _held(text, stop) if end is None else end
+        if safe > done:
+            yield text[done:safe]
+            done = safe
+        if end is not None:
+            return
+    if len(text) > done:
+        yield text[done:]
+
+
+def _first(text: str, stop: Sequence[str]) -> int | None:
+    """Return where the first stop string begins, None if there is none."""
+    return min((text.find(mark) for mark in stop if mark and mark in text), default=None)
+
+
+def _held(text: str, stop: Sequence[str]) -> int:
+    """Return the length of the longest end of the text that a stop string begins with."""
+    lengths = (n for mark in stop for n in range(1, len(mark)) if text.endswith(mark[:n]))
+    return max(lengths, default=0)

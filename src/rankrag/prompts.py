@@ -1,0 +1,388 @@
+"""Every word that the model reads or is taught to write.
+
+Training and serving take their prompts from here, so they cannot drift apart. The wording is that of the
+paper (arXiv 2407.02485, appendix C); docs/prompts.md lists every place where the paper is silent and what
+was decided. Passages come before the question: the `prefix` of a `Prompt` is the same for every question,
+so an engine may compute its keys and values once.
+
+Text that comes from users and documents is made harmless first: a marker of the template inside it is
+broken, and blank lines, which separate the parts of a prompt, become single line breaks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from .errors import InvalidInputError
+from .types import Cut, Example, Passage, Prompt, Question, Speaker, Style, Turn
+
+TRUE, FALSE = "True", "False"
+"""The two labels of ranking; relevance is the probability of the first."""
+
+UNANSWERABLE = "Sorry. I cannot find the answer based on the context."
+"""What the model is taught to say, and `ask` says, when the passages do not hold the answer."""
+
+HISTORY_MESSAGES = 6
+"""Messages of history that a prompt keeps: ChatRAG-Bench gives a model the last 7, the question included."""
+
+SYSTEM = (
+    "This is a chat between a user and an artificial intelligence assistant. "
+    "The assistant gives helpful, detailed, and polite answers to the user's questions based on the context. "
+    "The assistant should also indicate when the answer cannot be found in the context."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """How the parts of a prompt are put on paper: what stands before and after each turn.
+
+    `assess` is the verb of the ranking prompt: the paper's own has the misspelling `access`, kept where
+    a model was or will be tuned on it, corrected for models that never saw it.
+    """
+
+    name: str
+    system: tuple[str, str]
+    user: tuple[str, str]
+    assistant: tuple[str, str]
+    assess: str
+    markers: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+
+    @property
+    def open_answer(self) -> str:
+        """What the prompt ends with; for plain text the space after the colon belongs to the target."""
+        return self.assistant[0].rstrip(" ")
+
+    def labels(self) -> tuple[str, str]:
+        """Return the True and False labels exactly as they follow the prompt."""
+        return self.target(TRUE), self.target(FALSE)
+
+    def target(self, text: str) -> str:
+        """Return an answer as it follows the prompt: with the space that `open_answer` left out."""
+        return self.assistant[0][len(self.open_answer) :] + text
+
+
+PAPER = Template(
+    name="paper",
+    system=("System: ", ""),
+    user=("\n\nUser: ", ""),
+    assistant=("\n\nAssistant: ", ""),
+    assess="access",
+    stop=("\n\nUser:", "\n\nSystem:", "\n\nPassage", "\n\nAssistant:"),
+)
+"""The paper's plain text (separators as in NVIDIA's released ChatQA code: blank lines)."""
+
+CHAT = Template(
+    name="chat",
+    system=("<|im_start|>system\n", "<|im_end|>\n"),
+    user=("<|im_start|>user\n", "<|im_end|>\n"),
+    assistant=("<|im_start|>assistant\n", "<|im_end|>\n"),
+    assess="assess",
+    markers=("<|im_start|>", "<|im_end|>"),
+    stop=("<|im_end|>",),
+)
+"""ChatML, for instruct models that this project never tuned."""
+
+TEMPLATES: dict[str, Template] = {t.name: t for t in (PAPER, CHAT)}
+
+_INSTRUCTIONS: dict[Style, str] = {
+    "plain": "{question}",
+    "phrase": "{sentence} Answer the above question with a short phrase.",
+    "span": "Answer the following question with a short span. {question}",
+    "full": "Please give a full and complete answer for the question. {question}",
+    "number": (
+        "Answer the following question with a number from the context or through math arithmetic. {question}"
+    ),
+    "span_or_full": (
+        "Answer the following question with a short span, or a full and complete answer. {question}"
+    ),
+    "true_false": "Answer the following question with True or False. Is the claim '{question}' correct?",
+    "choice": ("Answer the following question with the letter of the correct option. {question}\n{options}"),
+}
+
+_FIRST_TURN_STYLES: frozenset[Style] = frozenset({"full"})
+"""Styles whose instruction stands in the first user turn, as ChatRAG-Bench does for Doc2Dial and INSCIT."""
+
+_RANK = (
+    "For the {noun} {text}, {assess} whether the passage is relevant to the {noun}. "
+    "Return True if relevant, otherwise False."
+)
+_RETRIEVAL_RANK = (
+    "For the question {text}, {assess} whether the above passages are relevant to the question. "
+    "Return all the relevant passage id."
+)
+
+
+def template(name: str) -> Template:
+    """Return the template of that name."""
+    if name not in TEMPLATES:
+        raise InvalidInputError(
+            f"found template {name!r}, wanted one of {', '.join(TEMPLATES)}: choose one of them"
+        )
+    return TEMPLATES[name]
+
+
+# ── the five prompts ─────────────────────────────────────────────────────────────────────────────────
+
+
+def rank(question: Question, passage: Passage, form: Template) -> Prompt:
+    """Return the prompt after which the model says whether one passage is relevant.
+
+    A claim (style `true_false`) is called a claim; history turns stand before the question, as the
+    paper has them for conversational benchmarks.
+    """
+    noun = "claim" if question.style == "true_false" else "question"
+    words = _RANK.format(noun=noun, text=_clean(question.text, form), assess=form.assess)
+    context = f"Passage: {_body(passage, form)}"
+    return _prompt(form, context, [*_history(question, form), ("user", words)])
+
+
+def answer(question: Question, passages: Sequence[Passage], form: Template) -> Prompt:
+    """Return the prompt that the model answers from several passages (or none)."""
+    context = "\n\n".join(f"Passage {n}: {_body(passage, form)}" for n, passage in enumerate(passages, 1))
+    return _prompt(form, context, _asked(question, form))
+
+
+def context_answer(question: Question, passage: Passage, form: Template) -> Prompt:
+    """Return the prompt of context-rich question answering: one gold passage, without a number."""
+    return _prompt(form, f"Passage: {_body(passage, form)}", _asked(question, form))
+
+
+def retrieval_rank(question: Question, passages: Sequence[Passage], form: Template) -> Prompt:
+    """Return the prompt after which the model lists the relevant ones of several passages."""
+    listed = answer(question, passages, form)
+    words = _RETRIEVAL_RANK.format(text=_clean(question.text, form), assess=form.assess)
+    return replace(listed, suffix=_turns(form, [*_history(question, form), ("user", words)]))
+
+
+def instruct(question: Question, form: Template) -> Prompt:
+    """Return the prompt of plain instruction following (stage one): no passages."""
+    return _prompt(form, "", _asked(question, form))
+
+
+def example(item: Example, form: Template) -> Prompt:
+    """Return the prompt of a training example, with its target: the one way from `Example` to tokens."""
+    several: dict[str, Callable[[Question, Sequence[Passage], Template], Prompt]] = {
+        "instruct": lambda q, _, f: instruct(q, f),
+        "context_qa": lambda q, p, f: context_answer(q, p[0], f),
+        "retrieval_qa": answer,
+        "rank": lambda q, p, f: rank(q, p[0], f),
+        "retrieval_rank": retrieval_rank,
+    }
+    wanted = 1 if item.task in ("context_qa", "rank") else None
+    if wanted is not None and len(item.passages) != wanted:
+        raise InvalidInputError(
+            f"example {item.id!r}: found {len(item.passages)} passages, task {item.task!r} wants {wanted}"
+        )
+    prompt = several[item.task](item.question, item.passages, form)
+    return replace(prompt, target=form.target(_clean(item.target, form)))
+
+
+def passage_list(numbers: Sequence[int]) -> str:
+    """Return the target of retrieval-augmented ranking: the numbers (from 1) of the relevant passages.
+
+    The paper does not print this string; naming the passages as the context does was decided here.
+    """
+    return ", ".join(f"Passage {n}" for n in sorted(numbers))
+
+
+# ── the query that a retriever sees ──────────────────────────────────────────────────────────────────
+
+QUERY_MESSAGES = 5
+"""Messages, the question included, that make a search query (the dragon-multiturn convention)."""
+
+
+def search_query(question: Question, speakers: bool = False) -> str:
+    """Return what to search for: the question, after the last turns of its conversation.
+
+    With `speakers` each line is prefixed `user: ` or `agent: `, as nvidia/dragon-multiturn expects;
+    without, lines stand alone, which suits BM25 and single-turn encoders. Options are never included.
+    """
+    turns = [*question.history, Turn("user", question.text)][-QUERY_MESSAGES:]
+    if not speakers:
+        return "\n".join(_spaces(turn.text) for turn in turns)
+    if len(turns) == 1:
+        return _spaces(question.text)
+    names: dict[Speaker, str] = {"user": "user", "assistant": "agent"}
+    return "\n".join(f"{names[turn.role]}: {_spaces(turn.text)}" for turn in turns)
+
+
+def claim(question: Question, sentence: str) -> Question:
+    """Return a sentence of an answer as a claim to rank passages against, for citations.
+
+    A short answer says little alone, so the question stands before it.
+    """
+    text = f"{_sentence(_spaces(question.text))} {_spaces(sentence)}"
+    return Question(id=question.id, text=text, style="true_false")
+
+
+# ── what fits ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def fit(
+    build: Callable[[Sequence[Passage]], Prompt],
+    passages: Sequence[Passage],
+    budget: int,
+    n_tokens: Callable[[str], int],
+) -> tuple[Prompt, tuple[Cut, ...]]:
+    """Return the prompt with passages shortened until it has at most `budget` tokens, and what was cut.
+
+    Only passages give way, never the frame, the question or the conversation; the longest give way
+    first, down to the length of the others. Raises InvalidInputError if even empty passages do not fit.
+    """
+    prompt = build(passages)
+    if _fits(prompt, budget, n_tokens):
+        return prompt, ()
+    room = budget - _length(build([replace(p, text="") for p in passages]), n_tokens)
+    if room < len(passages):
+        raise InvalidInputError(
+            f"found a question (with its conversation) of {budget - room} tokens, wanted at most {budget}: "
+            "shorten it, or read fewer passages"
+        )
+    shares = _shares([n_tokens(p.text) for p in passages], room)
+    while True:
+        short = [
+            replace(p, text=_shorten(p.text, s, n_tokens)) for p, s in zip(passages, shares, strict=True)
+        ]
+        prompt = build(short)
+        # Tokens of a text alone and inside a prompt differ by a few; give way until the whole fits.
+        if (over := _length(prompt, n_tokens) - budget) <= 0:
+            return prompt, _cuts(passages, short)
+        shares = [max(0, s - 1 - over // len(shares)) for s in shares]
+
+
+def _shares(lengths: Sequence[int], room: int) -> list[int]:
+    """Divide `room` tokens so that the short keep all they have and the long share the rest evenly."""
+    shares = [0] * len(lengths)
+    for done, index in enumerate(sorted(range(len(lengths)), key=lambda i: lengths[i])):
+        shares[index] = min(lengths[index], room // (len(lengths) - done))
+        room -= shares[index]
+    return shares
+
+
+def _shorten(text: str, limit: int, n_tokens: Callable[[str], int]) -> str:
+    """Return the longest beginning of a text that has at most `limit` tokens, cut at a word border.
+
+    Where not even the first word fits (a script without spaces), it is cut between characters.
+    """
+    if limit < 1 or n_tokens(text) <= limit:
+        return text if limit > 0 else ""
+    words = [match.end() for match in re.finditer(r"\S+", text)]
+    first = len(text) if not words else words[0]
+    for ends in (words, range(1, first)):
+        if fitting := bisect_right(ends, limit, key=lambda end: n_tokens(text[:end])):
+            return text[: ends[fitting - 1]]
+    return ""
+
+
+def _cuts(before: Sequence[Passage], after: Sequence[Passage]) -> tuple[Cut, ...]:
+    return tuple(
+        Cut(old.id, kept=len(new.text), length=len(old.text))
+        for old, new in zip(before, after, strict=True)
+        if new.text != old.text
+    )
+
+
+def _fits(prompt: Prompt, budget: int, n_tokens: Callable[[str], int]) -> bool:
+    # A token covers at least one byte, so a short text needs no tokenising to be known to fit.
+    if len((prompt.prefix + prompt.suffix).encode()) <= budget:
+        return True
+    return _length(prompt, n_tokens) <= budget
+
+
+def _length(prompt: Prompt, n_tokens: Callable[[str], int]) -> int:
+    return n_tokens(prompt.prefix) + n_tokens(prompt.suffix)
+
+
+# ── the identity of a template ───────────────────────────────────────────────────────────────────────
+
+
+def template_hash(form: Template) -> str:
+    """Return 16 hex digits that change whenever a template would write anything differently.
+
+    It covers every prompt of a fixed set of questions, not this file's text, so that comments and
+    refactoring leave it alone and a changed word does not.
+    """
+    passages = [Passage("a", "First.\n\nSecond.", title="Title"), Passage("b", "Third.")]
+    history = (Turn("user", "Before?"), Turn("assistant", "Yes."))
+    written: list[Prompt] = [instruct(Question("q", "Why?"), form)]
+    for style in _INSTRUCTIONS:
+        for turns in ((), history):
+            question = Question("q", "Why?", turns, style, {"A": "one", "B": "two"})
+            written += [
+                rank(question, passages[0], form),
+                answer(question, passages, form),
+                context_answer(question, passages[0], form),
+                retrieval_rank(question, passages, form),
+            ]
+    parts = [[p.prefix, p.suffix, *p.markers] for p in written]
+    words = [*form.labels(), form.target(UNANSWERABLE), passage_list([1, 2]), *form.stop]
+    return hashlib.sha256(json.dumps([parts, words]).encode()).hexdigest()[:16]
+
+
+# ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _prompt(form: Template, context: str, turns: Sequence[tuple[Speaker, str]]) -> Prompt:
+    blocks = [SYSTEM, context] if context else [SYSTEM]
+    return Prompt(
+        prefix=(form.system[0] + "\n\n".join(blocks)).rstrip(),  # an empty passage leaves "Passage: "
+        suffix=_turns(form, turns),
+        markers=form.markers,
+    )
+
+
+def _turns(form: Template, turns: Sequence[tuple[Speaker, str]]) -> str:
+    frames = {"user": form.user, "assistant": form.assistant}
+    said = "".join(frames[role][0] + text + frames[role][1] for role, text in turns)
+    return form.system[1] + said + form.open_answer
+
+
+def _asked(question: Question, form: Template) -> list[tuple[Speaker, str]]:
+    """Return the turns with the instruction of the question's style in its place."""
+    turns = [*_history(question, form), ("user", _clean(question.text, form))]
+    first = question.style in _FIRST_TURN_STYLES
+    users = [n for n, (role, _) in enumerate(turns) if role == "user"]
+    place = users[0] if first else users[-1]
+    turns[place] = ("user", _instruction(question, turns[place][1], form))
+    return turns
+
+
+def _instruction(question: Question, text: str, form: Template) -> str:
+    options = "\n".join(
+        f"{letter}. {_clean(option, form)}" for letter, option in sorted(question.options.items())
+    )
+    words = _INSTRUCTIONS[question.style]
+    return words.format(question=text, sentence=_sentence(text), options=options)
+
+
+def _history(question: Question, form: Template) -> list[tuple[Speaker, str]]:
+    kept = question.history[-HISTORY_MESSAGES:]
+    return [(turn.role, _clean(turn.text, form)) for turn in kept]
+
+
+def _body(passage: Passage, form: Template) -> str:
+    """Return a passage as the model reads it: its title, if it has one, on a line of its own."""
+    text = _clean(passage.text, form)
+    return f"{_clean(passage.title, form)}\n{text}".strip() if passage.title else text
+
+
+def _sentence(text: str) -> str:
+    """Return a text that ends as a sentence does; the paper writes `{Question}.` before its instruction."""
+    return text if text.endswith((".", "?", "!")) else text + "."
+
+
+def _clean(text: str, form: Template) -> str:
+    """Return a text without blank lines, edges of whitespace, or whole markers of the template."""
+    for marker in form.markers:
+        text = text.replace(marker, f"{marker[:2]} {marker[2:]}")
+    return re.sub(r"\s*\n\s*", "\n", text).strip()
+
+
+def _spaces(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,265 @@
+"""The nouns of RankRAG and the roles that act on them.
+
+Nouns are frozen, slotted dataclasses; roles are Protocols, so an implementation inherits nothing and
+anything with the right methods will do. This module imports only the standard library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Style = Literal["plain", "phrase", "span", "full", "number", "span_or_full", "true_false", "choice"]
+"""The kind of answer that a question wants; the words of each kind stand in `prompts.py`."""
+
+Task = Literal["instruct", "context_qa", "retrieval_qa", "rank", "retrieval_rank"]
+"""The five shapes of a training example, in the paper's order (arXiv 2407.02485, section 4)."""
+
+Speaker = Literal["user", "assistant"]
+
+Filters = Mapping[str, str]
+"""Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a passage came from.
+
+    `start` and `end` are offsets in characters into the *extracted text* of the document (for PDF the
+    pages joined by a form feed), such that `document[start:end] == passage.text`; `page` counts from 1.
+    """
+
+    path: str
+    page: int | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The unit that is indexed, ranked and read: about 100 words."""
+
+    id: str
+    text: str
+    title: str = ""
+    source: Source | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of a conversation before the question."""
+
+    role: Speaker
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the user asked, with its conversation. It never holds gold answers.
+
+    `history` is oldest first; `options` maps a letter to its text (multiple choice) and is never part
+    of the search query. With style `true_false` the text is a claim.
+    """
+
+    id: str
+    text: str
+    history: tuple[Turn, ...] = ()
+    style: Style = "plain"
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage with a score. Its rank is its position in the list; higher is better.
+
+    Scores compare within one list only. After a ranker the score is a relevance in 0..1, unless
+    `scored` is false: then a budget left the hit unscored, it follows in retrieval order and keeps the
+    retriever's score. `cut` counts the characters at the end of the passage that the ranker did not
+    see because they did not fit.
+    """
+
+    passage: Passage
+    score: float
+    scored: bool = True
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training item: question and passages in, target out. All five tasks share the shape."""
+
+    id: str
+    source: str
+    task: Task
+    question: Question
+    passages: tuple[Passage, ...]
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The only thing a model sees: `prefix + suffix`, then `target`, which it is taught to write.
+
+    `prefix` is the system text and the passages: it does not depend on the question, so its keys and
+    values can be reused for every later question. The loss mask is the last seam. Seams fall before
+    whitespace or beside a marker of the template, so tokenising the parts equals tokenising the whole.
+    `markers` are the strings of the frame that are control tokens (none in plain text templates).
+    """
+
+    prefix: str
+    suffix: str
+    target: str = ""
+    markers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A passage that did not fit whole: its first `kept` of `length` characters stayed."""
+
+    passage_id: str
+    kept: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """`answer.text[start:end]` leans on a passage that was read.
+
+    `relevance` is what the model itself gives the passage for that sentence, in 0..1: relevance, not
+    proof. `source_start` and `source_end` delimit the sentence of the passage closest to it, in
+    characters of the source document (None where the passage has no offsets).
+    """
+
+    start: int
+    end: int
+    passage_id: str
+    relevance: float
+    source: str = ""
+    source_start: int | None = None
+    source_end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of the answering prompt and of the answer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The whole trace of one ask. It grows as it streams, and every consumer sees the same object.
+
+    `retrieved` and `ranked` hold the same passages in two orders; the first `read_k` of `ranked` were
+    read. `abstained` says that no passage reached the threshold of the checkpoint. `timings_s` maps a
+    step (`retrieve`, `rank`, `generate`, `cite`) to its seconds. `done` is true on the last step.
+    """
+
+    question: Question
+    query: str = ""
+    retrieved: tuple[Hit, ...] = ()
+    ranked: tuple[Hit, ...] = ()
+    read_k: int = 0
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    abstained: bool = False
+    cuts: tuple[Cut, ...] = ()
+    usage: Usage = Usage()
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file (or one line of a collection) in an index, as `Documents.list` reports it."""
+
+    id: str
+    path: str
+    sha256: str
+    n_passages: int
+
+
+class Retriever(Protocol):
+    """Finds passages: BM25, dense, hybrid or remote."""
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits, best first."""
+        ...
+
+
+class Ranker(Protocol):
+    """Orders hits by relevance to the question ("reranker" elsewhere)."""
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        """Return the same passages, best first: none dropped, none added, ties by passage id."""
+        ...
+
+
+class Generator(Protocol):
+    """Answers from passages ("reader" elsewhere)."""
+
+    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
+        """Yield the answer piece by piece; the pieces joined are the answer."""
+        ...
+
+    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
+        """Return what `stream` would have to leave out of the passages for them to fit."""
+        ...
+
+    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
+        """Return the tokens that reading these passages and writing `text` takes."""
+        ...
+
+
+class Citer(Protocol):
+    """Finds, for each sentence of an answer, the passage it leans on."""
+
+    def cite(self, question: Question, text: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+        """Return citations in the order of the text; only the given passages are cited."""
+        ...
+
+
+class Documents(Protocol):
+    """What a server or a command line needs of an index to change it."""
+
+    def add(self, paths: Iterable[str]) -> tuple[Document, ...]:
+        """Index the files, replacing those that changed; return what was added or replaced."""
+        ...
+
+    def list(self) -> tuple[Document, ...]:
+        """Return every document in the index, ordered by id."""
+        ...
+
+    def delete(self, ids: Iterable[str]) -> int:
+        """Remove documents and their passages; return how many documents were there."""
+        ...
+
+
+class LanguageModel(Protocol):
+    """One language model, whatever engine runs it."""
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that prompt and answer may have together."""
+        ...
+
+    def n_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text on its own, without special tokens."""
+        ...
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        """Return natural-log probabilities of each choice right after each prompt.
+
+        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens'.
+        """
+        ...
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        """Yield the greedy continuation piece by piece, ending before any string of `stop`."""
+        ...

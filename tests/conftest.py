@@ -1,0 +1,13 @@
+"""What holds for the whole suite: no network, and the same random texts in every run."""
+
+import runpy
+from pathlib import Path
+
+from hypothesis import settings
+
+# The suite is offline by rule; a test that reaches out fails as it would on a machine without a network.
+runpy.run_path(str(Path(__file__).parent / "no_network" / "sitecustomize.py"))
+
+# No deadline: the time of one example says nothing on a busy machine. Same texts: a failure comes back.
+settings.register_profile("house", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("house")

@@ -1,0 +1,215 @@
+"""What a person sees: colours, the growing answer, the conversation, bars."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rankrag.cli import answer_view, progress
+from rankrag.cli.app import run
+from rankrag.types import Answer, Citation, Cut, Hit, Passage, Question, Source, Usage
+
+PASSAGES = [
+    Passage(f"p{n}", f"Text {n}.", title=f"Title {n}", source=Source("book.pdf", page=n)) for n in range(4)
+]
+HITS = tuple(Hit(passage, 1.0 - n / 10) for n, passage in enumerate(PASSAGES))
+ANSWER = Answer(
+    Question("q", "Why?"),
+    retrieved=HITS,
+    ranked=(HITS[2], HITS[0], HITS[1], HITS[3]),
+    read_k=3,
+    text="Because. Yes.",
+    citations=(Citation(9, 13, "p0", 0.9), Citation(0, 8, "p2", 0.8)),
+    usage=Usage(100, 4),
+    timings_s={"retrieve": 0.01, "rank": 1.5},
+    done=True,
+)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let rich believe that both streams are a terminal with colours."""
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm-256color", "COLUMNS": "80"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+def drawn(answer: Answer, width: int = 80) -> str:
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=True, color_system=None, highlight=False
+    )
+    answer_view.show_answer(answer, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_marks_follow_the_sentences_and_number_the_sources() -> None:
+    assert answer_view.marked(ANSWER).plain == "Because. [1] Yes. [2]"
+
+
+def test_sources_show_relevance_moves_title_path_and_page() -> None:
+    lines = [line.split() for line in drawn(ANSWER).splitlines() if line.startswith("[")]
+    assert lines[0] == ["[1]", "0.800", "▲2", "Title", "2", "book.pdf,", "page", "2"]
+    assert [line[2] for line in lines] == ["▲2", "▼1", "▼1"]
+    assert "rank 1.50 s · 100 + 4 tokens" in drawn(ANSWER)
+
+
+def test_unscored_hits_abstentions_and_cuts_are_said() -> None:
+    unscored = replace(HITS[2], scored=False)
+    shown = drawn(replace(ANSWER, ranked=(unscored, *ANSWER.ranked[1:]), cuts=(Cut("p2", 3, 7),)))
+    assert "[1]     – ▲2" in shown
+    assert "p2 did not fit: 3 of 7 characters were read" in shown
+    abstained = drawn(replace(ANSWER, abstained=True, citations=()))
+    assert "Closest passages, not read" in abstained
+    assert "No passage was relevant enough" in abstained
+
+
+def test_no_line_is_wider_than_the_terminal() -> None:
+    long = Passage("x", "Text.", title="A very long title " * 9, source=Source("folder/" * 30 + "file.txt"))
+    answer = replace(
+        ANSWER, text="Word " * 200, citations=(), ranked=(Hit(long, 1.0),), retrieved=(Hit(long, 1.0),)
+    )
+    assert max(map(len, drawn(answer, width=40).splitlines())) <= 40
+
+
+def test_an_answer_longer_than_the_window_shows_its_end_while_it_grows() -> None:
+    console = Console(file=io.StringIO(), width=40, height=10, force_terminal=True, color_system=None)
+    text = " ".join(f"word{n}" for n in range(300))
+
+    def steps() -> Iterator[Answer]:
+        yield replace(ANSWER, ranked=(), text="", done=False)
+        yield replace(ANSWER, text="", done=False)
+        yield replace(ANSWER, text=text)
+
+    assert answer_view.watch(steps(), console).text == text
+    assert isinstance(console.file, io.StringIO)
+    assert "word299" in console.file.getvalue()
+    assert "word0 " not in console.file.getvalue()
+
+
+# ── colours ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_loss_mask_is_in_colour_and_no_color_is_respected(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["prompt", "show"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[36mSystem: " in out
+    assert "\x1b[1;30;42m True\x1b[0m" in out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert run(["prompt", "show"]) == 0
+    assert "\x1b[3" not in capsys.readouterr().out
+
+
+def test_a_pipe_gets_no_escapes_and_no_broken_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    (tmp_path / "passages.txt").write_text("A long passage " * 30 + "\n")
+    assert run(["rank", "What?", "--passages", str(tmp_path / "passages.txt"), "--model", "fake"]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert any("A long passage " * 29 in line for line in out.splitlines())
+    assert all(line == line.rstrip() for line in out.splitlines())
+
+
+# ── the conversation ─────────────────────────────────────────────────────────────────────────────────
+
+
+class Keyboard(io.StringIO):
+    """A terminal on which these lines are typed."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("terminal")
+    (folder / "nairobi.txt").write_text("Nairobi was founded in 1899. Its river gave it the name.")
+    assert run(["index", str(folder / "nairobi.txt"), "--index", str(folder / "i"), "--encoder", "none"]) == 0
+    return str(folder / "i")
+
+
+def talk(lines: str, index: str, monkeypatch: pytest.MonkeyPatch, *options: str) -> int:
+    monkeypatch.setattr("sys.stdin", Keyboard(lines))
+    return run(["ask", "--model", "fake", "--index", index, *options])
+
+
+def test_a_conversation_answers_shows_sources_and_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    typed = "\n/sources\nWhen was Nairobi founded?\n/sources\n/what\n/quit\nnever asked\n"
+    assert talk(typed, index, monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "Nothing was asked yet." in out
+    assert "Nairobi was founded in 1899. [1]" in out
+    assert "nairobi.txt" in out
+    assert "There is no /what." in out
+    assert out.count("retrieve ") == 1
+
+
+def test_a_conversation_ends_at_the_end_of_input(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    assert talk("When was Nairobi founded?\n", index, monkeypatch) == 0
+    assert "1899" in capsys.readouterr().out
+
+
+def test_a_conversation_remembers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str, tmp_path: Path
+) -> None:
+    seen: list[Question] = []
+    real = answer_view.watch
+
+    def watch(steps: Iterator[Answer], console: Console) -> Answer:
+        answer = real(steps, console)
+        seen.append(answer.question)
+        return answer
+
+    monkeypatch.setattr(answer_view, "watch", watch)
+    (tmp_path / "history.jsonl").write_text('{"role": "user", "content": "Hello."}\n')
+    options = ("--history", str(tmp_path / "history.jsonl"), "--style", "phrase")
+    assert talk("When was Nairobi founded?\nAnd its river?\n", index, monkeypatch, *options) == 0
+    assert [[turn.text for turn in question.history] for question in seen] == [
+        ["Hello."],
+        ["Hello.", "When was Nairobi founded?", "Nairobi was founded in 1899."],
+    ]
+    assert {question.style for question in seen} == {"phrase"}
+
+
+# ── bars ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_shows_counts_and_rate_and_goes_away(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.reporting() as report:
+        report(0, 2_000_000_000, "bytes fetched")
+        report(1_000_000_000, 2_000_000_000, "bytes fetched")
+        report(1, 0, "passages")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1,000 of 2,000 MB fetched" in err
+    assert "1 passages" in err
+
+
+def test_a_log_gets_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 5.0, 12.0, 13.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress.reporting() as report:
+        for done in (50, 120, 130):
+            report(done, 1000, "passages")
+    assert capsys.readouterr().err == "120 of 1,000 passages · 10/s\n"
+
+
+def test_tracked_items_come_through_in_order() -> None:
+    assert [*progress.track("abc", 3, "letters")] == ["a", "b", "c"]

@@ -1,0 +1,129 @@
+"""The faces are exact: what a room offers is listed here, and its `__init__.py` defines nothing."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "rankrag"
+
+FACES: dict[str, set[str]] = {
+    "rankrag": {
+        "Answer",
+        "Citation",
+        "Cut",
+        "Document",
+        "Example",
+        "Hit",
+        "Passage",
+        "Prompt",
+        "Question",
+        "RAG",
+        "RankRAGError",
+        "Source",
+        "Turn",
+        "Usage",
+        "__version__",
+        "load",
+    },
+    "rankrag.cli": set(),
+    "rankrag.data": {
+        "Manifest",
+        "Progress",
+        "Recipe",
+        "SOURCES",
+        "Search",
+        "Source",
+        "SourceName",
+        "build",
+        "read_recipe",
+        "searches",
+        "shown",
+    },
+    "rankrag.data.readers": set(),
+    "rankrag.index": {
+        "BM25",
+        "Dense",
+        "Estimate",
+        "Hybrid",
+        "IndexDocuments",
+        "LANGUAGES",
+        "Manifest",
+        "PassageEncoder",
+        "Progress",
+        "Report",
+        "RetrieverName",
+        "Settings",
+        "Store",
+        "build",
+        "estimate",
+        "fuse",
+        "open_store",
+        "read_manifest",
+        "retriever",
+    },
+    "rankrag.model": {
+        "FakeLanguageModel",
+        "ModelCiter",
+        "ModelGenerator",
+        "ModelRanker",
+    },
+    "rankrag.train": {
+        "Estimate",
+        "Job",
+        "Load",
+        "Lora",
+        "Stage",
+        "estimate",
+        "export",
+        "measure",
+        "read_stage",
+        "train",
+    },
+}
+
+
+def rooms() -> set[str]:
+    """Return every package of the tree, by its dotted name."""
+    inits = PACKAGE.rglob("__init__.py")
+    return {".".join(("rankrag", *path.parent.relative_to(PACKAGE).parts)) for path in inits}
+
+
+def test_every_room_has_its_face_listed() -> None:
+    assert rooms() == FACES.keys()
+
+
+@pytest.mark.parametrize("room", FACES)
+def test_face_is_exact(room: str) -> None:
+    """What is imported into the face, what it says it offers, and the list above are the same."""
+    tree = ast.parse(PACKAGE.parent.joinpath(*room.split("."), "__init__.py").read_text(encoding="utf-8"))
+    offered = [ast.literal_eval(node.value) for node in tree.body if isinstance(node, ast.Assign)]
+    brought = [a.asname or a.name for n in tree.body if isinstance(n, ast.ImportFrom) for a in n.names]
+    assert sorted(*offered or [[]]) == sorted(FACES[room])
+    assert sorted(brought) == sorted(FACES[room])
+
+
+def definitions(text: str) -> list[str]:
+    """Return the statements of a module that are neither its docstring, an import, nor `__all__`."""
+    first, *rest = ast.parse(text).body or [ast.Pass()]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    found = rest if is_docstring else [first, *rest]
+    return [ast.unparse(node) for node in found if not _reexports(node)]
+
+
+def _reexports(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        return [ast.unparse(target) for target in node.targets] == ["__all__"]
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=lambda path: path.parent.name)
+def test_init_defines_nothing(path: Path) -> None:
+    assert definitions(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["x = 1", "'''Doc.'''\ndef f(): ...", "class A: ...", "for x in []: pass", "f()"]
+)
+def test_a_definition_is_found(text: str) -> None:
+    assert len(definitions(text)) == 1

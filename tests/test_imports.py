@@ -1,0 +1,92 @@
+"""Importing is free, and so is asking for help."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from test_floors import HEAVY, PACKAGE
+
+WATCH = """
+import json, logging, random, sys
+seen, state = [], random.getstate()
+def hook(event, arguments):
+    if event.startswith(("socket.", "subprocess.", "os.system", "os.mkdir", "os.rename", "tempfile.")):
+        seen.append(event)
+    if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
+        seen.append(f"open {arguments[0]} {arguments[1]}")
+sys.dont_write_bytecode = True
+sys.addaudithook(hook)
+import MODULE
+handlers = [h for name in ("", "rankrag") for h in logging.getLogger(name).handlers]
+print(json.dumps({
+    "modules": sorted({name.split(".")[0] for name in sys.modules}),
+    "did": seen,
+    "seeded": random.getstate() != state,
+    "handlers": [repr(h) for h in handlers],
+}))
+"""
+
+ROOMS = sorted(
+    path.name
+    for path in PACKAGE.iterdir()
+    if path.is_dir() and (path / "__init__.py").exists() and path.name != "train"
+)
+"""The rooms with a face; `train` is never free, since it subclasses a trainer."""
+
+
+def fresh(code: str) -> str:
+    """Run code in an interpreter of its own and return what it prints."""
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.parametrize("module", ["rankrag", *(f"rankrag.{room}" for room in ROOMS)])
+def test_import_loads_nothing_heavy_and_does_nothing(module: str) -> None:
+    found = json.loads(fresh(WATCH.replace("MODULE", module)))
+    assert set(found["modules"]) & HEAVY == set()
+    assert (found["did"], found["seeded"], found["handlers"]) == ([], False, [])
+
+
+def test_importing_rankrag_does_not_load_numpy() -> None:
+    assert "numpy" not in json.loads(fresh(WATCH.replace("MODULE", "rankrag")))["modules"]
+
+
+def test_the_watch_sees_what_it_looks_for(tmp_path: Path) -> None:
+    busy = (
+        "logging; random.seed(1); logging.basicConfig(); import socket; socket.socket().close()\n"
+        f"open({str(tmp_path / 'x')!r}, 'w').close(); import numpy"
+    )
+    found = json.loads(fresh(WATCH.replace("MODULE", busy)))
+    assert "socket.__new__" in found["did"]
+    assert any(event.startswith("open ") for event in found["did"])
+    assert found["seeded"]
+    assert found["handlers"]
+    assert "numpy" in found["modules"]
+
+
+def cpu_seconds(*arguments: str) -> float:
+    """Return the least processor time, in seconds, that Python took for these arguments in three runs.
+
+    Processor time, not the clock, and the best run, not the mean: both are there to see past whatever else
+    the machine is doing.
+    """
+
+    def once() -> float:
+        before = os.times()
+        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
+def test_help_answers_at_once(arguments: list[str]) -> None:
+    assert cpu_seconds("-m", "rankrag", *arguments) - cpu_seconds("-c", "pass") < 0.5

@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from letters import LetterEncoder
+from rankrag.errors import FailureError, InvalidInputError, NotFoundError, PartialError
+from rankrag.index import (
+    IndexDocuments,
+    PassageEncoder,
+    Settings,
+    build,
+    open_store,
+    read_manifest,
+    retriever,
+)
+from rankrag.types import Documents
+
+INDEX = Path("idx")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(files: dict[str, str]) -> None:
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+
+
+def collection(name: str, count: int, first: int = 0) -> None:
+    lines = (
+        json.dumps({"_id": f"r{n}", "text": f"record {n} of the set"}) for n in range(first, first + count)
+    )
+    write({name: "\n".join(lines)})
+
+
+def found(query: str) -> list[str]:
+    return [hit.passage.id for hit in open_store(INDEX).search_words(query, 10)]
+
+
+DOCS = {
+    "docs/cats.md": "# Cats\n\nCats purr and sleep.",
+    "docs/deep/dogs.txt": "Dogs bark and run.",
+    "docs/.hidden/secret.txt": "Cats in secret.",
+    "docs/picture.png": "not a kind that is read",
+}
+
+
+def test_add_skip_replace_prune() -> None:
+    write(DOCS)
+    report = build(["docs"], INDEX)
+    assert (report.added, report.n_files, report.n_passages) == (("docs/cats.md", "docs/deep/dogs.txt"), 2, 2)
+    assert found("cats") == ["docs/cats.md#1"]
+
+    report = build(["docs"], INDEX)
+    assert (report.added, report.unchanged) == ((), ("docs/cats.md", "docs/deep/dogs.txt"))
+
+    write({"docs/cats.md": "# Lions\n\nLions roar."})
+    Path("docs/deep/dogs.txt").unlink()
+    report = build(["docs"], INDEX)
+    assert (report.replaced, report.removed, report.n_passages) == (("docs/cats.md",), (), 2)
+    assert (found("cats"), found("lions"), found("dogs")) == (
+        [],
+        ["docs/cats.md#1"],
+        ["docs/deep/dogs.txt#1"],
+    )
+
+    report = build(["docs"], INDEX, Settings(prune=True))
+    assert (report.removed, report.n_files) == (("docs/deep/dogs.txt",), 1)
+    assert found("dogs") == []
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(folder: Path) -> None:
+    write({"a.txt": "cats"})
+    before = Path("a.txt").stat()
+    build(["a.txt"], INDEX)
+    write({"a.txt": "dogs"})
+    os.utime("a.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert build(["a.txt"], INDEX).replaced == ("a.txt",)
+    assert found("dogs") == ["a.txt#1"]
+
+
+def test_prune_takes_a_path_that_is_gone_and_leaves_what_lies_elsewhere() -> None:
+    write({"a/x.txt": "one", "a/y.txt": "two", "b/z.txt": "three"})
+    build(["a", "b"], INDEX)
+    shutil.rmtree("a")
+    shutil.rmtree("b")
+    assert build(["a"], INDEX, Settings(prune=True)).removed == ("a/x.txt", "a/y.txt")
+    assert build(["b/*.txt"], INDEX, Settings(prune=True)).removed == ("b/z.txt",)
+    with pytest.raises(NotFoundError, match="nothing of it in the index"):
+        build(["c"], INDEX, Settings(prune=True))
+
+
+def test_prune_of_the_root_and_of_the_folder_above(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write({"p/a/x.txt": "one", "p/a/y.txt": "two", "outside.txt": "three"})
+    monkeypatch.chdir(folder / "p")
+    index = folder / "idx"
+    build([".", "../outside.txt"], index)
+    (folder / "p/a/x.txt").unlink()
+    (folder / "outside.txt").unlink()
+    assert build(["."], index, Settings(prune=True)).removed == ("a/x.txt",)
+    (folder / "p/a/y.txt").unlink()
+    assert set(build([".."], index, Settings(prune=True)).removed) == {"a/y.txt", f"{folder}/outside.txt"}
+
+
+def test_names_do_not_depend_on_the_working_directory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(DOCS | {"elsewhere/note.txt": "A note."})
+    build(["docs"], INDEX)
+    monkeypatch.chdir(folder / "docs")
+    assert build(["."], folder / INDEX).unchanged == ("docs/cats.md", "docs/deep/dogs.txt")
+    assert build(["../docs/cats.md", str(folder / "docs" / "cats.md")], folder / INDEX).unchanged == (
+        "docs/cats.md",
+    )
+    moved = folder.with_name(folder.name + "-moved")
+    monkeypatch.chdir("/")
+    folder.rename(moved)
+    assert build([str(moved / "docs")], moved / INDEX).unchanged == ("docs/cats.md", "docs/deep/dogs.txt")
+    moved.rename(folder)
+    outside = folder.parent / f"{folder.name}-outside.txt"
+    outside.write_text("Outside.")
+    assert build([str(outside)], folder / INDEX).added == (outside.as_posix(),)
+
+
+def test_offsets_and_pages_point_into_the_source() -> None:
+    text = "# Title\r\n\r\n" + "\n\n".join(f"Paragraph {n} says: naïve 漢字. " * 6 for n in range(20))
+    Path("a.md").write_bytes(text.encode())
+    build(["a.md"], INDEX, Settings(words=40))
+    hits = open_store(INDEX).search_words("paragraph", 100)
+    assert len(hits) > 10
+    for hit in hits:
+        source = hit.passage.source
+        assert source is not None
+        assert text[source.start : source.end] == hit.passage.text
+        assert (source.path, source.page, hit.passage.title) == ("a.md", None, "Title")
+
+
+def test_a_collection_keeps_its_ids_unless_cut() -> None:
+    long = " ".join(f"w{n}" for n in range(150))
+    write({"c.jsonl": '{"_id": "short", "title": "T", "text": "two words"}\n'
+           + json.dumps({"_id": "long", "text": long, "metadata": {"lang": "en"}})})  # fmt: skip
+    build(["c.jsonl"], INDEX)
+    assert found("words") == ["short"]
+    hit = open_store(INDEX).search_words("w149", 1)[0].passage
+    assert (hit.id, dict(hit.attributes)) == ("long#2", {"lang": "en"})
+    assert hit.source is not None
+    assert long[hit.source.start : hit.source.end] == hit.text
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_goes_in() -> None:
+    write({"d/good.txt": "fine text", "d/empty.txt": "", "d/bad.pdf": "no pdf", "d/z.jsonl": '{"id": 1}\n'})
+    report = build(["d"], INDEX)
+    assert report.added == ("d/good.txt",)
+    assert [name for name, _ in report.failed] == ["d/bad.pdf", "d/empty.txt", "d/z.jsonl"]
+    assert "broken PDF" in dict(report.failed)["d/bad.pdf"]
+    assert dict(report.failed)["d/empty.txt"] == "it holds no text"
+    assert "d/z.jsonl:1: found no text" in dict(report.failed)["d/z.jsonl"]
+    assert report.n_passages == 1
+
+
+def test_a_name_that_is_no_utf8_is_named() -> None:
+    write(DOCS)
+    Path(os.fsdecode(b"docs/caf\xe9.txt")).write_text("text")
+    report = build(["docs"], INDEX)
+    assert report.failed == (("docs/caf\ufffd.txt", "its name is no UTF-8: rename it"),)
+    assert report.n_passages == 2
+
+
+def test_the_older_version_of_a_broken_document_stays() -> None:
+    write({"a.txt": "cats"})
+    build(["a.txt"], INDEX)
+    write({"a.txt": ""})
+    assert build(["a.txt"], INDEX).failed == (("a.txt", "it holds no text"),)
+    assert found("cats") == ["a.txt#1"]
+
+
+def test_ids_are_unique_across_collections() -> None:
+    collection("a.jsonl", 5)
+    collection("b.jsonl", 5, first=4)
+    report = build(["a.jsonl", "b.jsonl"], INDEX)
+    assert report.added == ("a.jsonl",)
+    assert "b.jsonl:1: found the id 'r4' a second time" in dict(report.failed)["b.jsonl"]
+    assert report.n_passages == 5
+
+
+def test_a_changed_collection_is_replaced() -> None:
+    collection("a.jsonl", 5)
+    build(["a.jsonl"], INDEX)
+    collection("a.jsonl", 3, first=10)
+    report = build(["a.jsonl"], INDEX)
+    assert (report.replaced, report.n_passages) == (("a.jsonl",), 3)
+    assert open_store(INDEX).ids() == {"r10", "r11", "r12"}
+
+
+@pytest.mark.parametrize(
+    ("paths", "error", "message"),
+    [
+        (["nowhere"], NotFoundError, "found nothing at nowhere"),
+        (["empty"], InvalidInputError, "found no file to index in empty"),
+        (["*.none"], InvalidInputError, "found no file to index in"),
+        (["a.exe"], InvalidInputError, "found a.exe, wanted .txt"),
+    ],
+)
+def test_paths_that_cannot_be_used_write_nothing(
+    paths: list[str], error: type[Exception], message: str
+) -> None:
+    Path("empty").mkdir()
+    write({"a.exe": "x"})
+    with pytest.raises(error, match=message):
+        build(paths, INDEX)
+    assert not INDEX.exists()
+
+
+def test_other_settings_are_refused_by_name() -> None:
+    write(DOCS)
+    build(["docs"], INDEX, Settings(words=50))
+    with pytest.raises(InvalidInputError, match="built with words 50, wanted 80"):
+        build(["docs"], INDEX, Settings(words=80))
+    with pytest.raises(InvalidInputError, match="built with language English, wanted any"):
+        build(["docs"], INDEX, Settings(language="any"))
+    with pytest.raises(InvalidInputError, match=r"wanted one of Arabic, .*, any"):
+        build(["docs"], Path("new"), Settings(language="Klingon"))
+    assert build(["docs"], INDEX).unchanged
+
+
+def test_folders_that_are_no_index_are_left_alone() -> None:
+    write(DOCS | {"file": "x"})
+    with pytest.raises(InvalidInputError, match="with other files in it"):
+        build(["docs"], Path("docs"))
+    with pytest.raises(InvalidInputError, match="found a file at file"):
+        build(["docs"], Path("file"))
+    with pytest.raises(NotFoundError, match="rankrag index PATH --index gone"):
+        open_store(Path("gone"))
+    with pytest.raises(InvalidInputError, match="docs, which is no index"):
+        open_store(Path("docs"))
+
+
+def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
+    write(DOCS)
+    build(["docs"], INDEX)
+    manifest = (INDEX / "manifest.json").read_text()
+    cases = {
+        "found a broken manifest.json": "{",
+        "found an index of format 99": manifest.replace('"format": 1', '"format": 99'),
+        "found a broken manifest": manifest.replace('"words"', '"wrods"'),
+    }
+    for message, content in cases.items():
+        (INDEX / "manifest.json").write_text(content)
+        with pytest.raises(InvalidInputError, match=message) as error:
+            open_store(INDEX)
+        assert "\n" not in str(error.value)
+    (INDEX / "manifest.json").write_text(manifest)
+    store = open_store(INDEX)
+    shutil.move(INDEX / "passages.lance" / "data", "elsewhere")
+    with pytest.raises(InvalidInputError, match="found a broken index at idx") as error:
+        store.search_words("cats dogs", 5)
+    assert "\n" not in str(error.value)
+    for version in (INDEX / "passages.lance" / "_versions").iterdir():
+        version.write_bytes(b"rubbish")
+    with pytest.raises(InvalidInputError, match="found a broken index at idx") as error:
+        open_store(INDEX)
+    assert "\n" not in str(error.value)
+
+
+# ── encoders ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_vectors_are_stored_and_their_encoder_is_held_to() -> None:
+    write(DOCS)
+    encoder: PassageEncoder = LetterEncoder()
+    build(["docs"], INDEX, Settings(encoder=encoder))
+    used = read_manifest(INDEX).encoder
+    assert used is not None
+    assert (used.name, used.fingerprint, used.dimension) == ("letters", "letters-1", 26)
+    assert (
+        retriever("dense", open_store(INDEX), encoder)
+        .search("rrrun bark", 1)[0]
+        .passage.id.endswith("dogs.txt#1")
+    )
+    with pytest.raises(
+        InvalidInputError, match="wanted that encoder to add documents: give --encoder letters"
+    ):
+        build(["docs"], INDEX)
+    with pytest.raises(InvalidInputError, match=r"with vectors by letters .*, wanted other"):
+        build(["docs"], INDEX, Settings(encoder=LetterEncoder("other")))
+    with pytest.raises(InvalidInputError, match=r"with vectors by letters .*, wanted other"):
+        retriever("hybrid", open_store(INDEX), LetterEncoder("other"))
+
+
+def test_vectors_that_are_not_there_are_not_searched() -> None:
+    write(DOCS)
+    build(["docs"], INDEX)
+    with pytest.raises(InvalidInputError, match=r"without vectors .*: search it with --retriever bm25"):
+        retriever("dense", open_store(INDEX), LetterEncoder())
+    with pytest.raises(InvalidInputError, match="without vectors"):
+        retriever("hybrid", open_store(INDEX))
+    with pytest.raises(InvalidInputError, match="without vectors"):
+        build(["docs"], INDEX, Settings(encoder=LetterEncoder()))
+
+
+# ── kills, builders, readers ─────────────────────────────────────────────────────────────────────────
+
+CHILD = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    from rankrag.index import build
+    module = sys.modules["rankrag.index.build"]
+    module.BATCH = 50
+    left = int(sys.argv[1])
+    def progress(done, total, unit):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+    build(sys.argv[2:], Path("idx"), None, progress)
+    """
+)
+
+
+def run_child(calls: int, *paths: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(calls), *paths])
+
+
+def test_a_killed_build_opens_searches_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    collection("big.jsonl", 500)
+    write({f"docs/{n:03}.txt": f"document number {n}" for n in range(60)})
+    assert run_child(4, "big.jsonl", "docs").wait() == -signal.SIGKILL
+
+    store = open_store(INDEX)
+    assert (len(store), store.last_record("big.jsonl")) == (200, 200)
+    assert found("record 7 set")[0] == "r7"
+
+    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH", 50)
+    calls: list[tuple[int, int, str]] = []
+    report = build(["big.jsonl", "docs"], INDEX, None, lambda *call: calls.append(call))
+    assert (len(report.added), report.n_passages) == (61, 560)
+    assert open_store(INDEX).ids() == {f"r{n}" for n in range(500)} | {
+        f"docs/{n:03}.txt#1" for n in range(60)
+    }
+    # 300 records were left: six commits and the end of the file; not the ten of the whole.
+    big = Path("big.jsonl").stat().st_size
+    assert len([done for done, _, unit in calls if unit == "bytes" and done <= big]) == 7
+    assert build(["big.jsonl", "docs"], INDEX).added == ()
+
+
+def test_a_collection_that_changed_after_the_kill_is_read_anew() -> None:
+    collection("big.jsonl", 500)
+    assert run_child(4, "big.jsonl").wait() == -signal.SIGKILL
+    collection("big.jsonl", 120, first=1000)
+    report = build(["big.jsonl"], INDEX)
+    assert (report.added, report.n_passages) == (("big.jsonl",), 120)
+    assert open_store(INDEX).ids() == {f"r{n}" for n in range(1000, 1120)}
+
+
+def test_a_kill_while_the_tables_are_made(folder: Path) -> None:
+    write(DOCS)
+    build(["docs"], INDEX)
+    shutil.rmtree(INDEX / "passages.lance" / "_versions")
+    with pytest.raises(InvalidInputError, match="first build was stopped before it began"):
+        open_store(INDEX)
+    assert build(["docs"], INDEX).n_passages == 2
+
+
+@pytest.mark.slow
+def test_kills_at_any_moment_lose_nothing() -> None:
+    generator = random.Random(1)
+    write({f"docs/{n:03}.txt": f"document number {n}" for n in range(400)})
+    collection("big.jsonl", 3000)
+    for turn in range(12):
+        if turn % 4 == 3:
+            write({f"docs/{n:03}.txt": f"document changed in turn {turn}" for n in range(turn, 400, 7)})
+        child = run_child(10**9, "docs", "big.jsonl")
+        time.sleep(generator.uniform(0.3, 4))
+        child.kill()
+        child.wait()
+        if INDEX.exists() and any((INDEX / "passages.lance" / "_versions").glob("*")):
+            assert len(open_store(INDEX).search_words("document record", 5)) in range(6)
+    report = build(["docs", "big.jsonl"], INDEX)
+    assert (report.failed, report.n_passages, report.n_files) == ((), 3400, 401)
+    store = open_store(INDEX)
+    assert len(store.ids()) == 3400
+    texts = {hit.passage.id: hit.passage.text for hit in store.search_words("document", 400)}
+    assert texts == {f"docs/{n:03}.txt#1": Path(f"docs/{n:03}.txt").read_text() for n in range(400)}
+
+
+def test_one_builder_at_a_time_and_readers_beside_it() -> None:
+    write(DOCS)
+    build(["docs"], INDEX)
+    collection("more.jsonl", 20)
+    errors: list[str] = []
+    seen: list[int] = []
+
+    def meanwhile(done: int, total: int, unit: str) -> None:
+        with pytest.raises(FailureError) as error:
+            build(["docs"], INDEX)
+        errors.append(str(error.value))
+        seen.append(len(open_store(INDEX).search_words("cats", 5)))
+
+    build(["more.jsonl"], INDEX, None, meanwhile)
+    assert "found another build of idx running (process " in errors[0]
+    assert set(seen) == {1}
+
+
+def test_an_open_store_sees_what_a_later_build_adds() -> None:
+    write(DOCS)
+    build(["docs"], INDEX)
+    store = open_store(INDEX)
+    write({"docs/new.txt": "A zebra."})
+    build(["docs"], INDEX)
+    assert [hit.passage.id for hit in store.search_words("zebra", 5)] == ["docs/new.txt#1"]
+
+
+# ── documents ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_documents_add_list_delete() -> None:
+    write(DOCS)
+    collection("c.jsonl", 3)
+    documents: Documents = IndexDocuments(INDEX)
+    added = documents.add(["docs", "c.jsonl"])
+    assert [d.id for d in added] == ["docs/cats.md", "docs/deep/dogs.txt", "r0", "r1", "r2"]
+    assert documents.list() == added
+    assert {d.path for d in added} == {"docs/cats.md", "docs/deep/dogs.txt", "c.jsonl"}
+    assert documents.delete(["docs/cats.md", "r1", "unknown"]) == 2
+    assert [d.id for d in documents.list()] == ["docs/deep/dogs.txt", "r0", "r2"]
+    assert found("cats") == []
+    assert read_manifest(INDEX).n_passages == 3
+    assert [d.id for d in documents.add(["docs", "c.jsonl"])] == ["docs/cats.md"]
+    write({"bad.txt": ""})
+    with pytest.raises(PartialError, match=r"found 1 files that cannot be read.*bad.txt: it holds no text"):
+        documents.add(["bad.txt"])

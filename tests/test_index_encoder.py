@@ -1,0 +1,290 @@
+"""Encoders on tiny random checkpoints of the real architectures, against plain transformers code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pytest
+
+from rankrag.errors import InvalidInputError, NotFoundError
+from rankrag.index.encoder import ENCODERS, Encoder
+from rankrag.types import Passage
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+WORDS = (
+    "[PAD] [UNK] [CLS] [SEP] [MASK] marie curie was born in warsaw poland the cat sat on a mat where "
+    "query passage : represent this sentence for searching relevant passages"
+).split()
+
+QUERIES = ["where was marie curie born", "the cat", "where"]
+PASSAGES = [
+    Passage("1", "marie curie was born in warsaw", title="marie curie"),
+    Passage("2", "the cat sat on the mat the cat sat on the mat", title="the cat"),
+    Passage("3", "warsaw poland"),
+]
+
+
+def check(found: np.ndarray, expected: np.ndarray, atol: float = 1e-6) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    from transformers import BertTokenizer
+
+    path = tmp_path_factory.mktemp("words") / "vocab.txt"
+    path.write_text("\n".join(WORDS))
+    tokenizer: PreTrainedTokenizerBase = BertTokenizer(str(path))
+    return tokenizer
+
+
+def sizes() -> dict[str, int]:
+    return {
+        "vocab_size": len(WORDS),
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+
+
+def save(kind: str, folder: Path, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> PreTrainedModel:
+    """Write a random checkpoint of an architecture and return the model that was written."""
+    import torch
+    import transformers
+
+    torch.manual_seed(seed)
+    bert, dpr = transformers.BertConfig.from_dict(sizes()), transformers.DPRConfig.from_dict(sizes())
+    makers: dict[str, Callable[[], PreTrainedModel]] = {
+        "bert": lambda: transformers.BertModel(bert),
+        "question": lambda: transformers.DPRQuestionEncoder(dpr),
+        "context": lambda: transformers.DPRContextEncoder(dpr),
+    }
+    model = makers[kind]()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    model.train(False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
+def by_hand(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[object], pooling: str
+) -> np.ndarray:
+    """Encode one text at a time with nothing but transformers: no batches, no padding."""
+    import torch
+
+    rows = []
+    for text in texts:
+        arguments = text if isinstance(text, tuple) else (text,)
+        tokens = tokenizer(*arguments, return_tensors="pt")
+        with torch.no_grad():
+            output = model(**tokens)
+        if pooling == "pooler":
+            rows.append(output.pooler_output[0])
+        else:
+            states = output.last_hidden_state[0]
+            rows.append(states[0] if pooling == "cls" else states.mean(dim=0))
+    return np.stack([row.numpy() for row in rows])
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    lengths = np.sqrt((rows * rows).sum(axis=1, keepdims=True))
+    return np.asarray(rows / lengths)
+
+
+LINES = ["marie curie\n" + PASSAGES[0].text, "the cat\n" + PASSAGES[1].text, PASSAGES[2].text]
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling", "query_prefix", "passage_prefix"),
+    [
+        ("minilm-l6", "mean", "", ""),
+        ("e5-small-v2", "mean", "query: ", "passage: "),
+        ("bge-small-en", "cls", "Represent this sentence for searching relevant passages: ", ""),
+    ],
+)
+def test_a_cosine_encoder_of_one_side(
+    tmp_path: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    name: str,
+    pooling: str,
+    query_prefix: str,
+    passage_prefix: str,
+) -> None:
+    model = save("bert", tmp_path, tokenizer)
+    encoder = Encoder(tmp_path, name)
+    queries = by_hand(model, tokenizer, [query_prefix + q for q in QUERIES], pooling)
+    passages = by_hand(model, tokenizer, [passage_prefix + line for line in LINES], pooling)
+    check(encoder.encode_queries(QUERIES), unit(queries))
+    check(encoder.encode_passages(PASSAGES), unit(passages))
+    assert (encoder.dimension, encoder.similarity) == (16, "cosine")
+
+
+def test_contriever_is_a_mean_and_keeps_its_length(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    model = save("bert", tmp_path, tokenizer)
+    encoder = Encoder(tmp_path, "contriever-msmarco")
+    found = encoder.encode_passages(PASSAGES)
+    check(found, by_hand(model, tokenizer, LINES, "mean"), atol=1e-5)
+    assert found.dtype == np.float32
+    assert encoder.similarity == "dot"
+
+
+@pytest.mark.parametrize("name", ["dragon-plus", "dragon-multiturn"])
+def test_dragon_has_an_encoder_for_each_side(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    query = save("bert", tmp_path / "query", tokenizer, seed=1)
+    context = save("bert", tmp_path / "context", tokenizer, seed=2)
+    encoder = Encoder(tmp_path, name)
+    assert encoder.speakers == (name == "dragon-multiturn")
+    found = encoder.encode_queries(QUERIES), encoder.encode_passages(PASSAGES)
+    check(found[0], by_hand(query, tokenizer, QUERIES, "cls"), atol=1e-5)
+    check(found[1], by_hand(context, tokenizer, LINES, "cls"), atol=1e-5)
+
+
+def test_medcpt_reads_title_and_text_as_a_pair(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    query = save("bert", tmp_path / "query", tokenizer, seed=1)
+    context = save("bert", tmp_path / "context", tokenizer, seed=2)
+    encoder = Encoder(tmp_path, "medcpt")
+    pairs = [(p.title, p.text) for p in PASSAGES]
+    expected = by_hand(context, tokenizer, pairs, "cls")
+    check(encoder.encode_passages(PASSAGES), expected, atol=1e-5)
+    expected = by_hand(query, tokenizer, QUERIES, "cls")
+    check(encoder.encode_queries(QUERIES), expected, atol=1e-5)
+
+
+def test_dpr_takes_both_sides_from_its_own_classes(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    question = save("question", tmp_path / "query", tokenizer, seed=1)
+    context = save("context", tmp_path / "context", tokenizer, seed=2)
+    encoder = Encoder(tmp_path, "dpr-nq")
+    expected = by_hand(question, tokenizer, QUERIES, "pooler")
+    check(encoder.encode_queries(QUERIES), expected, atol=1e-5)
+    texts = [f"{p.title} [SEP] {p.text}" if p.title else p.text for p in PASSAGES]
+    expected = by_hand(context, tokenizer, texts, "pooler")
+    check(encoder.encode_passages(PASSAGES), expected, atol=1e-5)
+    assert encoder.dimension == 16
+
+
+def test_the_separator_makes_the_ids_of_a_pair(tokenizer: PreTrainedTokenizerBase) -> None:
+    joined = tokenizer("marie curie [SEP] was born")
+    pair = tokenizer("marie curie", "was born")
+    assert joined["input_ids"] == pair["input_ids"]
+    assert set(joined["token_type_ids"]) == {0}
+
+
+def test_long_texts_are_cut_at_the_limit_of_the_settings(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    save("bert", tmp_path, tokenizer)
+    settings = replace(ENCODERS["minilm-l6"], query_tokens=4, passage_tokens=6)
+    encoder = Encoder(tmp_path, "mine", settings)
+    queries = encoder.encode_queries(["the cat sat on a mat", "the cat"])
+    check(queries[0], queries[1])
+    passages = encoder.encode_passages([Passage("1", "the cat sat on a mat"), Passage("2", "the cat sat on")])
+    check(passages[0], passages[1])
+
+
+def test_order_and_batches_change_nothing(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    save("bert", tmp_path, tokenizer)
+    texts = [" ".join(WORDS[5 : 6 + n % 20]) for n in range(41)]
+    seen: list[tuple[int, int]] = []
+    small = Encoder(tmp_path, "minilm-l6", batch_size=4)
+    found = small.encode_queries(texts, lambda done, total: seen.append((done, total)))
+    assert seen == [(min(n, 41), 41) for n in range(4, 45, 4)]
+    np.testing.assert_array_equal(found, small.encode_queries(texts))
+    backwards = Encoder(tmp_path, "minilm-l6", batch_size=32).encode_queries(texts[::-1])[::-1]
+    check(found, backwards)
+
+
+def test_no_texts_give_no_rows(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    save("bert", tmp_path, tokenizer)
+    assert Encoder(tmp_path, "minilm-l6").encode_queries([]).shape == (0, 16)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "dot"])
+def test_a_folder_in_the_layout_of_sentence_transformers_speaks_for_itself(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, similarity: Literal["cosine", "dot"]
+) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    model = save("bert", tmp_path / "bert", tokenizer)
+    parts = [Transformer(str(tmp_path / "bert")), Pooling(16, "cls")]
+    prompts = {"query": "where : ", "document": "passage : "}
+    made = SentenceTransformer(modules=parts, prompts=prompts, similarity_fn_name=similarity)
+    made.save_pretrained(str(tmp_path / "layout"))
+    encoder = Encoder(tmp_path / "layout", "mine")
+    expected = by_hand(model, tokenizer, ["where : " + q for q in QUERIES], "cls")
+    expected = unit(expected) if similarity == "cosine" else expected
+    check(encoder.encode_queries(QUERIES), expected, atol=1e-5)
+    expected = by_hand(model, tokenizer, ["passage : " + line for line in LINES], "cls")
+    expected = unit(expected) if similarity == "cosine" else expected
+    check(encoder.encode_passages(PASSAGES), expected, atol=1e-5)
+    assert encoder.similarity == similarity
+    (tmp_path / "layout" / "model.safetensors").rename(tmp_path / "layout" / "pytorch_model.bin")
+    with pytest.raises(InvalidInputError, match="found pickled weights"):
+        Encoder(tmp_path / "layout", "mine").encode_queries(QUERIES)
+
+
+def test_the_fingerprint_follows_weights_and_settings(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    save("bert", tmp_path / "a", tokenizer, seed=1)
+    save("bert", tmp_path / "b", tokenizer, seed=2)
+    shutil.copytree(tmp_path / "a", tmp_path / "copy")
+    (tmp_path / "copy" / "rankrag-model.json").write_text("{}")
+    first = Encoder(tmp_path / "a", "minilm-l6")
+    assert first.fingerprint == Encoder(tmp_path / "copy", "minilm-l6").fingerprint
+    others = [Encoder(tmp_path / "b", "minilm-l6"), Encoder(tmp_path / "a", "e5-small-v2")]
+    assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 3
+
+
+def test_a_checkpoint_that_leaves_weights_random_is_refused(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    save("bert", tmp_path, tokenizer)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(InvalidInputError, match=r"found no weights for encoder\.layer\.2"):
+        Encoder(tmp_path, "minilm-l6").encode_queries(QUERIES)
+
+
+def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="found no encoder"):
+        Encoder(tmp_path, "minilm-l6").encode_queries(QUERIES)
+    with pytest.raises(InvalidInputError, match=r"found no modules\.json.*minilm-l6, dragon-plus"):
+        Encoder(tmp_path, "mine").encode_queries(QUERIES)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(InvalidInputError, match="found pickled weights"):
+        Encoder(tmp_path, "minilm-l6").encode_queries(QUERIES)
+
+
+@pytest.mark.model
+def test_the_default_encoder_agrees_with_its_own_modules() -> None:
+    from rankrag.model import registry
+
+    folder = registry.locate("minilm-l6")
+    ours, layout = Encoder(folder, "minilm-l6"), Encoder(folder, "its own modules")
+    texts = ["Where was Marie Curie born?", "The C programming language", "word " * 400]
+    check(ours.encode_queries(texts), layout.encode_queries(texts))
+    found = (
+        ours.encode_queries(texts[:1])
+        @ ours.encode_passages(
+            [Passage("1", "She was born in Warsaw.", "Marie Curie"), Passage("2", "Python is a language.")]
+        ).T
+    )
+    assert found[0, 0] > 0.6 > 0.2 > found[0, 1]

@@ -1,0 +1,196 @@
+"""The engine on tiny random checkpoints: the same numbers as transformers, however prompts are packed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_tiny import WORDS, config, write
+from rankrag import prompts
+from rankrag.errors import FailureError, InvalidInputError, NotFoundError
+from rankrag.model.local import LocalLanguageModel
+from rankrag.types import Passage, Prompt, Question
+
+QUESTION = Question("q", "Where was Marie Curie born?")
+PASSAGES = [Passage(str(n), WORDS[n : 40 + 13 * n]) for n in range(7)]
+ASKED = [prompts.rank(QUESTION, passage, prompts.PAPER) for passage in PASSAGES]
+LABELS = prompts.PAPER.labels()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny products gain nothing from more threads, and wait for them on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("llama"), config("llama"))
+
+
+def naive(folder: Path, asked: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+    """Return what transformers says: its own tokenizer, a whole forward pass for each prompt and choice."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    table = np.zeros((len(asked), len(choices)))
+    for p, prompt in enumerate(asked):
+        for c, choice in enumerate(choices):
+            before = tokenizer(prompt.prefix + prompt.suffix).input_ids
+            whole = tokenizer(prompt.prefix + prompt.suffix + choice).input_ids
+            with torch.inference_mode():
+                scores = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+            table[p, c] = sum(scores[n - 1, whole[n]].item() for n in range(len(before), len(whole)))
+    return table
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "packs"),
+    [
+        ("llama", {}, True),
+        ("llama", {"num_key_value_heads": 4, "attention_bias": True}, True),
+        ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, False),
+        ("qwen2", {}, True),
+        ("qwen3", {}, True),
+        ("mistral", {"sliding_window": 4096}, True),
+        ("mistral", {"sliding_window": 64}, True),
+        ("gemma2", {"attn_logit_softcapping": 5.0, "sliding_window": 4096}, False),
+        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}, None),
+    ],
+    ids=["llama", "llama-bias", "llama-dynamic", "qwen2", "qwen3", "mistral", "mistral-64", "gemma2", "gpt2"],
+)
+def test_every_architecture_agrees_with_the_naive_loop(
+    tmp_path: Path, kind: str, changes: dict[str, object], packs: bool | None
+) -> None:
+    folder = write(tmp_path, config(kind, **changes))
+    lm = LocalLanguageModel(folder)
+    wanted = naive(folder, ASKED, LABELS)
+    assert np.ptp(wanted[:, 0]) > 0.05  # the passages matter, so a mix-up would show
+    for _ in range(2):
+        found = lm.logprobs(ASKED, LABELS)
+        assert found.shape == (7, 2)
+        assert found.dtype == np.float64
+        assert np.abs(found - wanted).max() < 2e-5
+    if packs is not None:
+        assert (lm.cache.n_bytes > 0) == (packs and changes.get("sliding_window") != 64)
+
+
+def test_what_is_remembered_changes_nothing(llama: Path) -> None:
+    lm = LocalLanguageModel(llama)
+    wanted = naive(llama, ASKED, LABELS)
+    others = [prompts.rank(Question("q", "And owls?"), passage, prompts.PAPER) for passage in PASSAGES]
+    lm.logprobs(others[2:5], LABELS)  # three of the prefixes are known now, under another question
+    for order in ([6, 0, 3, 1, 5, 2, 4], [3], [4, 4, 0]):
+        found = lm.logprobs([ASKED[n] for n in order], LABELS)
+        assert np.abs(found - wanted[order]).max() < 2e-5
+
+
+@pytest.mark.parametrize("limit", [0, 10_000, 60_000])
+def test_the_cache_keeps_its_limit(llama: Path, limit: int) -> None:
+    lm = LocalLanguageModel(llama, cache_bytes=limit)
+    wanted = naive(llama, ASKED, LABELS)
+    for _ in range(3):
+        assert np.abs(lm.logprobs(ASKED, LABELS) - wanted).max() < 2e-5
+        assert lm.cache.n_bytes <= limit
+    assert (lm.cache.n_bytes > 0) == (limit == 60_000)
+
+
+def test_many_chunks_are_as_good_as_one(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rankrag.model.local._CHUNK_TOKENS", {"cpu": 100})
+    found = LocalLanguageModel(llama).logprobs(ASKED, LABELS)
+    assert np.abs(found - naive(llama, ASKED, LABELS)).max() < 2e-5
+
+
+def test_a_choice_of_several_tokens_has_the_sum_of_its_tokens(llama: Path) -> None:
+    choices = [" True", " Falsehood", " zebra crossing", " Tr"]
+    found = LocalLanguageModel(llama).logprobs(ASKED[:3], choices)
+    assert np.abs(found - naive(llama, ASKED[:3], choices)).max() < 5e-5
+
+
+def test_a_start_token_is_written_once_if_the_tokenizer_writes_it(tmp_path: Path) -> None:
+    folder = write(tmp_path, config("llama"), start=True)
+    lm = LocalLanguageModel(folder)
+    assert np.abs(lm.logprobs(ASKED, LABELS) - naive(folder, ASKED, LABELS)).max() < 2e-5
+    assert lm.context_length == 511
+    assert lm.n_tokens("a b") == LocalLanguageModel(folder).n_tokens("a b") == 2
+
+
+def test_no_prompts_and_no_choices(llama: Path) -> None:
+    lm = LocalLanguageModel(llama)
+    assert lm.logprobs([], LABELS).shape == (0, 2)
+    assert lm.logprobs(ASKED[:2], []).shape == (2, 0)
+
+
+def test_prompts_without_prefix_or_suffix(llama: Path) -> None:
+    asked = [Prompt("", "Owls hunt"), Prompt("Owls hunt", ""), Prompt("Owls", " hunt")]
+    found = LocalLanguageModel(llama).logprobs(asked, LABELS)
+    assert np.abs(found - naive(llama, asked, LABELS)).max() < 2e-5
+
+
+def test_prompts_that_cannot_be_read_are_refused(llama: Path) -> None:
+    lm = LocalLanguageModel(llama)
+    with pytest.raises(InvalidInputError, match="empty prompt"):
+        lm.logprobs([Prompt("", "")], LABELS)
+    with pytest.raises(InvalidInputError, match="wanted at most 512"):
+        lm.logprobs([Prompt("owl " * 600, "x")], LABELS)
+    with pytest.raises(InvalidInputError, match="wanted at most 512"):
+        lm.generate(Prompt("owl " * 600, "x"), 5)
+    with pytest.raises(InvalidInputError, match="use the template"):
+        lm.logprobs([Prompt("a<|other|>", "b", markers=("<|other|>",))], LABELS)
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft calls its old name
+def test_an_adapter_is_merged(llama: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    tuned = get_peft_model(
+        AutoModelForCausalLM.from_pretrained(llama, dtype=torch.float32),
+        LoraConfig(r=4, target_modules=["q_proj", "down_proj"], init_lora_weights=False),
+    )
+    tuned.save_pretrained(str(tmp_path / "adapter"))
+    lm = LocalLanguageModel(llama, adapter=tmp_path / "adapter")
+    ids = [*chain.from_iterable(lm._tokenizer.prompt(ASKED[0]))]
+    token = lm._tokenizer.continuation(ASKED[0].suffix, " True")[0]
+    with torch.inference_mode():
+        wanted = tuned(torch.tensor([ids])).logits[0, -1].log_softmax(-1)[token].item()
+    assert lm.logprobs(ASKED[:1], [" True"])[0, 0] == pytest.approx(wanted, abs=2e-5)
+    assert abs(wanted - naive(llama, ASKED[:1], [" True"])[0, 0]) > 1e-3
+
+
+def test_folders_that_hold_no_model_are_refused(llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"tokenizer\.json"):
+        LocalLanguageModel(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((llama / name).read_bytes())
+    with pytest.raises(NotFoundError, match=r"config\.json"):
+        LocalLanguageModel(tmp_path)
+    (tmp_path / "config.json").write_bytes((llama / "config.json").read_bytes())
+    (tmp_path / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(InvalidInputError, match="safetensors"):
+        LocalLanguageModel(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(FailureError, match="cannot load the model"):
+        LocalLanguageModel(tmp_path)
+    with pytest.raises(NotFoundError, match="adapter"):
+        LocalLanguageModel(llama, adapter=tmp_path)
+    with pytest.raises(InvalidInputError, match="try 'cpu'"):
+        LocalLanguageModel(llama, device="abacus")
+
+
+def test_loading_writes_nothing_to_the_terminal(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    LocalLanguageModel(llama).logprobs(ASKED[:1], LABELS)
+    assert capfd.readouterr() == ("", "")

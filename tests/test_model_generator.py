@@ -1,0 +1,100 @@
+"""The model as generator: a clean stream that fits, stops and says what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from rankrag import prompts
+from rankrag.model import FakeLanguageModel, ModelGenerator
+from rankrag.types import Generator, Passage, Prompt, Question, Style, Turn, Usage
+
+QUESTION = Question("q", "Where was Marie Curie born?")
+CURIE = Passage("curie", "Marie Curie was born in Warsaw.")
+LONG = Passage("long", " ".join(["word"] * 3000))
+
+
+class PiecesLM:
+    """Yields the pieces it was given, and keeps what it was asked."""
+
+    context_length = 1000
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self.pieces = pieces
+        self.asked: list[tuple[Prompt, int, tuple[str, ...]]] = []
+        self.stopped = False
+
+    def n_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        raise AssertionError("a generator does not rank")
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        self.asked.append((prompt, max_tokens, tuple(stop)))
+        try:
+            yield from self.pieces
+        finally:
+            self.stopped = True
+
+
+@pytest.mark.parametrize("form", list(prompts.TEMPLATES.values()), ids=lambda form: form.name)
+def test_the_answer_comes_piece_by_piece(form: prompts.Template) -> None:
+    generator: Generator = ModelGenerator(FakeLanguageModel(), form)
+    pieces = list(generator.stream(QUESTION, [CURIE]))
+    assert len(pieces) == 6
+    assert "".join(pieces) == "Marie Curie was born in Warsaw."
+
+
+def test_whitespace_around_the_answer_is_left_out_and_inside_it_is_kept() -> None:
+    lm = PiecesLM([" ", "\n In", " War", "saw ", "\n", "or so", " \n", "\n"])
+    pieces = list(ModelGenerator(lm, prompts.PAPER).stream(QUESTION, [CURIE]))
+    assert "".join(pieces) == "In Warsaw \nor so"
+    assert all(pieces)
+
+
+def test_the_model_gets_the_prompt_the_limit_and_the_stops() -> None:
+    lm = PiecesLM([])
+    assert list(ModelGenerator(lm, prompts.PAPER, max_tokens=7).stream(QUESTION, [CURIE])) == []
+    assert lm.asked == [(prompts.answer(QUESTION, [CURIE], prompts.PAPER), 7, prompts.PAPER.stop)]
+
+
+@pytest.mark.parametrize(
+    ("style", "limit"), [("phrase", 32), ("number", 32), ("full", 128), ("plain", 128), ("true_false", 8)]
+)
+def test_the_limit_follows_the_style(style: Style, limit: int) -> None:
+    lm = PiecesLM([])
+    list(ModelGenerator(lm, prompts.PAPER).stream(Question("q", "Why?", style=style), []))
+    assert lm.asked[0][1] == limit
+
+
+def test_closing_the_stream_stops_the_model() -> None:
+    lm = PiecesLM(["a", "b", "c"])
+    stream = ModelGenerator(lm, prompts.PAPER).stream(QUESTION, [CURIE])
+    assert next(stream) == "a"
+    del stream
+    assert lm.stopped
+
+
+def test_what_does_not_fit_is_cut_from_the_longest_and_reported() -> None:
+    lm = PiecesLM([])
+    generator = ModelGenerator(lm, prompts.PAPER)
+    list(generator.stream(QUESTION, [CURIE, LONG]))
+    (cut,) = generator.cuts(QUESTION, [CURIE, LONG])
+    assert cut.passage_id == "long"
+    assert cut.length == len(LONG.text)
+    prompt = lm.asked[0][0]
+    assert prompt == prompts.answer(QUESTION, [CURIE, Passage("long", LONG.text[: cut.kept])], prompts.PAPER)
+    assert 800 < len((prompt.prefix + prompt.suffix).split()) <= 1000 - 128
+    assert generator.cuts(QUESTION, [CURIE]) == ()
+
+
+def test_usage_counts_the_whole_prompt_with_a_marker_as_one_token() -> None:
+    question = Question("q", "Why?", history=(Turn("user", "Who?"), Turn("assistant", "She.")))
+    prompt = prompts.answer(question, [CURIE], prompts.CHAT)
+    spaced = (prompt.prefix + prompt.suffix).replace("<|im_start|>", " @ ").replace("<|im_end|>", " @ ")
+    usage = ModelGenerator(PiecesLM([]), prompts.CHAT).usage(question, [CURIE], "In Warsaw.")
+    assert usage == Usage(prompt_tokens=len(spaced.split()), completion_tokens=2)
+    assert ModelGenerator(PiecesLM([]), prompts.CHAT).usage(question, [CURIE], "").completion_tokens == 0

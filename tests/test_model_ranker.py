@@ -1,0 +1,109 @@
+"""The model as ranker: nothing dropped, nothing added, scores in 0..1, cuts counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from rankrag import prompts
+from rankrag.errors import FailureError, InvalidInputError
+from rankrag.model import FakeLanguageModel, ModelRanker
+from rankrag.model.ranker import relevance
+from rankrag.types import Hit, Passage, Prompt, Question, Ranker, Turn
+
+QUESTION = Question("q", "Where was Marie Curie born?")
+CURIE = Passage("curie", "Marie Curie was born in Warsaw.")
+PARIS = Passage("paris", "Marie Curie moved to Paris.")
+OWLS = Passage("owls", "Owls hunt at night.")
+
+
+def hits(*passages: Passage) -> list[Hit]:
+    return [Hit(passage, 10.0 - place, scored=False) for place, passage in enumerate(passages)]
+
+
+def ids(ranked: Sequence[Hit]) -> list[str]:
+    return [hit.passage.id for hit in ranked]
+
+
+class TableLM:
+    """Gives each prompt the next row of a table, and keeps the prompts."""
+
+    context_length = 1000
+
+    def __init__(self, rows: list[tuple[float, float]]) -> None:
+        self.rows = rows
+        self.asked: list[Prompt] = []
+
+    def n_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        assert list(choices) == [" True", " False"]
+        self.asked += prompts
+        return np.array(self.rows, dtype=np.float64)
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        raise AssertionError("a ranker does not generate")
+
+
+@pytest.mark.parametrize("form", list(prompts.TEMPLATES.values()), ids=lambda form: form.name)
+def test_best_first_with_scores_between_zero_and_one(form: prompts.Template) -> None:
+    ranker: Ranker = ModelRanker(FakeLanguageModel(), form)
+    ranked = ranker.rank(QUESTION, hits(OWLS, PARIS, CURIE))
+    assert ids(ranked) == ["curie", "paris", "owls"]
+    assert [hit.score for hit in ranked] == pytest.approx([0.99, 0.01 + 0.98 * 2 / 3, 0.01])
+    assert all(hit.scored for hit in ranked)
+
+
+def test_the_model_is_asked_with_the_ranking_prompt() -> None:
+    lm = TableLM([(-1.0, -1.0)])
+    question = Question("q", "And born?", history=(Turn("user", "Curie?"), Turn("assistant", "Yes.")))
+    ModelRanker(lm, prompts.PAPER).rank(question, hits(CURIE))
+    assert lm.asked == [prompts.rank(question, CURIE, prompts.PAPER)]
+
+
+def test_ties_go_by_passage_id_and_equal_ids_are_all_kept() -> None:
+    lm = TableLM([(-1.0, -2.0)] * 4)
+    passages = [OWLS, CURIE, OWLS, PARIS]
+    assert ids(ModelRanker(lm, prompts.PAPER).rank(QUESTION, hits(*passages))) == (
+        ["curie", "owls", "owls", "paris"]
+    )
+
+
+def test_nothing_is_ranked_to_nothing() -> None:
+    assert ModelRanker(FakeLanguageModel(), prompts.PAPER).rank(QUESTION, []) == []
+
+
+def test_relevance_divides_by_both_labels_however_small_they_are() -> None:
+    small = np.array([[np.log(0.3), np.log(0.1)], [-900.0, -900.0], [-2000.0, -1000.0], [0.0, -np.inf]])
+    assert relevance(small) == pytest.approx([0.75, 0.5, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("row", [(np.nan, -1.0), (-np.inf, -np.inf)])
+def test_no_probability_at_all_is_an_error_not_a_score(row: tuple[float, float]) -> None:
+    with pytest.raises(FailureError, match="1 of 2 passages"):
+        relevance(np.array([(-1.0, -1.0), row]))
+
+
+def test_what_the_model_did_not_see_is_counted() -> None:
+    long = Passage("long", " ".join(["word"] * 300))
+    frame = prompts.rank(QUESTION, Passage("", ""), prompts.PAPER)
+    lm = FakeLanguageModel(len((frame.prefix + frame.suffix).split()) + 20)
+    ranked = ModelRanker(lm, prompts.PAPER).rank(QUESTION, hits(long, CURIE))
+    assert [hit.cut for hit in ranked] == [0, len(long.text) - len(" ".join(["word"] * 19))]
+    assert ranked[1].passage == long
+
+
+def test_a_limit_in_tokens_shortens_the_passage_only() -> None:
+    lm = TableLM([(-1.0, -1.0), (-1.0, -1.0)])
+    titled = Passage("t", "one two three four", title="A title of five words")
+    ranked = ModelRanker(lm, prompts.PAPER, max_passage_tokens=3).rank(QUESTION, hits(titled, OWLS))
+    assert lm.asked[0].prefix.endswith("Passage: A title of five words\none two three")
+    assert {hit.passage.id: hit.cut for hit in ranked} == {"t": 5, "owls": len(" night.")}
+
+
+def test_a_question_that_fills_the_model_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="shorten it"):
+        ModelRanker(FakeLanguageModel(20), prompts.PAPER).rank(QUESTION, hits(CURIE))

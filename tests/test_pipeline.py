@@ -1,0 +1,113 @@
+"""The pipeline: one growing answer, whatever stands in the roles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from rankrag import prompts
+from rankrag.pipeline import Pipeline
+from rankrag.types import Citation, Cut, Filters, Hit, Passage, Question, Turn, Usage
+
+PASSAGES = [Passage(str(n), f"text {n}") for n in range(4)]
+QUESTION = Question("q", "What?")
+
+
+class Shelf:
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self.passages = passages
+        self.searched: list[tuple[str, int, Filters | None]] = []
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        self.searched.append((query, k, filters))
+        return [Hit(p, float(-n)) for n, p in enumerate(self.passages[:k])]
+
+
+class Reverse:
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        return [replace(hit, score=0.4 - n / 10) for n, hit in enumerate(reversed(hits))]
+
+
+class Reader:
+    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
+        for passage in passages:
+            yield f"<{passage.id}>"
+
+    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
+        return (Cut(passages[0].id, 1, 2),)
+
+    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
+        return Usage(len(passages), len(text))
+
+
+class Pointer:
+    def cite(self, question: Question, text: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
+        return tuple(Citation(0, len(text), passage.id, 0.5) for passage in passages)
+
+
+def pipeline(threshold: float | None = None, ranker: Reverse | None = None) -> Pipeline:
+    return Pipeline(Shelf(PASSAGES), ranker, Reader(), Pointer(), retrieve_k=3, read_k=2, threshold=threshold)
+
+
+def test_the_best_of_the_ranking_are_read_and_cited() -> None:
+    answer = pipeline(ranker=Reverse()).ask(QUESTION, {"path": "*.md"})
+    assert [hit.passage.id for hit in answer.retrieved] == ["0", "1", "2"]
+    assert [hit.passage.id for hit in answer.ranked] == ["2", "1", "0"]
+    assert answer.text == "<2><1>"
+    assert [c.passage_id for c in answer.citations] == ["2", "1"]
+    assert answer.usage == Usage(2, 6)
+    assert answer.cuts == (Cut("2", 1, 2),)
+    assert list(answer.timings_s) == ["retrieve", "rank", "generate", "cite"]
+    assert answer.done
+    assert not answer.abstained
+
+
+def test_without_a_ranker_the_retriever_s_order_stands() -> None:
+    answer = pipeline().ask(QUESTION)
+    assert answer.ranked == answer.retrieved
+    assert answer.text == "<0><1>"
+
+
+def test_an_answer_only_grows_and_is_done_once() -> None:
+    steps = list(pipeline(ranker=Reverse()).stream(QUESTION))
+    assert [step.done for step in steps] == [False] * (len(steps) - 1) + [True]
+    assert [len(step.ranked) for step in steps] == [0, 3, 3, 3, 3]
+    for before, after in pairwise(steps):
+        assert after.text.startswith(before.text)
+
+
+@pytest.mark.parametrize(("threshold", "abstained"), [(None, False), (0.4, False), (0.41, True)])
+def test_it_abstains_when_no_passage_reaches_the_threshold(threshold: float | None, abstained: bool) -> None:
+    answer = pipeline(threshold, Reverse()).ask(QUESTION)
+    assert answer.abstained is abstained
+    assert (answer.text == prompts.UNANSWERABLE) is abstained
+    assert answer.done
+
+
+def test_without_a_ranker_there_is_no_relevance_to_abstain_on() -> None:
+    assert not pipeline(threshold=0.99).ask(QUESTION).abstained
+
+
+def test_hits_that_were_not_scored_do_not_count_against_abstention() -> None:
+    class Unscored(Reverse):
+        def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+            return [replace(hit, score=9.0, scored=False) for hit in hits]
+
+    assert pipeline(0.5, Unscored()).ask(QUESTION).abstained
+
+
+def test_nothing_retrieved_is_an_abstention() -> None:
+    answer = Pipeline(Shelf([]), Reverse(), Reader()).ask(QUESTION)
+    assert answer.abstained
+    assert answer.text == prompts.UNANSWERABLE
+
+
+def test_the_query_comes_from_the_conversation_and_filters_reach_the_retriever() -> None:
+    shelf = Shelf(PASSAGES)
+    question = replace(QUESTION, history=(Turn("user", "Who?"), Turn("assistant", "He.")))
+    answer = Pipeline(shelf, None, Reader(), retrieve_k=2).ask(question, {"topic": "a"})
+    assert answer.query == "Who?\nHe.\nWhat?"
+    assert shelf.searched == [("Who?\nHe.\nWhat?", 2, {"topic": "a"})]
