@@ -36,6 +36,9 @@ from rankrag.types import Passage, Prompt, Question
 if TYPE_CHECKING:
     import torch
 
+Model = Any
+"""A transformers model, whose parts are reached by name."""
+
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
 BEFORE = Question("before", "What is it about?")
 WAYS = ("naive", "padded", "cold", "half-warm", "warm")
@@ -68,7 +71,7 @@ class Naive:
         from transformers import AutoModelForCausalLM
 
         self._words = Tokenizer(folder)
-        self.model: Any = AutoModelForCausalLM.from_pretrained(
+        self.model: Model = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32, local_files_only=True
         )
         self._labels = [self._words.continuation(":", label)[0] for label in labels]
@@ -143,16 +146,16 @@ def _block(
     tally.ideal_s += _useful(naive.model, [naive.tokens(prompt) for prompt in asked]) / rate
 
 
-def _useful(model: Any, rows: Sequence[Sequence[int]]) -> float:
+def _useful(model: Model, rows: Sequence[Sequence[int]]) -> float:
     """Return the floating-point operations that ranking the rows takes, each common beginning read once."""
     head = model.get_output_embeddings()
     body = sum(layer.weight.numel() for layer in _linear(model) if layer is not head)
     shared = next((n for n, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), 0)
     tokens = sum(map(len, rows)) - shared * (len(rows) - 1)
-    return 2.0 * (body * tokens + head.weight.numel() * len(rows))
+    return 2.0 * float(body * tokens + head.weight.numel() * len(rows))
 
 
-def _rate(model: Any) -> float:
+def _rate(model: Model) -> float:
     """Return operations a second of matrix products of the model's own shapes, median of several."""
     import torch
 
@@ -164,10 +167,10 @@ def _rate(model: Any) -> float:
         _timed(lambda: [torch.nn.functional.linear(inputs[s], w) for s, w in shapes.items()])[1]
         for _ in range(30)
     ]
-    return work / median(times)
+    return float(work / median(times))
 
 
-def _linear(model: Any) -> list[Any]:
+def _linear(model: Model) -> list[Any]:
     import torch
 
     return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,10 +66,11 @@ def naive(folder: Path, asked: Sequence[Prompt], choices: Sequence[str]) -> np.n
         ("qwen3", {}, True),
         ("mistral", {"sliding_window": 4096}, True),
         ("mistral", {"sliding_window": 64}, True),
+        ("granite", {"residual_multiplier": 0.5, "embedding_multiplier": 3.0}, True),
+        ("qwen2_moe", {"num_experts": 4, "moe_intermediate_size": 32}, True),
         ("gemma2", {"attn_logit_softcapping": 5.0, "sliding_window": 4096}, False),
         ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}, None),
     ],
-    ids=["llama", "llama-bias", "llama-dynamic", "qwen2", "qwen3", "mistral", "mistral-64", "gemma2", "gpt2"],
 )
 def test_every_architecture_agrees_with_the_naive_loop(
     tmp_path: Path, kind: str, changes: dict[str, object], packs: bool | None
@@ -84,6 +86,19 @@ def test_every_architecture_agrees_with_the_naive_loop(
         assert np.abs(found - wanted).max() < 2e-5
     if packs is not None:
         assert (lm.cache.n_bytes > 0) == (packs and changes.get("sliding_window") != 64)
+
+
+@pytest.mark.parametrize(("kind", "quick"), [("llama", True), ("qwen3", True), ("granite", False)])
+def test_the_quick_way_is_taken_where_it_gives_what_the_model_gives(
+    tmp_path: Path, kind: str, quick: bool
+) -> None:
+    """Granite has the parts of Llama, put together with other factors."""
+    changes = {"residual_multiplier": 0.5} if kind == "granite" else {}
+    calls: list[int] = []
+    lm = LocalLanguageModel(write(tmp_path, config(kind, **changes)))
+    lm._network.model.register_forward_pre_hook(lambda *_: calls.append(1))
+    lm.logprobs(ASKED, LABELS)
+    assert (not calls) == quick
 
 
 def test_what_is_remembered_changes_nothing(llama: Path) -> None:
@@ -194,3 +209,25 @@ def test_folders_that_hold_no_model_are_refused(llama: Path, tmp_path: Path) -> 
 def test_loading_writes_nothing_to_the_terminal(llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
     LocalLanguageModel(llama).logprobs(ASKED[:1], LABELS)
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.model
+def test_the_default_model_scores_and_writes_as_transformers_does() -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from rankrag.model import registry
+    from rankrag.model.chat_frame import chat_frame
+    from rankrag.model.ranker import relevance
+
+    folder = registry.locate(registry.DEFAULTS["language_model"])
+    lm = LocalLanguageModel(folder, device="cpu")
+    found = [relevance(lm.logprobs(ASKED, LABELS)) for _ in range(2)]
+    assert np.abs(found - relevance(naive(folder, ASKED, LABELS))).max() < 1e-5
+    assert chat_frame(folder) == prompts.CHAT
+    prompt = prompts.answer(QUESTION, PASSAGES, prompts.CHAT)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    asked = tokenizer(prompt.prefix + prompt.suffix, return_tensors="pt")
+    written = model.generate(**asked, do_sample=False, max_new_tokens=24)[0, asked.input_ids.shape[1] :]
+    assert "".join(lm.generate(prompt, 24)) == tokenizer.decode(written, skip_special_tokens=True)

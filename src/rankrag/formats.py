@@ -13,7 +13,7 @@ import lzma
 import os
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, cast, get_args
@@ -37,7 +37,7 @@ def open_text(path: str) -> Iterator[IO[str]]:
         return
     if not Path(path).is_file():
         raise NotFoundError(f"found no file at {path}: check the path")
-    openers = {".gz": gzip.open, ".xz": lzma.open}
+    openers: Mapping[str, Callable[..., object]] = {".gz": gzip.open, ".xz": lzma.open}
     opener = openers.get(Path(path).suffix, open)
     try:
         with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig")) as stream:

@@ -67,6 +67,9 @@ def options(
 
 def main() -> NoReturn:
     """Run the command of this process and leave with its exit code."""
+    # OpenMP threads spin while they wait for each other; where other programs want the same cores, that made
+    # writing 16 tokens take 17 s instead of 2.8 s. It has to be said before PyTorch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -56,14 +56,14 @@ def _short(text: str, words: int) -> bool:
     """Say whether a text stays whole.
 
     Words as white space divides them decide, so that a collection cut by others stays as it is, unless
-    the text has half as many again by our count (scripts without spaces, long tokens).
+    the text has three times as many by our count (scripts without spaces, long tokens).
     """
     if words <= 0:
         return True
     if len(text.split()) > words:
         return False
     # Prose in ASCII has 6 characters a word, so the slower count is seldom needed.
-    return (text.isascii() and len(text) <= 8 * words) or n_words(text) <= 1.5 * words
+    return (text.isascii() and len(text) <= 8 * words) or n_words(text) <= 3 * words
 
 
 def _strip(text: str, start: int, end: int) -> Span:

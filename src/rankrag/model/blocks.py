@@ -1,9 +1,9 @@
 """A pass through the blocks of the Llama family that moves less memory than transformers' own.
 
-On a CPU a third of the time of transformers' forward pass goes into steps between the matrix products
-(normalisation alone: seven passes over memory where two do; 3.4 ms instead of 0.5 ms for 1,024 tokens). Here the
-weights and modules are those of transformers, the steps between are done in place, and after the last
-attention only the tokens that are asked for go on.
+On a CPU a quarter of the time of transformers' forward pass goes into steps between the matrix products
+(one normalisation of 1,024 tokens takes 3.4 ms where 0.5 ms is enough). Here the modules and weights are
+those of transformers, the steps between are done in place, and after the last attention only the tokens
+that are asked for go on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from .packed import Layout
+
+Module = Any
+"""A torch module whose parts are reached by name."""
 
 _MODEL = {"embed_tokens", "layers", "norm", "rotary_emb"}
 _BLOCK = {"input_layernorm", "self_attn", "post_attention_layernorm", "mlp"}
@@ -59,7 +62,7 @@ def logits(
     return found
 
 
-def _block(block: Any, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+def _block(block: Module, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     hidden = _added(hidden, seen, block.self_attn.o_proj)
     inner = _normed(block.post_attention_layernorm, hidden)
     gated = block.mlp.act_fn(block.mlp.gate_proj(inner)).mul_(block.mlp.up_proj(inner))
@@ -67,7 +70,7 @@ def _block(block: Any, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor
 
 
 def _attended(
-    block: Any, hidden: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], layout: Layout, number: int
+    block: Module, hidden: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], layout: Layout, number: int
 ) -> torch.Tensor:
     """Return what attention gathers for each token, (tokens, heads * head size)."""
     attention = block.self_attn
@@ -82,15 +85,13 @@ def _attended(
     return layout.attend(number, _turned(query, turn), states, attention.scaling).flatten(1)
 
 
-def _normed(norm: Any, hidden: torch.Tensor) -> torch.Tensor:
+def _normed(norm: Module, hidden: torch.Tensor) -> torch.Tensor:
     """Return x / sqrt(mean(x²) + eps) · weight, over the last axis."""
     from torch.linalg import vector_norm
 
-    size = hidden.shape[-1]
-    scale = (
-        vector_norm(hidden, dim=-1, keepdim=True).square_().div_(size).add_(norm.variance_epsilon).rsqrt_()
-    )
-    return (hidden * scale).mul_(norm.weight)
+    mean = vector_norm(hidden, dim=-1, keepdim=True).square_().div_(hidden.shape[-1])
+    normed: torch.Tensor = (hidden * mean.add_(norm.variance_epsilon).rsqrt_()).mul_(norm.weight)
+    return normed
 
 
 def _turned(part: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -103,15 +104,15 @@ def _turned(part: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torc
     return turned
 
 
-def _added(hidden: torch.Tensor, part: torch.Tensor, layer: Any) -> torch.Tensor:
+def _added(hidden: torch.Tensor, part: torch.Tensor, layer: Module) -> torch.Tensor:
     """Add layer(part) to `hidden`, inside the matrix product where the layer is one."""
     import torch
 
-    if type(layer) is torch.nn.Linear and layer.bias is None:
-        return hidden.addmm_(part, layer.weight.t())
-    return hidden.add_(layer(part))
+    if type(layer) is not torch.nn.Linear or getattr(layer, "bias", None) is not None:
+        return hidden.add_(layer(part))
+    return hidden.addmm_(part, layer.weight.t())
 
 
-def _parts(module: Any) -> set[str]:
+def _parts(module: Module) -> set[str]:
     children: Iterable[tuple[str, object]] = module.named_children()
     return {name for name, _ in children}

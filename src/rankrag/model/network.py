@@ -175,6 +175,4 @@ def _window(config: PreTrainedConfig) -> int:
     if any(rope.get("rope_type", "default") not in _FIXED_ROPES for rope in kinds):
         return 0
     limits = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
-    return min(
-        [int(limit) for limit in limits if limit is not None], default=int(text.max_position_embeddings)
-    )
+    return min([int(limit) for limit in limits if limit], default=int(text.max_position_embeddings))

@@ -34,6 +34,9 @@ _KNOWN_ARGUMENTS = frozenset(
 )
 """Arguments of an attention call that change nothing here; prompts longer than a window never get here."""
 
+_QUERIES = 64
+"""Queries in a block of attention: 120 after 55 take 0.65 ms in blocks of 64 and 1.0 ms in one."""
+
 Layer = tuple["torch.Tensor", "torch.Tensor"]
 """Keys and values of one layer, each (tokens, key-value heads, head size)."""
 
@@ -154,7 +157,11 @@ def _attention_interface(
 ) -> tuple[torch.Tensor, None]:
     """Attend as the `layout` among the arguments says; shapes are those of transformers' interface."""
     layout, scale = arguments.pop("layout", None), arguments.pop("scaling", None)
-    asked = [name for name, value in arguments.items() if value is not None and name not in _KNOWN_ARGUMENTS]
+    asked = [
+        name
+        for name, v in arguments.items()
+        if not (v is None or v is False) and name not in _KNOWN_ARGUMENTS
+    ]
     if layout is None or asked or query.shape[0] != 1 or not isinstance(module.layer_idx, int):
         raise Unsupported(f"attention with {', '.join(asked) or 'unknown arguments'}")
     states = key[0].transpose(0, 1), value[0].transpose(0, 1)
@@ -172,7 +179,25 @@ def _joined(past: Sequence[Layer], own: Layer) -> Layer:
 
 
 def _attention(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
-    """Return softmax(q k / scale + mask) v for shapes (tokens, heads, head size)."""
+    """Return softmax(q k scale + mask) v for shapes (tokens, heads, head size).
+
+    On a CPU the queries go in blocks, so that most of the keys that the mask would hide are never read.
+    """
+    import torch
+
+    n_own, n_seen = query.shape[0], seen[0].shape[0]
+    if mask is None or n_own <= _QUERIES or query.device.type != "cpu":
+        return _softmax(query, seen, mask, scale)
+    found = []
+    for start in range(0, n_own, _QUERIES):
+        stop = min(start + _QUERIES, n_own)
+        end = n_seen - n_own + stop
+        part = query[start:stop], (seen[0][:end], seen[1][:end]), mask[start:stop, :end]
+        found.append(_softmax(*part, scale))
+    return torch.cat(found)
+
+
+def _softmax(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
     from torch.nn.functional import scaled_dot_product_attention
 
     q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in (query, *seen))

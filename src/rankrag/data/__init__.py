@@ -1,0 +1,22 @@
+"""The data room: public datasets in, a blend of training examples and its manifest out."""
+
+from .blend import Progress, build, shown
+from .manifest import Manifest
+from .mining import Search
+from .recipe import Recipe, read_recipe
+from .searches import searches
+from .sources import SOURCES, Source, SourceName
+
+__all__ = [
+    "SOURCES",
+    "Manifest",
+    "Progress",
+    "Recipe",
+    "Search",
+    "Source",
+    "SourceName",
+    "build",
+    "read_recipe",
+    "searches",
+    "shown",
+]

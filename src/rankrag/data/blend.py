@@ -1,0 +1,175 @@
+"""Build a blend: a recipe and its data in, files of examples and a manifest out.
+
+The blend of stage II lies in the folder itself, that of stage I in its `stage1`: each `examples.jsonl`
+(to train on), `heldout.jsonl` (evaluation loss), both in the shape of `formats.read_examples`, and
+`manifest.json`. The same recipe on the same data writes the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from ..errors import NotFoundError
+from ..formats import read_examples, write_examples, writing
+from ..prompts import example, template
+from ..types import Example, Prompt, Task
+from .decontamination import Benchmarks
+from .item import Dropped, Item
+from .making import Made, Maker
+from .manifest import Drawn, Manifest, drawn, manifest
+from .mining import Mined
+from .places import Places, places
+from .pool import Pool, check_licences, fill, hold_out
+from .recipe import Recipe
+from .sampling import draws, rounds
+from .searches import search
+
+Progress = Callable[[str, int], None]
+"""Called with what was done and how many of it: `("read squad", 3994)`."""
+
+EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
+
+
+@dataclass(slots=True)
+class Build:
+    """A blend on its way: what was read, what was mined, and the files that both came from."""
+
+    recipe: Recipe
+    places: Places
+    progress: Progress
+    pools: dict[str, Pool] = field(default_factory=dict)
+    mined: dict[str, Mined] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+
+    def files(self, path: str) -> list[str]:
+        """Return the files of a path, noting each as an input of the blend under the name in the recipe."""
+        found = self.places.find(path)
+        for file in found:
+            self.inputs[path if len(found) == 1 else f"{path}: {Path(file).name}"] = file
+        return found
+
+    def make(self, name: str, item: Item, rng: random.Random) -> Made:
+        """Return the examples of an item of an ingredient, or why there is none."""
+        ingredient = self.pools[name].ingredient
+        hits = [hit for run in ingredient.mine for hit in self.mined[run].hits(item.search_id)]
+        return Maker(name, ingredient).make(item, hits, rng)
+
+    def examples(self, name: str, item: Item, rng: random.Random) -> list[Example]:
+        """Return the examples of an item of an ingredient."""
+        made = self.make(name, item, rng)
+        return [] if isinstance(made, Dropped) else made
+
+    def seed(self, name: str) -> str:
+        """Return what the random numbers of an ingredient are drawn from."""
+        return f"{self.recipe.blend.seed} {name}"
+
+
+def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress) -> Manifest:
+    """Build the blend of a recipe in the folder `out` and return its manifest.
+
+    Raises NotFoundError (a file or run that is not there; the message has the commands that make a run),
+    FormatError (a broken line) and InvalidInputError (a licence that the recipe refuses). Files that were
+    finished stay; none is ever half written.
+    """
+    check_licences(recipe.blend)
+    out.mkdir(parents=True, exist_ok=True)
+    work = Build(recipe, places(recipe, data_root, out), progress)
+    benchmarks = _benchmarks(work)
+    for name, ingredient in recipe.blend.ingredients.items():
+        files = [file for path in ingredient.files for file in work.files(path)]
+        work.pools[name] = fill(name, recipe.blend, files, benchmarks)
+        progress(f"read {name}", len(work.pools[name].items))
+    hold_out(list(work.pools.values()), recipe.blend.seed, recipe.blend.held_out)
+    _mine(work)
+    capacity = {name: _usable(work, pool) for name, pool in work.pools.items()}
+    taken = {stage: _write_stage(work, stage, capacity) for stage in (1, 2)}
+    made = manifest(recipe, work.pools, taken, benchmarks, work.inputs)
+    for stage in (stage for stage in taken if taken[stage]):
+        with writing(str(folder(out, stage) / MANIFEST)) as stream:
+            stream.write(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
+    return made
+
+
+def folder(blend: Path, stage: int) -> Path:
+    """Return where the blend of a stage lies."""
+    return blend / "stage1" if stage == 1 else blend
+
+
+def _benchmarks(work: Build) -> Benchmarks:
+    benchmarks = Benchmarks()
+    for path in work.recipe.blend.benchmarks:
+        for file in work.files(path):
+            benchmarks.add(file)
+            work.progress("benchmark questions", len(benchmarks.questions))
+    return benchmarks
+
+
+def _mine(work: Build) -> None:
+    wanted: dict[str, set[str]] = {}
+    for pool in work.pools.values():
+        for run in pool.ingredient.mine:
+            wanted.setdefault(run, set()).update(i.search_id for i in [*pool.items, *pool.held_out])
+    for name, questions in wanted.items():
+        one = search(work.recipe, work.places, name)
+        work.mined[name] = Mined(one, questions)
+        work.inputs[work.recipe.blend.runs[name].run] = one.run
+        work.inputs |= dict(zip(work.recipe.blend.runs[name].corpus, one.corpus, strict=True))
+        work.progress(f"mined {name}", len(questions))
+
+
+def _usable(work: Build, pool: Pool) -> int:
+    """Drop the items that give no example, with their reason; return how many examples there can be."""
+    kept, count = [], 0
+    for item in pool.items:
+        made = work.make(pool.name, item, random.Random(f"{work.seed(pool.name)} {item.id} 0"))
+        if isinstance(made, Dropped):
+            pool.drops[made.reason] += 1
+        else:
+            kept.append(item)
+            count += len(made)
+    pool.items = kept
+    work.progress(f"made {pool.name}", count)
+    return count * pool.ingredient.repeat
+
+
+def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[str, Drawn]:
+    """Write the two files of a stage and return what it took of each ingredient; no files for no examples."""
+    blend = work.recipe.blend
+    weights = {name: one.weight for name, one in blend.ingredients.items() if stage in one.stages}
+    asked = draws(weights, capacity, blend.draws.stage1 if stage == 1 else blend.draws.stage2)
+    if not any(asked.values()):
+        return {}
+    chosen: list[Example] = []
+    held: list[Example] = []
+    for name, count in asked.items():
+        pool, make = work.pools[name], partial(work.examples, name)
+        chosen += rounds(pool.items, make, work.seed(name), count, pool.ingredient.repeat)
+        held += rounds(pool.held_out, make, work.seed(name), blend.held_out_examples, 1)
+        work.progress(f"drew {name} for stage {stage}", count)
+    random.Random(f"{blend.seed} stage{stage}").shuffle(chosen)
+    target = folder(work.places.out, stage)
+    target.mkdir(exist_ok=True)
+    write_examples(str(target / EXAMPLES), chosen)
+    write_examples(str(target / HELD_OUT), held)
+    return drawn(weights, chosen, held)
+
+
+def shown(
+    blend: Path, form: str, stage: int = 2, task: Task | None = None, source: str | None = None
+) -> Iterator[tuple[Example, Prompt]]:
+    """Yield the examples of a built blend with the prompts that a template makes of them.
+
+    Raises NotFoundError where there is no such stage and InvalidInputError for an unknown template.
+    """
+    path = folder(blend, stage) / EXAMPLES
+    if not path.is_file():
+        raise NotFoundError(f"found no {path}: make it with rankrag data build RECIPE --out {blend}")
+    chosen = template(form)
+    for one in read_examples(str(path)):
+        if task in (None, one.task) and source in (None, one.source):
+            yield one, example(one, chosen)

@@ -1,0 +1,130 @@
+"""What went into a blend, so that anyone can say later."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypedDict
+
+from ..prompts import template, template_hash
+from ..types import Example
+from .decontamination import Benchmarks
+from .pool import Pool
+from .recipe import Recipe
+from .sampling import shares
+from .sources import SOURCES
+
+
+class Manifest(TypedDict):
+    """The manifest of a blend, as it stands in manifest.json.
+
+    `ingredients` counts items up to `drops` and examples in its stages; `licences` counts the items that
+    could be drawn; `inputs` maps each file of the recipe to its sha256 and bytes.
+    """
+
+    recipe: dict[str, object]
+    template: dict[str, str]
+    versions: dict[str, str]
+    sum_of_weights: float
+    ingredients: dict[str, dict[str, object]]
+    licences: dict[str, int]
+    benchmarks: dict[str, int]
+    inputs: dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a stage took of an ingredient.
+
+    `share` is the part of the stage that the weights ask for (0..1), `drawn` the examples taken,
+    `distinct` those that differ from one another, `labels` how many say True and False (task rank),
+    `target_words` the length of all targets.
+    """
+
+    share: float
+    drawn: int
+    distinct: int
+    held_out: int
+    labels: dict[str, int]
+    target_words: int
+
+
+def drawn(
+    weights: Mapping[str, float], chosen: Sequence[Example], held: Sequence[Example]
+) -> dict[str, Drawn]:
+    """Return what a stage took of each ingredient; the id of an example begins with its ingredient's name."""
+    taken: dict[str, list[Example]] = {name: [] for name in weights}
+    for one in chosen:
+        taken[one.id.split("/")[0]].append(one)
+    kept = Counter(one.id.split("/")[0] for one in held)
+    return {
+        name: Drawn(
+            share=round(share, 6),
+            drawn=len(taken[name]),
+            distinct=len({(one.id, one.target, *(p.id for p in one.passages)) for one in taken[name]}),
+            held_out=kept[name],
+            labels=dict(sorted(Counter(one.target for one in taken[name] if one.task == "rank").items())),
+            target_words=sum(len(one.target.split()) for one in taken[name]),
+        )
+        for name, share in shares(weights).items()
+    }
+
+
+def manifest(
+    recipe: Recipe,
+    pools: Mapping[str, Pool],
+    taken: Mapping[int, Mapping[str, Drawn]],
+    benchmarks: Benchmarks,
+    inputs: Mapping[str, str],
+) -> Manifest:
+    """Return the manifest of a blend: no times and no absolute paths, so equal blends have equal ones."""
+    licences = sum((pool.licences for pool in pools.values()), Counter[str]())
+    return {
+        "recipe": {"name": recipe.name, "sha256": recipe.sha256, "seed": recipe.blend.seed},
+        "template": {"name": recipe.blend.template, "hash": template_hash(template(recipe.blend.template))},
+        "versions": {"rankrag": version("rankrag"), "python": platform.python_version()},
+        "sum_of_weights": round(sum(one.weight for one in recipe.blend.ingredients.values()), 6),
+        "ingredients": {name: _ingredient(pool, taken) for name, pool in pools.items()},
+        "licences": dict(sorted(licences.items())),
+        "benchmarks": {
+            "questions": len(benchmarks.questions),
+            "passages": benchmarks.passages.n_passages,
+        },
+        "inputs": {name: _file(path) for name, path in sorted(inputs.items())},
+    }
+
+
+def _ingredient(pool: Pool, taken: Mapping[int, Mapping[str, Drawn]]) -> dict[str, object]:
+    ingredient = pool.ingredient
+    card = SOURCES[ingredient.source]
+    stages = {f"stage{n}": asdict(drawn[pool.name]) for n, drawn in taken.items() if pool.name in drawn}
+    return {
+        "source": ingredient.source,
+        "task": ingredient.task,
+        "weight": ingredient.weight,
+        "licences": dict(sorted(pool.licences.items())),
+        "citation": card.citation,
+        "items_read": pool.n_read,
+        "items_usable": len(pool.items),
+        "items_held_out": len(pool.held_out),
+        "drops": dict(sorted(pool.drops.items())),
+        **stages,
+    }
+
+
+def _file(path: str) -> dict[str, object]:
+    """Return the sha256 and size of a file, of each file of a folder, or the bare name of a hub dataset."""
+    if path.startswith("hub:"):
+        return {"hub": path}
+    if Path(path).is_dir():
+        return {file.name: _file(str(file)) for file in sorted(Path(path).iterdir()) if file.is_file()}
+    with Path(path).open("rb") as stream:
+        return {
+            "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
+            "bytes": Path(path).stat().st_size,
+        }

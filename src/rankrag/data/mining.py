@@ -1,0 +1,97 @@
+"""Mined passages: TREC runs that `rankrag search` wrote, and the passages that they name.
+
+A blend does not search. `searches` says which searches a recipe needs and writes their questions;
+`rankrag index` and `rankrag search` carry them out; `Mined` reads what they found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..formats import read_lines, read_passages, read_run
+from ..types import Passage
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search to make before a blend can be built: paths of its questions, corpora and run.
+
+    `k` is how many passages a question; `done` says that the run is there already.
+    """
+
+    name: str
+    questions: str
+    corpus: tuple[str, ...]
+    run: str
+    k: int
+    done: bool
+
+    def commands(self) -> str:
+        """Return the two commands that make the run; passages stay whole, so that they keep their ids."""
+        index = f"{Path(self.run).with_suffix('')}.index"
+        return (
+            f"rankrag index {' '.join(self.corpus)} --index {index} --passage-words 0 --encoder none --yes"
+            " && "
+            f"rankrag search --questions {self.questions} --index {index} --retriever bm25 "
+            f"-k {self.k} --run {self.run}"
+        )
+
+
+class Mined:
+    """The hits of one run, for the questions asked for, with their texts."""
+
+    def __init__(self, search: Search, questions: Collection[str]) -> None:
+        """Read the run and, in one pass each, its corpora; only what is needed is kept in memory.
+
+        Raises NotFoundError where there is no run, InvalidInputError where the corpora lack a passage.
+        """
+        if not Path(search.run).is_file():
+            raise NotFoundError(f"found no run at {search.run}: make it with {search.commands()}")
+        self._hits = _best(search, {token(name) for name in questions})
+        wanted = {name for names in self._hits.values() for name in names}
+        self._passages = _look_up(search.corpus, wanted)
+        if missing := sorted(wanted - self._passages.keys()):
+            raise InvalidInputError(
+                f"{search.run}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
+                f"{', '.join(search.corpus)}: make the run again with {search.commands()}"
+            )
+
+    def hits(self, question: str) -> list[Passage]:
+        """Return the passages found for a question, best first."""
+        return [self._passages[name] for name in self._hits.get(token(question), ())]
+
+
+def token(name: str) -> str:
+    """Return an id as a run has it: without white space."""
+    return "_".join(name.split()) or "_"
+
+
+def _best(search: Search, questions: Collection[str]) -> dict[str, list[str]]:
+    hits: dict[str, list[str]] = {}
+    for question, name, _ in read_run(search.run):
+        if question in questions and len(found := hits.setdefault(question, [])) < search.k:
+            found.append(name)
+    return hits
+
+
+def _look_up(corpora: Iterable[str], wanted: Collection[str]) -> dict[str, Passage]:
+    return {token(one.id): one for path in corpora for one in read_corpus(path) if token(one.id) in wanted}
+
+
+def read_corpus(path: str) -> Iterator[Passage]:
+    """Yield the passages of a corpus: what `formats.read_passages` reads, or TSV (id, text[, title]).
+
+    The TSV is that of MS MARCO's collection (two columns) and of DPR's psgs_w100 (three, with a header).
+    """
+    if ".tsv" not in Path(path).suffixes:
+        yield from read_passages(path)
+        return
+    for number, line in read_lines(path):
+        cells = line.split("\t")
+        if len(cells) not in (2, 3):
+            raise FormatError(path, number, f"found {len(cells)} columns, wanted 2 or 3 (id, text, title)")
+        if cells != ["id", "text", "title"]:
+            yield Passage(cells[0], cells[1].strip('"'), cells[2] if len(cells) == 3 else "")

@@ -1,0 +1,158 @@
+"""The items that a recipe's ingredients may use: read, checked, limited, and split from the held-out ones."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from ..errors import InvalidInputError
+from .conversations import conversations
+from .decontamination import Benchmarks, Passages, Questions
+from .item import Dropped, Item
+from .matching import squash, words
+from .recipe import Blend, Ingredient
+from .sources import SOURCES, Reader, licence_of, reader
+
+LONG_QUESTION = 40
+"""Words from which a question without passage is itself compared as a reading text."""
+
+
+@dataclass(slots=True)
+class Pool:
+    """The items of one ingredient; `drops` counts by reason what was left out of the `n_read` read."""
+
+    name: str
+    ingredient: Ingredient
+    items: list[Item] = field(default_factory=list)
+    held_out: list[Item] = field(default_factory=list)
+    n_read: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
+
+
+def fill(name: str, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) -> Pool:
+    """Return the pool of an ingredient: all that its files hold and nothing speaks against."""
+    pool = Pool(name, blend.ingredients[name])
+    checked = _checked(pool, blend, files, benchmarks)
+    if pool.ingredient.conversation:
+        built = conversations(checked, f"{blend.seed} {name}", pool.ingredient.conversation)
+        pool.items = _sample(built, pool, random.Random(f"{blend.seed} {name} limit"))
+    else:
+        pool.items = _sample(checked, pool, random.Random(f"{blend.seed} {name} limit"))
+    pool.licences = Counter(licence_of(pool.ingredient.source, item.part)[0] for item in pool.items)
+    return pool
+
+
+def source_reader(name: str, ingredient: Ingredient) -> Reader:
+    """Return what reads an ingredient's files. Raises InvalidInputError where nothing reads that layout."""
+    found = reader(ingredient.source, ingredient.format)
+    if found is None:
+        raise InvalidInputError(
+            f"ingredient {name!r}: found format {ingredient.format!r}, which {ingredient.source} has no "
+            "reader for: use format neutral"
+        )
+    return found
+
+
+def _checked(pool: Pool, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) -> Iterator[Item]:
+    read = source_reader(pool.name, pool.ingredient)
+    for path in files:
+        for item in read(path):
+            pool.n_read += 1
+            why = _reason_against(item, pool.ingredient, blend.commercial_only, benchmarks)
+            if why is not None:
+                pool.drops[why] += 1
+            elif isinstance(item, Item):
+                yield item
+
+
+def _reason_against(
+    item: Item | Dropped, how: Ingredient, commercial_only: bool, benchmarks: Benchmarks
+) -> str | None:
+    """Say why an item is left out; the cheap reasons first."""
+    if isinstance(item, Dropped):
+        return item.reason
+    if how.parts and not item.part.startswith(tuple(how.parts)):
+        return "not a wanted part"
+    if how.without_parts and item.part.startswith(tuple(how.without_parts)):
+        return "an unwanted part"
+    licence, commercial = licence_of(how.source, item.part)
+    if commercial_only and not commercial:
+        return f"licence: {licence}"
+    if how.most_words and _n_words(item) > how.most_words:
+        return f"more than {how.most_words} words"
+    return benchmarks.reason_against(item)
+
+
+def _n_words(item: Item) -> int:
+    texts = [item.question.text, *(turn.text for turn in item.question.history)]
+    return sum(len(text.split()) for text in [*texts, *(one.text for one in item.gold)])
+
+
+def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]:
+    """Return all items, or a random sample of the limit in the order of the files (Vitter's algorithm R)."""
+    limit = pool.ingredient.limit
+    kept: list[tuple[int, Item]] = []
+    for n, item in enumerate(items):
+        if limit is None or n < limit:
+            kept.append((n, item))
+            continue
+        pool.drops["over the limit"] += 1
+        if (place := rng.randrange(n + 1)) < limit:
+            kept[place] = (n, item)
+    return [item for _, item in sorted(kept, key=lambda pair: pair[0])]
+
+
+# ── held out ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hold_out(pools: Sequence[Pool], seed: int, fraction: float) -> None:
+    """Move a fraction of the paragraphs, with every question on them, from `items` to `held_out`.
+
+    A paragraph is held out in all ingredients alike (an item without passage goes by its question). What
+    is left is dropped where it shares a question, or half of its text, with what was held out.
+    """
+    questions, texts = Questions(), Passages()
+    for pool in pools:
+        chosen = [_is_held_out(item, seed, fraction) for item in pool.items]
+        pool.held_out = [item for item, held in zip(pool.items, chosen, strict=True) if held]
+        pool.items = [item for item, held in zip(pool.items, chosen, strict=True) if not held]
+        for item in pool.held_out:
+            questions.add(item.question.text)
+            for text in _reading(item):
+                texts.add(text)
+    for pool in pools:
+        before = len(pool.items)
+        pool.items = [item for item in pool.items if not _shares(item, questions, texts)]
+        if before > len(pool.items):
+            pool.drops["shares a held-out text"] += before - len(pool.items)
+
+
+def _is_held_out(item: Item, seed: int, fraction: float) -> bool:
+    key = squash(item.gold[0].text if item.gold else item.question.text)
+    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
+    return int.from_bytes(digest[:6], "big") < fraction * 2**48
+
+
+def _reading(item: Item) -> list[str]:
+    if item.gold:
+        return [one.text for one in item.gold]
+    return [item.question.text] if len(words(item.question.text)) >= LONG_QUESTION else []
+
+
+def _shares(item: Item, questions: Questions, texts: Passages) -> bool:
+    return questions.same(item.question.text) or any(texts.same(text) for text in _reading(item))
+
+
+def check_licences(blend: Blend) -> None:
+    """Raise InvalidInputError where a recipe for commercial use has an ingredient that may not be in it."""
+    for name, ingredient in blend.ingredients.items():
+        card = SOURCES[ingredient.source]
+        if blend.commercial_only and not card.commercial:
+            raise InvalidInputError(
+                f"ingredient {name!r}: found source {ingredient.source!r} with the licence {card.licence!r}, "
+                "but blend.commercial_only is true: take it out, or set blend.commercial_only=false"
+            )

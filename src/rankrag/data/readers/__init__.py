@@ -1,0 +1,1 @@
+"""One reader a source, or a family of sources: files in, items out."""

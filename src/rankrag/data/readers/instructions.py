@@ -1,0 +1,85 @@
+"""Dolly, Self-Instruct, Unnatural Instructions, FLAN, its chains of thought, ELI5: a question, a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...formats import read_lines
+from ...types import Turn
+from ..item import Dropped, Item, dialogue
+from ..rows import Row, rows
+
+
+def dolly(path: str) -> Iterator[Item | Dropped]:
+    """Yield Dolly 15k: `{instruction, context, response, category}`; the context follows the instruction."""
+    for row in rows(path):
+        asked = _joined(row.text("instruction"), row.optional("context"))
+        yield _pair(f"dolly-{row.line}", asked, row.text("response"), row.optional("category"))
+
+
+def self_instruct(path: str) -> Iterator[Item | Dropped]:
+    """Yield Self-Instruct: `{instruction, input, output}`, or its fine-tuning file `{prompt, completion}`."""
+    for row in rows(path):
+        if row.has("prompt"):
+            asked, reply = row.text("prompt"), row.text("completion").removesuffix("<|endoftext|>")
+        else:
+            asked, reply = _joined(row.text("instruction"), row.optional("input")), row.text("output")
+        yield _pair(f"self_instruct-{row.line}", asked, reply)
+
+
+def unnatural_instructions(path: str) -> Iterator[Item | Dropped]:
+    """Yield Unnatural Instructions: `{instruction, instances[]}`.
+
+    An instance is `{instruction_with_input, input, constraints, output}`. The constraints on the output,
+    where there are any, follow the instruction; the reformulations of the full release are instances too.
+    """
+    for row in rows(path):
+        instances = row.rows("instances") + (row.rows("reformulations") if row.has("reformulations") else [])
+        for number, one in enumerate(instances):
+            asked = one.optional("instruction_with_input")
+            asked = asked or _joined(row.text("instruction"), one.optional("input"))
+            limits = one.optional("constraints").strip()
+            asked = asked if limits.lower().rstrip(".") in ("", "none") else f"{asked}\n{limits}"
+            yield _pair(f"unnatural-{row.line}-{number}", asked, one.text("output"))
+
+
+def flan(path: str) -> Iterator[Item | Dropped]:
+    """Yield the FLAN collection: `{inputs, targets, task}` (the hub's dumps name the task variously)."""
+    for row in rows(path):
+        task = row.optional("task") or row.optional("_task_name") or row.optional("task_name")
+        yield _pair(f"flan-{row.line}", row.text("inputs"), row.text("targets"), task)
+
+
+def flan_cot(path: str) -> Iterator[Item | Dropped]:
+    """Yield FLAN's chain-of-thought TSV files: question, answer, rationale, without a header.
+
+    The reply is the rationale, then `So the answer is X.`; the part is the task in the file's name.
+    """
+    task = Path(path).name.split("_train")[0]
+    for line, text in read_lines(path):
+        cells = [cell.replace("\\n", "\n").strip() for cell in text.split("\t")]
+        if len(cells) != 3:
+            problem = f"found {len(cells)} columns, wanted 3 (question, answer, rationale)"
+            raise Row(path, line, {}).error(problem)
+        asked, answer, why = cells
+        yield _pair(f"flan_cot-{task}-{line}", asked, f"{why}\nSo the answer is {answer}.", task)
+
+
+def eli5(path: str) -> Iterator[Item | Dropped]:
+    """Yield ELI5: `{q_id, title, selftext, answers.{text, score}}`; the reply has the highest score."""
+    for row in rows(path):
+        answers = row.row("answers")
+        texts, scores = answers.texts("text"), answers.items("score")
+        ranked = sorted(zip(texts, scores, strict=True), key=lambda pair: -float(str(pair[1])))
+        asked = _joined(row.text("title"), row.optional("selftext"))
+        reply = ranked[0][0] if ranked else ""
+        yield _pair(f"eli5-{row.text('q_id')}", asked, reply, row.optional("subreddit"))
+
+
+def _pair(name: str, asked: str, reply: str, part: str = "") -> Item | Dropped:
+    return dialogue(name, [Turn("user", asked.strip()), Turn("assistant", reply.strip())], part)
+
+
+def _joined(instruction: str, given: str) -> str:
+    return f"{instruction.strip()}\n{given.strip()}" if given.strip() else instruction

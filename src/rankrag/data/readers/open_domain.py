@@ -1,0 +1,125 @@
+"""WebQuestions, the biencoder files of DPR, and MS MARCO passage ranking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...formats import read_lines, read_qrels
+from ...types import Passage, Question
+from ..item import Dropped, Item, passage
+from ..rows import Row, rows
+
+
+def webquestions(path: str) -> Iterator[Item | Dropped]:
+    """Yield WebQuestions: `[{utterance, targetValue: "(list (description X) ...)"}]`, or hub rows.
+
+    It has no passages: those come from a run, the best one that holds an answer being gold.
+    """
+    for row in rows(path):
+        official = row.has("utterance")
+        text = row.text("utterance") if official else row.text("question")
+        answers = _descriptions(row.text("targetValue")) if official else row.texts("answers")
+        name = f"webq-{row.line}" if row.line else f"webq-{text}"
+        yield (
+            Item(name, Question(name, text), answers=tuple(answers))
+            if answers
+            else Dropped("no answer given")
+        )
+
+
+def _descriptions(value: str) -> list[str]:
+    """Return the answers of a targetValue; those with spaces stand in quotes, with escapes inside."""
+    found = re.findall(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()"]+?))\)', value)
+    return [re.sub(r"\\(.)", r"\1", quoted) or bare.strip() for quoted, bare in found]
+
+
+def dpr(path: str) -> Iterator[Item | Dropped]:
+    """Yield DPR's biencoder training files: `[{question, answers, positive_ctxs, hard_negative_ctxs}]`.
+
+    The passages are 100-word pieces of Wikipedia (December 2018) with titles; the hard negatives are
+    BM25's best without the answer (arXiv 2004.04906, section 3.2).
+    """
+    for number, row in enumerate(rows(path), 1):
+        name = f"dpr-{row.optional('dataset') or 'question'}-{number}"
+        gold = tuple(_context(context) for context in row.rows("positive_ctxs"))
+        if not gold:
+            yield Dropped("no gold passage")
+            continue
+        negatives = tuple(_context(context) for context in row.rows("hard_negative_ctxs"))
+        yield Item(
+            name, Question(name, row.text("question")), "", tuple(row.texts("answers")), gold, negatives
+        )
+
+
+def _context(row: Row) -> Passage:
+    name = row.optional("passage_id") or row.optional("psg_id")
+    made = passage(row.text("text"), row.optional("title"), "dpr")
+    return Passage(id=f"wiki-{name}", text=made.text, title=made.title) if name else made
+
+
+# ── MS MARCO ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def msmarco(path: str) -> Iterator[Item | Dropped]:
+    """Yield MS MARCO passage ranking from rows or from the folder of the official TSV files.
+
+    Rows are the hub's (`query_id, query, passages.{passage_text, is_selected}`) or those with mined
+    negatives (`query_id, query, positive_passages[], negative_passages[]`). A folder holds
+    `queries.train.tsv`, `qrels.train.tsv` and `collection.tsv`; its negatives come from a run.
+    """
+    if Path(path).is_dir():
+        yield from _msmarco_folder(Path(path))
+        return
+    for row in rows(path):
+        mined = row.has("positive_passages")
+        yield _mined_row(row) if mined else _hub_row(row)
+
+
+def _mined_row(row: Row) -> Item | Dropped:
+    gold, negatives = (
+        tuple(Passage(p.text("docid"), p.text("text"), p.optional("title")) for p in row.rows(name))
+        for name in ("positive_passages", "negative_passages")
+    )
+    return _ranked(row.text("query_id"), row.text("query"), gold, negatives)
+
+
+def _hub_row(row: Row) -> Item | Dropped:
+    listed = row.row("passages")
+    pairs = list(zip(listed.texts("passage_text"), listed.items("is_selected"), strict=True))
+    gold, negatives = (
+        tuple(passage(text, prefix="msmarco") for text, selected in pairs if bool(selected) is wanted)
+        for wanted in (True, False)
+    )
+    return _ranked(row.text("query_id"), row.text("query"), gold, negatives)
+
+
+def _ranked(
+    number: str, query: str, gold: tuple[Passage, ...], negatives: tuple[Passage, ...]
+) -> Item | Dropped:
+    if not gold:
+        return Dropped("no gold passage")
+    name = f"msmarco-{number}"
+    return Item(name, Question(name, query), gold=gold, negatives=negatives)
+
+
+def _msmarco_folder(folder: Path) -> Iterator[Item | Dropped]:
+    relevant: dict[str, list[str]] = {}
+    for query, name, grade in read_qrels(str(folder / "qrels.train.tsv")):
+        if grade > 0:
+            relevant.setdefault(query, []).append(name)
+    wanted = {name for names in relevant.values() for name in names}
+    collection = str(folder / "collection.tsv")
+    texts = {name: text for name, text in _pairs(collection) if name in wanted}
+    for query, text in _pairs(str(folder / "queries.train.tsv")):
+        gold = tuple(Passage(n, texts[n]) for n in relevant.get(query, []) if n in texts)
+        yield _ranked(query, text, gold, ())
+
+
+def _pairs(path: str) -> Iterator[tuple[str, str]]:
+    for line, text in read_lines(path):
+        if text.count("\t") != 1:
+            raise Row(path, line, {}).error(f"found {text.count(chr(9)) + 1} columns, wanted 2 (id, text)")
+        name, value = text.split("\t")
+        yield name, value

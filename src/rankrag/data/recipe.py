@@ -1,0 +1,197 @@
+"""Recipes: one YAML file with a blend and the two stages that are trained on it.
+
+Only `blend` is read here; what `stage1` and `stage2` may hold the training room says, and checks.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..types import Style, Task
+from .sources import FormatName, SourceName
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(_Strict):
+    """A search whose hits an ingredient may mine: the run it wrote and the corpora it searched."""
+
+    run: str = Field(description="path of the TREC run")
+    corpus: list[str] = Field(min_length=1, description="paths; passages.SOURCE.jsonl is a source's own")
+    k: Count = Field(default=20, description="hits a question")
+
+
+class Ingredient(_Strict):
+    """One source as one task."""
+
+    source: SourceName = Field(description="name in the table of sources")
+    format: FormatName = Field(default="official", description="layout of the files")
+    files: list[str] = Field(min_length=1, description="paths, or hub:OWNER/NAME:CONFIG:SPLIT")
+    task: Task = Field(description="one of the paper's five; finished examples keep their own")
+    weight: float = Field(gt=0, description="on any scale; all are divided by their sum")
+    stages: list[Literal[1, 2]] = Field(default=[2], min_length=1, description="1, 2 or both")
+    styles: list[Style] = Field(default=[], description="empty: the source's own; else one is drawn")
+    parts: list[str] = Field(default=[], description="only parts that begin so; empty: all")
+    without_parts: list[str] = Field(default=[], description="not the parts that begin so")
+    limit: Count | None = Field(default=None, description="most items kept, a random sample")
+    repeat: Count = Field(default=1, description="most times that an item may be used")
+    most_words: Count | None = Field(
+        default=None, description="words of gold and question; longer is dropped"
+    )
+    mine: list[str] = Field(default=[], description="names of runs")
+    depth: Count = Field(default=20, description="hits used, from the top: fewer are harder negatives")
+    gold_depth: Count = Field(default=5, description="hits among which an answer makes gold")
+    negatives: Count = Field(default=1, description="negatives a positive (task rank)")
+    passages: Count = Field(default=5, description="passages a prompt (retrieval tasks)")
+    unanswerable: Fraction = Field(default=0.0, description="share of retrieval_qa items without gold")
+    chunk_words: Count | None = Field(default=None, description="words a chunk: rank by 4-gram recall")
+    conversation: Count | None = Field(default=None, description="most earlier turns to build")
+
+
+class Draws(_Strict):
+    """Examples in the file of each stage."""
+
+    stage1: int = Field(default=0, ge=0, description="examples")
+    stage2: int = Field(default=0, ge=0, description="examples")
+
+
+class Blend(_Strict):
+    """The data half of a recipe."""
+
+    seed: int = Field(default=0, ge=0, description="of everything that is drawn")
+    template: str = Field(default="paper", description="whose hash the manifest notes")
+    draws: Draws = Field(description="how many examples")
+    held_out: Fraction = Field(default=0.0, description="share of paragraphs kept for evaluation loss")
+    held_out_examples: Count = Field(default=50, description="most held-out examples an ingredient")
+    commercial_only: bool = Field(default=False, description="refuse other licences")
+    benchmarks: list[str] = Field(default=[], description="files (globs) to keep out, neutral shape")
+    runs: dict[str, Run] = Field(default={}, description="searches to mine")
+    ingredients: dict[str, Ingredient] = Field(min_length=1, description="by name")
+
+
+class Recipe(_Strict):
+    """A whole recipe."""
+
+    name: str = Field(description="of the recipe and of the checkpoint made with it")
+    model: str = Field(description="what is trained: a name, a folder or a hub id")
+    blend: Blend = Field(description="data")
+    stage1: dict[str, object] | None = Field(default=None, description="read by `rankrag train` alone")
+    stage2: dict[str, object] | None = Field(default=None, description="read by `rankrag train` alone")
+
+    _folder: Path = PrivateAttr(default=Path())
+    _sha256: str = PrivateAttr(default="")
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe file lies: one of the places in which its files are looked for."""
+        return self._folder
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the recipe file and the settings on top of it."""
+        return self._sha256
+
+
+def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
+    """Return the recipe in a YAML file, with settings like `blend.seed=3` on top.
+
+    Raises NotFoundError, FormatError (broken YAML, with its line; an unknown key, with its name) and
+    InvalidInputError (a setting that cannot be read).
+    """
+    if not Path(path).is_file():
+        raise NotFoundError(f"found no recipe at {path}: check the path")
+    text = Path(path).read_text(encoding="utf-8")
+    settings = list(settings)
+    values = _parse(path, text)
+    for setting in settings:
+        _set(values, setting)
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise FormatError(path, None, _explain(error)) from error
+    _check_runs(path, recipe)
+    recipe._folder = Path(path).resolve().parent
+    recipe._sha256 = hashlib.sha256("\n".join([text, *settings]).encode()).hexdigest()
+    return recipe
+
+
+def _parse(path: str, text: str) -> dict[str, object]:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else None
+        raise FormatError(path, line, f"found broken YAML ({error.problem})") from error
+    if not isinstance(values, dict):
+        raise FormatError(
+            path, 1, f"found {type(values).__name__}, wanted name, model, blend, stage1, stage2"
+        )
+    return values
+
+
+def _set(values: dict[str, object], setting: str) -> None:
+    """Put one `a.b.c=value` (the value is YAML) into nested dictionaries."""
+    names, separator, text = setting.partition("=")
+    *path, last = names.split(".")
+    if not separator or not all([*path, last]):
+        raise InvalidInputError(f"found the setting {setting!r}, wanted NAME.NAME=VALUE")
+    inner: object = values
+    for name in path:
+        inner = inner.setdefault(name, {}) if isinstance(inner, dict) else None
+    if not isinstance(inner, dict):
+        raise InvalidInputError(f"found the setting {setting!r}, but {'.'.join(path)} holds no names")
+    try:
+        inner[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"found the setting {setting!r}, whose value is broken YAML") from error
+
+
+def _check_runs(path: str, recipe: Recipe) -> None:
+    for name, ingredient in recipe.blend.ingredients.items():
+        for run in ingredient.mine:
+            if run not in recipe.blend.runs:
+                known = ", ".join(recipe.blend.runs) or "none"
+                raise FormatError(
+                    path, None, f"blend.ingredients.{name}.mine: found run {run!r}, wanted one of {known}"
+                )
+
+
+def _explain(error: ValidationError) -> str:
+    """Return one fault in one line: its place, what was found, what was wanted.
+
+    An unknown key comes before a missing one, as it most often is that one misspelt.
+    """
+    fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    place = ".".join(map(str, fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        known = _names_at(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"wanted one of {', '.join(known)}"
+        return f"found the unknown key {place!r}: {hint}"
+    found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
+    return f"{place}: found {found[:80]}; {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+
+
+_INSIDE: Mapping[str, type[BaseModel]] = {
+    "blend": Blend, "draws": Draws, "runs": Run, "ingredients": Ingredient,
+}  # fmt: skip
+
+
+def _names_at(place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that are known at a place of a recipe."""
+    model: type[BaseModel] = Recipe
+    for name in place:
+        model = _INSIDE.get(str(name), model)
+    return list(model.model_fields)

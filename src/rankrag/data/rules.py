@@ -1,0 +1,172 @@
+"""The rules by which the paper makes training examples (arXiv 2407.02485, section 4.2), one function each.
+
+Where the paper is silent the docstring says what was decided; docs/blend.md gathers those decisions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..prompts import FALSE, TRUE, passage_list
+from ..types import Example, Passage, Question
+from .item import Item, passage
+from .matching import contains_answer, ngram_recall, squash
+
+RELEVANT_ABOVE, IRRELEVANT_BELOW = 0.5, 0.1
+"""4-gram recall of the answer in a chunk: above the first it is relevant, below the second not."""
+
+
+# ── which passages are relevant ──────────────────────────────────────────────────────────────────────
+
+
+def relevant(one: Passage, item: Item) -> bool:
+    """Say whether a passage is relevant: it contains an answer, or the source itself labelled it so.
+
+    The paper has only the first half; the second keeps gold whose answer is worded differently.
+    """
+    labelled = any(one.id == gold.id for gold in item.gold)
+    return labelled or contains_answer(one.text, item.answers)
+
+
+def hard_negatives(item: Item, hits: Sequence[Passage]) -> list[Passage]:
+    """Return the passages, hardest first, that are taken to be irrelevant.
+
+    The source's own negatives and what retrieval found, without gold (also under another id) and without
+    any that contains an answer. A source without answers keeps every hit that is not gold.
+    """
+    others = _without_gold(item, [*item.negatives, *hits])
+    return [one for one in others if not contains_answer(one.text, item.answers)]
+
+
+def _without_gold(item: Item, passages: Sequence[Passage]) -> list[Passage]:
+    """Return the distinct texts among passages that are not gold, in their order."""
+    gold = {squash(one.text) for one in item.gold}
+    found: dict[str, Passage] = {}
+    for one in passages:
+        found.setdefault(squash(one.text), one)
+    return [one for key, one in found.items() if key not in gold]
+
+
+def with_distant_gold(item: Item, hits: Sequence[Passage], depth: int) -> Item:
+    """Return an item without gold with the best hit that contains an answer as its gold.
+
+    So DPR finds positives of WebQuestions (arXiv 2004.04906, section 4.1). Only the first `depth` hits
+    count: further down an answer string stands there by chance more and more often. Of 30 such passages
+    among the first five hits that were read, 21 answered the question.
+    """
+    if item.gold or not item.answers:
+        return item
+    found = [one for one in hits[:depth] if contains_answer(one.text, item.answers)]
+    return replace(item, gold=tuple(found[:1]))
+
+
+def same_dress(passages: Sequence[Passage]) -> list[Passage]:
+    """Return passages without titles unless all have one: else a title would tell gold from the rest."""
+    if all(one.title for one in passages):
+        return list(passages)
+    return [replace(one, title="") for one in passages]
+
+
+# ── the tasks ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def target(item: Item, passages: Sequence[Passage]) -> str:
+    """Return what to answer: the source's own reply, else the first answer that the passages contain.
+
+    Answers are alternatives; one that can be read off the passage teaches to read. None there: the first.
+    """
+    if item.target or not item.answers:
+        return item.target
+    text = "\n".join(one.text for one in passages)
+    return next((one for one in item.answers if contains_answer(text, [one])), item.answers[0])
+
+
+def one_passage(passages: Sequence[Passage]) -> Passage:
+    """Return gold passages as the one passage of context-rich question answering, line after line."""
+    if len(passages) == 1:
+        return passages[0]
+    return passage("\n".join(one.text for one in passages), passages[0].title, "joined")
+
+
+def five_passages(item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5) -> list[Passage]:
+    """Return gold and the top of BM25, five in all, shuffled; fewer where there are not as many.
+
+    Section 4.2.1: "gold and top-retrieved contexts, in total five", some of which may hold the answer too.
+    One gold passage goes in; where the source has several, another one each time that `rng` differs.
+    """
+    gold = rng.choice(item.gold)
+    chosen = [gold, *_without_gold(item, [*hits, *item.negatives])[: size - 1]]
+    rng.shuffle(chosen)
+    return same_dress(chosen)
+
+
+def without_answer(item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5) -> list[Passage]:
+    """Return passages none of which holds the answer, shuffled: the question cannot be answered from them.
+
+    Not in the paper, whose unanswerable turns are conversations; off unless a recipe asks for a share.
+    """
+    chosen = hard_negatives(item, hits)[:size]
+    rng.shuffle(chosen)
+    return same_dress(chosen)
+
+
+def index_list(item: Item, passages: Sequence[Passage]) -> str:
+    """Return the target of retrieval-augmented ranking: the numbers of all the relevant passages."""
+    return passage_list([n for n, one in enumerate(passages, 1) if relevant(one, item)])
+
+
+def pointwise(item: Item, negatives: Sequence[Passage], rng: random.Random, n: int = 1) -> list[Example]:
+    """Return one example with gold (`True`) and `n` with hard negatives (`False`), a passage each.
+
+    Section 4.2.2, MS MARCO. How many negatives stand against a positive the paper does not say: 1 unless
+    a recipe asks for more. They are drawn from all that were given, so another round meets others.
+    """
+    chosen = [rng.choice(item.gold), *rng.sample(list(negatives), min(n, len(negatives)))]
+    labels = [TRUE] + [FALSE] * (len(chosen) - 1)
+    return [ranking_example(item, one, label) for one, label in zip(same_dress(chosen), labels, strict=True)]
+
+
+def ranking_example(item: Item, one: Passage, label: str) -> Example:
+    """Return the example that asks whether one passage is relevant."""
+    name = f"{item.id}/{label.lower()}/{one.id}"
+    return Example(name, "", "rank", plain(item.question), (one,), label)
+
+
+def plain(question: Question) -> Question:
+    """Return a question without a style: ranking asks for no answer (a claim stays a claim)."""
+    return question if question.style == "true_false" else replace(question, style="plain")
+
+
+# ── conversations ────────────────────────────────────────────────────────────────────────────────────
+
+
+def chunks(text: str, n_words: int = 150) -> list[Passage]:
+    """Return a document cut into pieces of 150 words, the last one shorter (section 4.2.2)."""
+    said = text.split()
+    pieces = [" ".join(said[start : start + n_words]) for start in range(0, len(said), n_words)]
+    return [passage(piece, prefix="chunk") for piece in pieces]
+
+
+def chunk_is_relevant(answer: str, chunk: Passage) -> bool | None:
+    """Say whether a chunk is relevant by the 4-gram recall of the answer; None in between: not used."""
+    recall = ngram_recall(answer, chunk.text)
+    if recall > RELEVANT_ABOVE:
+        return True
+    return False if recall < IRRELEVANT_BELOW else None
+
+
+def conversation_ranking(item: Item, rng: random.Random, n: int = 1, n_words: int = 150) -> list[Example]:
+    """Return one relevant chunk of the item's document (`True`) and `n` irrelevant ones (`False`).
+
+    Empty where the document has no relevant chunk. The item must be answerable.
+    """
+    answer = item.target or item.answers[0]
+    pieces = [piece for document in item.gold for piece in chunks(document.text, n_words)]
+    judged = [(piece, chunk_is_relevant(answer, piece)) for piece in pieces]
+    good, bad = ([piece for piece, label in judged if label is wanted] for wanted in (True, False))
+    if not good:
+        return []
+    chosen = [(rng.choice(good), TRUE), *((one, FALSE) for one in rng.sample(bad, min(n, len(bad))))]
+    return [ranking_example(item, one, label) for one, label in chosen]

@@ -1,0 +1,168 @@
+"""The table of sources: who reads them, under which licence they stand, whom to cite.
+
+`commercial` says whether the licence as stated allows commercial use; where none is stated, or the text
+was written by a model whose terms forbid training others, it is false. A recipe with `commercial_only`
+takes nothing else. docs/blend.md repeats this table with counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..types import Style
+from .item import Dropped, Item
+from .readers import chatqa, dialogues, instructions, neutral, open_domain, reading, squad
+
+Reader = Callable[[str], Iterator[Item | Dropped]]
+
+SourceName = Literal[
+    "openassistant", "dolly", "soda", "eli5", "self_instruct", "unnatural_instructions", "flan", "flan_cot",
+    "p3", "lima", "alpaca", "chatqa_sft",
+    "drop", "narrativeqa", "quoref", "ropes", "newsqa", "tatqa", "synthetic_convqa", "human_convqa",
+    "squad", "squad_sentences", "adversarial_qa", "duorc", "webquestions", "dpr_squad", "dpr_webquestions",
+    "qed_nq", "nq_open", "ambignq", "triviaqa", "msmarco", "hotpotqa", "2wiki", "musique", "bioasq",
+    "topiocqa", "own",
+]  # fmt: skip
+"""The name of a public dataset, or `own` for example files of this project's shape."""
+
+FormatName = Literal["official", "chatqa", "neutral", "examples"]
+"""The layout of files: the source's own, ChatQA-Training-Data's, the neutral one, or finished examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is known about a source.
+
+    `official` reads its official files (None: it has no reader but the neutral one), `neutral` its
+    neutral files; `style` is how the paper asks its questions (App. C of arXiv 2407.02485).
+    """
+
+    licence: str
+    commercial: bool
+    citation: str
+    official: Reader | None = None
+    style: Style = "plain"
+    neutral: Reader = neutral.neutral
+
+
+SOURCES: dict[SourceName, Source] = {
+    # stage I: instructions
+    "openassistant": Source("Apache-2.0", True, "arXiv 2304.07327", dialogues.openassistant),
+    "dolly": Source("CC BY-SA 3.0", True, "Conover et al. 2023, databricks-dolly-15k", instructions.dolly),
+    "soda": Source("CC BY 4.0 (dialogues written by GPT-3.5)", False, "arXiv 2212.10465", dialogues.soda),
+    "eli5": Source("not stated", False, "arXiv 1907.09190", instructions.eli5),
+    "self_instruct": Source(
+        "Apache-2.0 (text written by GPT-3)", False, "arXiv 2212.10560", instructions.self_instruct
+    ),
+    "unnatural_instructions": Source(
+        "MIT (text written by GPT-3)", False, "arXiv 2212.09689", instructions.unnatural_instructions
+    ),
+    "flan": Source("each task its own", False, "arXiv 2301.13688", instructions.flan),
+    "flan_cot": Source("each task its own, see PARTS", True, "arXiv 2210.11416", instructions.flan_cot),
+    "p3": Source("each task its own, see PARTS", True, "arXiv 2110.08207"),
+    "lima": Source("CC BY-NC-SA 4.0", False, "arXiv 2305.11206"),
+    "alpaca": Source("CC BY-NC 4.0", False, "Taori et al. 2023, Stanford Alpaca"),
+    "chatqa_sft": Source("each part its own, some non-commercial", False, "arXiv 2401.10225", chatqa.chatqa),
+    # context-rich question answering
+    "drop": Source("CC BY-SA 4.0", True, "arXiv 1903.00161", reading.drop, "span"),
+    "narrativeqa": Source("Apache-2.0", True, "arXiv 1712.07040", reading.narrativeqa, "span"),
+    "quoref": Source("CC BY 4.0", True, "arXiv 1908.05803", squad.quoref, "span"),
+    "ropes": Source("CC BY 4.0", True, "arXiv 1908.05852", squad.ropes, "span", neutral.joined),
+    "newsqa": Source("MIT for the questions, CNN's text", False, "arXiv 1611.09830", reading.newsqa, "span"),
+    "tatqa": Source("CC BY 4.0", True, "arXiv 2105.07624", reading.tatqa, "span_or_full", neutral.joined),
+    "synthetic_convqa": Source(
+        "non-commercial (written by GPT-3.5)", False, "arXiv 2401.10225", chatqa.chatqa, "full"
+    ),
+    "human_convqa": Source("not released", False, "arXiv 2401.10225", chatqa.chatqa, "full"),
+    "adversarial_qa": Source("CC BY-SA 4.0", True, "arXiv 2002.00293", squad.squad, "span"),
+    "duorc": Source("MIT", True, "arXiv 1804.07927", None, "span"),
+    # questions over a collection
+    "squad": Source("CC BY-SA 4.0", True, "arXiv 1606.05250, 1806.03822", squad.squad, "span"),
+    "squad_sentences": Source("CC BY-SA 4.0", True, "arXiv 1907.04780 (ReQA)", None, "span"),
+    "webquestions": Source("CC BY 4.0", True, "Berant et al. 2013", open_domain.webquestions, "span"),
+    "dpr_squad": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
+    "dpr_webquestions": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
+    "qed_nq": Source("CC BY-SA 3.0", True, "arXiv 2009.06354", None, "phrase", neutral.tokenised),
+    "nq_open": Source("CC BY-SA 3.0", True, "arXiv 1906.00300", None, "phrase"),
+    "ambignq": Source("CC BY-SA 3.0", True, "arXiv 2004.10645", None, "phrase", neutral.tokenised),
+    "triviaqa": Source("not stated", False, "arXiv 1705.03551", None, "phrase"),
+    "msmarco": Source("non-commercial research only", False, "arXiv 1611.09268", open_domain.msmarco),
+    # further sources that a recipe of one's own may take
+    "hotpotqa": Source("CC BY-SA 4.0", True, "arXiv 1809.09600", None, "phrase"),
+    "2wiki": Source("Apache-2.0", True, "arXiv 2011.01060", None, "phrase"),
+    "musique": Source("CC BY 4.0", True, "arXiv 2108.00573", None, "phrase"),
+    "bioasq": Source("CC BY 2.5", True, "Tsatsaronis et al. 2015", None, "phrase"),
+    "topiocqa": Source("CC BY-NC-SA 4.0", False, "arXiv 2110.00768", None, "span_or_full"),
+    "own": Source("Apache-2.0, as this project", True, "this project", neutral.examples),
+}
+
+PARTS: dict[SourceName, dict[str, tuple[str, bool]]] = {
+    "flan_cot": {
+        "aqua": ("Apache-2.0", True),
+        "creak": ("not verified", False),
+        "ecqa": ("CDLA-Sharing-1.0", True),
+        "gsm8k": ("MIT", True),
+        "qasc": ("CC BY 4.0", True),
+        "sensemaking": ("not verified", False),
+        "strategyqa": ("MIT", True),
+    },
+    "p3": {
+        "ag_news": ("non-commercial", False),
+        "amazon_polarity": ("not stated by the origin", False),
+        "app_reviews": ("not stated", False),
+        "cnn_dailymail": ("the newspapers' text", False),
+        "common_gen": ("MIT", True),
+        "commonsense_qa": ("MIT", True),
+        "cosmos_qa": ("CC BY 4.0", True),
+        "dbpedia_14": ("CC BY-SA 3.0", True),
+        "dream": ("non-commercial research only", False),
+        "gigaword": ("the newspapers' text", False),
+        "glue_mrpc": ("not stated", False),
+        "glue_qqp": ("non-commercial", False),
+        "imdb": ("not stated", False),
+        "kilt_tasks_hotpotqa": ("CC BY-SA 4.0", True),
+        "multi_news": ("non-commercial", False),
+        "paws_labeled_final": ("free for any purpose (Google)", True),
+        "qasc": ("CC BY 4.0", True),
+        "quarel": ("CC BY 4.0", True),
+        "quartz": ("CC BY 4.0", True),
+        "rotten_tomatoes": ("not stated", False),
+        "samsum": ("CC BY-NC-ND 4.0", False),
+        "sciq": ("CC BY-NC 3.0", False),
+        "social_i_qa": ("not stated", False),
+        "wiki_bio": ("CC BY-SA 3.0", True),
+        "wiki_hop_original": ("CC BY-SA 3.0", True),
+        "wiki_qa": ("Microsoft research licence", False),
+        "wiqa": ("not stated", False),
+        "xsum": ("the BBC's text", False),
+        "yelp_review_full": ("non-commercial", False),
+    },
+}
+"""The licence of each part of the sources that are collections: (as stated, commercial use allowed).
+
+A part is looked up by the longest name that its own begins with (`p3` has several templates a task).
+What is not in the table is not for commercial use.
+"""
+
+
+def reader(source: SourceName, layout: FormatName) -> Reader | None:
+    """Return what reads a source's files of a layout, None where there is no such reader."""
+    card = SOURCES[source]
+    readers: dict[FormatName, Reader | None] = {
+        "official": card.official,
+        "chatqa": chatqa.chatqa,
+        "neutral": card.neutral,
+        "examples": neutral.examples,
+    }
+    return readers[layout]
+
+
+def licence_of(source: SourceName, part: str) -> tuple[str, bool]:
+    """Return the licence of an item (by its part in a collection), and if it allows commercial use."""
+    card = SOURCES[source]
+    if source not in PARTS:
+        return card.licence, card.commercial
+    names = [name for name in PARTS[source] if part == name or part.startswith(f"{name}_")]
+    return PARTS[source][max(names, key=len)] if names else ("not stated", False)

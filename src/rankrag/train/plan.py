@@ -1,0 +1,105 @@
+"""The rows of a run in the order of their steps, settled before it starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InvalidInputError
+from ..formats import read_examples
+from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
+from .order import order_rows
+from .recipe import Stage, StageNumber
+from .rows import PARTS, Counts, Vocabulary, make_rows, write_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to train: the settings of a stage, the blend that it learns from, the folder that it fills."""
+
+    stage: Stage
+    number: StageNumber
+    blend: Path
+    out: Path
+
+    @property
+    def examples(self) -> Path:
+        """The folder with the examples of the stage: a blend keeps those of stage 1 in `stage1`."""
+        return self.blend / "stage1" if self.number == 1 else self.blend
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The rows of a run in the order of their steps, and what is known of them before it starts."""
+
+    rows: Dataset
+    held_out: Mapping[str, Dataset]
+    counts: Counts
+    tokens_at: np.ndarray
+    steps_in_epoch: float
+
+    @property
+    def n_steps(self) -> int:
+        """Optimiser steps."""
+        return len(self.tokens_at) - 1
+
+
+def make_plan(job: Job, words: Vocabulary) -> Plan:
+    """Return the rows of the run, from the blend or from what an earlier start of it wrote."""
+    folder = job.out / ROWS
+    folder.mkdir(exist_ok=True)
+    rows, counts = _rows(job.examples / EXAMPLES, folder / "train", words, job.stage.max_length)
+    if not len(rows):
+        raise InvalidInputError(
+            f"found no example in {job.examples / EXAMPLES} that fits {job.stage.max_length} tokens "
+            f"(dropped: {dict(counts.dropped)}): raise max_length"
+        )
+    lengths = np.array(rows["length"])
+    steps_in_epoch = len(rows) / job.stage.global_batch_size
+    order = order_rows(
+        lengths,
+        job.stage.global_batch_size,
+        n_steps(job.stage, len(rows)),
+        job.stage.seed,
+        sort=job.stage.train_sampling_strategy == "group_by_length",
+    )
+    tokens_at = np.concatenate([[0], lengths[order].sum(axis=1).cumsum()])
+    held_out = _held_out(job, words)
+    return Plan(rows.select(order.reshape(-1)), held_out, counts, tokens_at, steps_in_epoch)
+
+
+def n_steps(stage: Stage, n_rows: int) -> int:
+    """Return the optimiser steps of a stage over so many rows; the last batch is filled from a new pass."""
+    wanted = math.ceil(stage.num_train_epochs * n_rows / stage.global_batch_size)
+    return stage.max_steps if stage.max_steps > 0 else wanted
+
+
+def _held_out(job: Job, words: Vocabulary) -> dict[str, Dataset]:
+    """Return the held-out rows by part; none if the blend holds none out."""
+    path = job.examples / HELD_OUT
+    if not path.exists():
+        return {}
+    rows, _ = _rows(path, job.out / ROWS / "heldout", words, job.stage.max_length)
+    parts = np.array([PARTS[task] for task in rows["task"]])
+    by_length = np.argsort(-np.array(rows["length"]), kind="stable")
+    return {str(part): rows.select(by_length[parts[by_length] == part]) for part in np.unique(parts)}
+
+
+def _rows(examples: Path, target: Path, words: Vocabulary, max_length: int) -> tuple[Dataset, Counts]:
+    """Return the rows of a file of examples with what became of them, written once."""
+    from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
+
+    arrow, counted = target.with_suffix(".arrow"), target.with_suffix(".json")
+    if not counted.exists():
+        counts = Counts()
+        write_rows(arrow, make_rows(read_examples(str(examples)), words, max_length, counts))
+        write_json(counted, asdict(counts))
+    return Dataset.from_file(str(arrow)), Counts(**read_json(counted))

@@ -1,0 +1,259 @@
+"""The whole build: from a recipe and files to examples and a manifest."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import bm25s
+import pytest
+
+from rankrag.data import Manifest, build, read_recipe, searches, shown
+from rankrag.errors import FormatError, InvalidInputError, NotFoundError
+from rankrag.formats import read_examples, read_passages, read_questions, write_run
+from rankrag.prompts import UNANSWERABLE, template, template_hash
+from rankrag.types import Example, Hit
+
+TINY = str(Path(__file__).parents[1] / "recipes" / "tiny.yaml")
+
+
+def silent(what: str, count: int) -> None:
+    assert what
+    assert count >= 0
+
+
+def built(
+    out: Path, *settings: str, recipe: str = TINY, root: Path | None = None
+) -> tuple[Manifest, list[Example]]:
+    manifest = build(read_recipe(recipe, settings), root, out, silent)
+    return manifest, list(read_examples(str(out / "examples.jsonl")))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ── the tiny recipe ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_tiny_recipe_needs_no_data_and_has_all_five_tasks(tmp_path: Path) -> None:
+    manifest, examples = built(tmp_path)
+    assert len(examples) == 160
+    tasks = Counter(one.task for one in examples)
+    assert set(tasks) == {"instruct", "context_qa", "retrieval_qa", "retrieval_rank", "rank"}
+    assert tasks["rank"] == 104
+    labels = Counter(one.target for one in examples if one.task == "rank")
+    assert labels["True"] == labels["False"]
+    assert any(one.question.history for one in examples)
+    assert any(one.target == UNANSWERABLE for one in examples)
+    assert {one.task for one in read_examples(str(tmp_path / "stage1" / "examples.jsonl"))} == {"instruct"}
+    assert manifest == json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["template"] == {"name": "paper", "hash": template_hash(template("paper"))}
+    assert manifest["inputs"].keys() == {"tiny/instructions.jsonl", "tiny/questions.jsonl"}
+    assert str(tmp_path) not in json.dumps(manifest)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(tmp_path: Path) -> None:
+    built(tmp_path / "a")
+    built(tmp_path / "b")
+    built(tmp_path / "c", "blend.seed=5")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert contents(tmp_path / "a")["examples.jsonl"] != contents(tmp_path / "c")["examples.jsonl"]
+
+
+def test_an_ingredient_does_not_depend_on_those_beside_it(tmp_path: Path) -> None:
+    """Without `held_out`, which looks at all of them, the lists of one ingredient begin alike."""
+    still = ("blend.held_out=0", "blend.draws.stage2=60")
+    _, few = built(tmp_path / "a", *still)
+    _, many = built(tmp_path / "b", *still, "blend.ingredients.rank.weight=0.3")
+    lists = [{one.id: one for one in some if one.id.startswith("list/")} for some in (few, many)]
+    assert lists[0]
+    assert lists[0].items() <= lists[1].items()
+
+
+def test_held_out_paragraphs_are_in_no_training_example(tmp_path: Path) -> None:
+    _, examples = built(tmp_path)
+    held = list(read_examples(str(tmp_path / "heldout.jsonl")))
+    gold = {one.passages[0].text for one in held if one.task == "context_qa"}
+    asked = {one.question.text for one in held if one.task != "instruct"}
+    assert len(gold) >= 3
+    assert not gold & {one.passages[0].text for one in examples if one.task == "context_qa"}
+    assert not gold & {one.passages[0].text for one in examples if one.target == "True"}
+    assert not asked & {one.question.text for one in examples}
+    assert {one.task for one in held} >= {"context_qa", "rank", "retrieval_qa"}
+
+
+def test_the_examples_make_prompts(tmp_path: Path) -> None:
+    built(tmp_path)
+    pairs = list(shown(tmp_path, "paper", task="rank"))
+    assert len(pairs) == 104
+    for one, prompt in pairs:
+        assert prompt.target == f" {one.target}"
+        assert prompt.suffix.endswith("\n\nAssistant:")
+    assert [one.source for one, _ in shown(tmp_path, "chat", stage=1)] == ["own"] * 16
+    assert not list(shown(tmp_path, "paper", source="squad"))
+    with pytest.raises(NotFoundError, match="rankrag data build"):
+        next(shown(tmp_path / "none", "paper"))
+    with pytest.raises(InvalidInputError, match="found template"):
+        next(shown(tmp_path, "chatml"))
+
+
+# ── a recipe with a benchmark, licences, own examples and a run ──────────────────────────────────────
+
+RECIPE = """
+name: small
+model: smollm2-135m
+blend:
+  draws: {stage2: 1000}
+  benchmarks: ["bench*.jsonl"]
+  runs:
+    own: {run: own.run, corpus: [passages.webquestions.jsonl, wiki.jsonl], k: 4}
+  ingredients:
+    web: {source: webquestions, format: neutral, files: ["web*.jsonl"], task: rank, weight: 1, mine: [own]}
+    five:
+      {source: webquestions, format: neutral, files: [web.jsonl], task: retrieval_qa, weight: 1, mine: [own],
+       passages: 3}
+    mine: {source: own, format: examples, files: [own.jsonl], task: rank, weight: 1}
+"""
+WIKI = [
+    "Ulm lies on the Danube.",
+    "The minster of Ulm is high.",
+    "The Danube is long.",
+    "Albert Einstein was born in Ulm.",
+    "Bees dance.",
+]
+QUESTIONS = [
+    ("w1", "where was einstein born", "Ulm"),
+    ("w2", "which river is long", "the Danube"),
+    ("w3", "what do bees do", "Dance"),
+    ("w4", "who wrote faust in weimar", "Goethe"),
+]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data root, with the recipe beside its files."""
+
+    def lines(name: str, records: list[dict[str, object]]) -> None:
+        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in records))
+
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    lines("web.jsonl", [{"id": n, "question": q, "answers": [a]} for n, q, a in QUESTIONS])
+    lines("web2.jsonl", [{"id": "w5", "question": "what is the capital of peru", "answers": ["Lima"]}])
+    lines("wiki.jsonl", [{"_id": f"p {n}", "title": "", "text": text} for n, text in enumerate(WIKI)])
+    lines("bench.jsonl", [{"id": "b", "question": "What do bees do?", "answers": []}])
+    passage = {"id": "x", "text": "Mine."}
+    own: dict[str, object] = {
+        "source": "elsewhere",
+        "task": "rank",
+        "question": {"id": "q", "text": "Mine?"},
+        "passages": [passage],
+        "target": "True",
+    }
+    lines("own.jsonl", [{"id": str(n)} | own for n in range(3)])
+    return tmp_path
+
+
+def search(root: Path, out: Path) -> None:
+    """Make the run with another BM25 than ours, as `rankrag search` would."""
+    for one in searches(read_recipe(str(root / "recipe.yaml")), root, out):
+        passages = [found for path in one.corpus for found in read_passages(path)]
+        engine = bm25s.BM25()
+        engine.index(bm25s.tokenize([p.text for p in passages], show_progress=False), show_progress=False)
+        rankings = []
+        for question in read_questions(one.questions):
+            tokens = bm25s.tokenize([question.text], show_progress=False)
+            found, scores = engine.retrieve(tokens, k=one.k, show_progress=False)
+            hits = [Hit(passages[int(n)], float(s)) for n, s in zip(found[0], scores[0], strict=True)]
+            rankings.append((question.id, hits))
+        write_run(one.run, rankings, "bm25")
+
+
+def test_mined_passages_become_gold_and_hard_negatives(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "blend"
+    search(data, out)
+    manifest, examples = built(out, recipe=str(data / "recipe.yaml"), root=data)
+    ranked = {
+        (one.question.text, one.target, one.passages[0].text) for one in examples if one.id.startswith("web/")
+    }
+    assert ("where was einstein born", "True", "Albert Einstein was born in Ulm.") in ranked
+    assert {text for question, label, text in ranked if label == "False" and "einstein" in question} <= {
+        "The Danube is long.",
+        "Bees dance.",
+    }
+    five = [one for one in examples if one.id == "five/w1"]
+    assert [len(one.passages) for one in five] == [3]
+    assert five[0].target == "Ulm"
+    web = manifest["ingredients"]["web"]
+    assert web["items_read"] == 5
+    assert web["drops"] == {"is a benchmark question": 1, "no passage with the answer": 2}
+    assert manifest["inputs"].keys() == {
+        "bench*.jsonl", "web*.jsonl: web.jsonl", "web*.jsonl: web2.jsonl", "web.jsonl", "own.jsonl",
+        "own.run", "passages.webquestions.jsonl", "wiki.jsonl",
+    }  # fmt: skip
+    assert [one.source for one in examples if one.id.startswith("mine/")] == ["own"] * 3
+
+
+def test_a_missing_run_says_which_commands_make_it(data: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(str(data / "recipe.yaml"))
+    with pytest.raises(NotFoundError, match=r"rankrag index .*wiki\.jsonl .*&& rankrag search .*own\.run"):
+        build(recipe, data, tmp_path / "blend", silent)
+
+
+def test_a_run_that_does_not_fit_its_corpus_is_refused(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "blend"
+    search(data, out)
+    (out / "own.run").write_text("w1 Q0 nowhere 1 1.0 x\n")
+    with pytest.raises(InvalidInputError, match=r"found 1 passages \(first 'nowhere'\) that are not in"):
+        build(read_recipe(str(data / "recipe.yaml")), data, out, silent)
+
+
+def test_a_missing_source_and_a_broken_line_are_named(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "blend"
+    search(data, out)
+    recipe = str(data / "recipe.yaml")
+    with pytest.raises(NotFoundError, match=r"found no gone\.jsonl in .* --data-root"):
+        built(out, "blend.ingredients.mine.files=[gone.jsonl]", recipe=recipe, root=data)
+    with (data / "own.jsonl").open("a") as stream:
+        stream.write('{"id": "3", "task": "rank"\n')
+    with pytest.raises(FormatError, match=r"own\.jsonl:4: "):
+        built(out, recipe=recipe, root=data)
+    assert not (out / "examples.jsonl").exists()
+
+
+def test_a_licence_that_the_recipe_refuses_stops_the_build(data: Path, tmp_path: Path) -> None:
+    settings = ["blend.commercial_only=true", "blend.ingredients.web.source=msmarco"]
+    recipe = read_recipe(str(data / "recipe.yaml"), settings)
+    with pytest.raises(InvalidInputError, match="ingredient 'web': found source 'msmarco' with the licence"):
+        build(recipe, data, tmp_path / "blend", silent)
+
+
+def test_a_layout_without_reader_is_refused(data: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(
+        str(data / "recipe.yaml"),
+        ["blend.ingredients={one: {source: nq_open, files: [web.jsonl], task: rank, weight: 1}}"],
+    )
+    with pytest.raises(InvalidInputError, match="use format neutral"):
+        build(recipe, data, tmp_path / "blend", silent)
+
+
+def test_limits_and_parts(data: Path, tmp_path: Path) -> None:
+    chat = [
+        {"id": str(n), "template": "gsm8k" if n % 2 else "creak", "messages": [
+            {"role": "user", "content": f"Number {n}?"}, {"role": "assistant", "content": str(n)}]}
+        for n in range(40)
+    ]  # fmt: skip
+    (data / "chat.jsonl").write_text("".join(json.dumps(one) + "\n" for one in chat))
+    one = "{source: flan_cot, format: neutral, files: [chat.jsonl], task: instruct, weight: 1, limit: 5,"
+    one += " repeat: 2}"
+    settings = [f"blend.ingredients={{chat: {one}}}", "blend.commercial_only=true"]
+    manifest, examples = built(tmp_path / "a", *settings, recipe=str(data / "recipe.yaml"), root=data)
+    assert manifest["ingredients"]["chat"]["drops"] == {"licence: not verified": 20, "over the limit": 15}
+    assert manifest["licences"] == {"MIT": 5}
+    counts = Counter(one.target for one in examples)
+    assert set(counts.values()) == {2}
+    assert all(int(target) % 2 for target in counts)
+    more = [*settings, "blend.ingredients.chat.parts=[creak]", "blend.commercial_only=false"]
+    _, examples = built(tmp_path / "b", *more, recipe=str(data / "recipe.yaml"), root=data)
+    assert all(int(one.target) % 2 == 0 for one in examples)

@@ -1,0 +1,127 @@
+"""Recipes: what is wrong in one is said in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rankrag.data import read_recipe
+from rankrag.data.sampling import draws, quotas, shares
+from rankrag.errors import FormatError, InvalidInputError, NotFoundError
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+SMALL = """
+name: small
+model: smollm2-135m
+blend:
+  draws: {stage2: 4}
+  ingredients:
+    one: {source: squad, files: [a.json], task: rank, weight: 1}
+"""
+
+
+def write(folder: Path, text: str) -> str:
+    (folder / "recipe.yaml").write_text(text)
+    return str(folder / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "smollm2-135m", "smollm2-135m-paper-sources", "paper-8b", "paper-70b"]
+)
+def test_every_recipe_of_the_project_is_read(name: str) -> None:
+    recipe = read_recipe(str(RECIPES / f"{name}.yaml"))
+    assert recipe.name == name
+    assert recipe.stage1
+    assert recipe.stage2
+
+
+@pytest.mark.parametrize("size", ["8b", "70b"])
+def test_the_papers_weights_are_as_printed(size: str) -> None:
+    blend = read_recipe(str(RECIPES / f"paper-{size}.yaml")).blend
+    weights = {name: one.weight for name, one in blend.ingredients.items()}
+    assert sum(weights.values()) == pytest.approx(1.331)
+    assert (blend.draws.stage1, blend.draws.stage2) == (1000 * 128, 3300 * 64)
+    # the table of draws in 211,200 that follows from appendix B
+    wanted = {"drop": 10949, "narrativeqa": 14281, "quoref": 4126, "ropes": 4126, "newsqa": 14281}
+    wanted |= {"tatqa-arithmetic": 23802, "tatqa-others": 12694, "convqa": 31736, "sft": 31736}
+    wanted |= {"squad-retrieval": 14281, "webq-retrieval": 14281, "squad-list": 3174, "webq-list": 3174}
+    wanted |= {"msmarco-rank": 23802, "convqa-rank": 4760}
+    found = quotas(weights, blend.draws.stage2)
+    assert sum(found.values()) == 211200
+    assert all(abs(found[name] - count) <= 1 for name, count in wanted.items())
+
+
+def test_what_ships_has_no_licence_against_it() -> None:
+    blend = read_recipe(str(RECIPES / "smollm2-135m.yaml")).blend
+    forbidden = {
+        "msmarco",
+        "topiocqa",
+        "lima",
+        "alpaca",
+        "triviaqa",
+        "bioasq",
+        "hotpotqa",
+        "2wiki",
+        "musique",
+    }
+    assert blend.commercial_only is True
+    assert blend.benchmarks
+    assert not forbidden & {one.source for one in blend.ingredients.values()}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("weight: 1", "wieght: 1"), "unknown key 'blend.ingredients.one.wieght': did you mean 'weight'"),
+        (("name: small", "nmae: small"), "unknown key 'nmae': did you mean 'name'"),
+        (("source: squad", "source: sqaud"), "blend.ingredients.one.source: found 'sqaud'"),
+        (("weight: 1", "weight: -1"), "blend.ingredients.one.weight: found -1"),
+        ((", task: rank", ""), "blend.ingredients.one.task: found nothing"),
+        (("task: rank", "task: rank, mine: [bm25]"), "found run 'bm25', wanted one of none"),
+        (("{stage2: 4}", "{stage2: 4"), "recipe.yaml:.*broken YAML"),
+        (("{stage2: 4}", "{zzz: 4}"), "unknown key 'blend.draws.zzz': wanted one of stage1, stage2"),
+    ],
+)
+def test_a_wrong_recipe_is_explained(tmp_path: Path, change: tuple[str, str], words: str) -> None:
+    path = write(tmp_path, SMALL.replace(*change))
+    with pytest.raises(FormatError, match=words) as caught:
+        read_recipe(path)
+    assert "\n" not in str(caught.value)
+    assert path in str(caught.value)
+
+
+def test_a_recipe_that_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="found no recipe"):
+        read_recipe(str(tmp_path / "none.yaml"))
+    with pytest.raises(FormatError, match="found list"):
+        read_recipe(write(tmp_path, "[1]"))
+
+
+def test_settings_go_on_top(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALL)
+    settings = ["blend.seed=7", "blend.ingredients.one.weight=0.5", "blend.ingredients.one.parts=[a, b]"]
+    recipe = read_recipe(path, settings)
+    assert recipe.blend.seed == 7
+    assert recipe.blend.ingredients["one"].weight == 0.5
+    assert recipe.blend.ingredients["one"].parts == ["a", "b"]
+    assert recipe.sha256 != read_recipe(path).sha256
+    for setting in ("blend.seed", "=3", "name.x=3", "blend..seed=1", "blend.seed=[1"):
+        with pytest.raises(InvalidInputError, match="found the setting"):
+            read_recipe(path, [setting])
+    with pytest.raises(FormatError, match=r"unknown key 'blend\.sede': did you mean 'seed'"):
+        read_recipe(path, ["blend.sede=7"])
+
+
+def test_weights_become_shares_once() -> None:
+    assert shares({"a": 0.2, "b": 0.6}) == {"a": pytest.approx(0.25), "b": pytest.approx(0.75)}
+    assert quotas({"a": 1, "b": 1, "c": 1}, 10) == {"a": 4, "b": 3, "c": 3}
+
+
+def test_what_one_cannot_give_the_others_do() -> None:
+    weights = {"a": 1.0, "b": 1.0, "c": 2.0}
+    assert draws(weights, {"a": 99, "b": 99, "c": 99}, 40) == {"a": 10, "b": 10, "c": 20}
+    assert draws(weights, {"a": 4, "b": 99, "c": 99}, 40) == {"a": 4, "b": 12, "c": 24}
+    assert draws(weights, {"a": 4, "b": 5, "c": 6}, 40) == {"a": 4, "b": 5, "c": 6}
+    assert draws(weights, {"a": 0, "b": 99, "c": 99}, 30) == {"a": 0, "b": 10, "c": 20}
+    assert draws(weights, {"a": 9, "b": 9, "c": 9}, 0) == {"a": 0, "b": 0, "c": 0}
