@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
 from . import blocks
+from .apart import n_workers, run_apart
 from .packed import ATTENTION, Growing, Layout, Packing, Segment, States, Unsupported, register
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Network:
         self.model = model
         self._original = model.config._attn_implementation
         self._attention = self._original
+        self._pool: ThreadPoolExecutor | None = None
         self.window = _window(model.config)
         # The quick way through the blocks where it gives what the model gives, else the model's own code.
         self._quick = blocks.is_llama_like(model)
@@ -58,6 +61,19 @@ class Network:
             stop += len(segment.tokens)
             last.append(stop - 1)
         return self.pass_through(ids, places, last, Packing(segments)).log_softmax(-1)
+
+    def packed_apart(self, chunks: Sequence[Sequence[Segment]]) -> Iterator[torch.Tensor]:
+        """Yield what `packed` returns for each chunk, in order; where it helps, side by side."""
+        if len(chunks) < 2 or self.n_workers() < 2:
+            yield from map(self.packed, chunks)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_workers(), thread_name_prefix="rankrag-chunk")
+        yield from run_apart(self._pool, self._packed_in_thread, chunks)
+
+    def n_workers(self) -> int:
+        """Return how many chunks can run side by side: one where transformers' own code or a GPU runs them."""
+        return n_workers() if self._quick and self.model.device.type == "cpu" else 1
 
     def plain(self, rows: Iterable[Sequence[int]], batch_tokens: int) -> torch.Tensor:
         """Return log-probabilities after each row, (rows, vocabulary), the way of the model's own code.
@@ -110,6 +126,12 @@ class Network:
             input_ids=self._tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         return output.logits[0, -1].float(), output.past_key_values
+
+    def _packed_in_thread(self, segments: Sequence[Segment]) -> torch.Tensor:
+        import torch
+
+        with torch.inference_mode():  # which holds for one thread only
+            return self.packed(segments)
 
     def _use(self, attention: str) -> None:
         if attention != self._attention:

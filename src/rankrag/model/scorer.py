@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from .network import Network
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 _WORTH_AN_ENTRY = 16
 """Tokens that prompts must share beyond what is stored before their common beginning is stored apart."""
+
+
+_WORTH_A_CHUNK = 128
+"""Tokens from which a chunk is run apart: fewer read the weights too often for what they compute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,10 @@ class Scorer:
         base = self._base(sorted(set(names.values())))
         for wave in _waves(names):
             jobs = [self._job(number, rows[number], names[number], base) for number in wave]
-            for chunk in _chunks(jobs, self.chunk_tokens):
-                yield [job.number for job in chunk], self.network.packed([job.segment for job in chunk])
+            chunks = _chunks(jobs, self.chunk_tokens, self.network.n_workers())
+            found = self.network.packed_apart([[job.segment for job in chunk] for chunk in chunks])
+            for chunk, logprobs in zip(chunks, found, strict=True):
+                yield [job.number for job in chunk], logprobs
                 for job in chunk:
                     if job.segment.keep:
                         self.cache.put(Entry(job.name, job.base, job.segment.kept))
@@ -119,17 +127,15 @@ def _waves(names: dict[int, bytes]) -> list[list[int]]:
     return waves
 
 
-def _chunks(jobs: Sequence[_Job], n_tokens: int) -> Iterator[list[_Job]]:
-    """Yield the jobs in chunks of about equal work, of at most `n_tokens` tokens unless one has more."""
-    total = sum(len(job.segment.tokens) for job in jobs)
-    target = total / max(1, -(-total // n_tokens))
-    chunk: list[_Job] = []
-    size = 0
-    for job in jobs:
-        if chunk and size + len(job.segment.tokens) / 2 > target:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(job)
-        size += len(job.segment.tokens)
-    if chunk:
-        yield chunk
+def _chunks(jobs: Sequence[_Job], n_tokens: int, n_workers: int) -> list[list[_Job]]:
+    """Return the jobs in chunks of about equal work and about `n_tokens` tokens at most.
+
+    There is a chunk for every worker, unless that leaves a worker too little to be worth its while.
+    """
+    lengths = [len(job.segment.tokens) for job in jobs]
+    total = sum(lengths)
+    rounds = -(-total // (n_tokens * n_workers))
+    wanted = min(rounds * n_workers, max(1, total // _WORTH_A_CHUNK, -(-total // n_tokens)))
+    middles = [end - length / 2 for end, length in zip(accumulate(lengths), lengths, strict=True)]
+    placed = zip((int(middle * wanted / total) for middle in middles), jobs, strict=True)
+    return [[job for _, job in group] for _, group in groupby(placed, key=itemgetter(0))]
