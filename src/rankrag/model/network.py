@@ -72,7 +72,7 @@ class Network:
         yield from run_apart(self._pool, self._packed_in_thread, chunks)
 
     def n_workers(self) -> int:
-        """Return how many chunks can run side by side: one where transformers' own code or a GPU runs them."""
+        """Return how many chunks can run side by side: one on a GPU or through transformers' own code."""
         return n_workers() if self._quick and self.model.device.type == "cpu" else 1
 
     def plain(self, rows: Iterable[Sequence[int]], batch_tokens: int) -> torch.Tensor:
