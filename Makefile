@@ -20,7 +20,7 @@ demo: .venv/installed ## fetch the default models once, index the Python languag
 	@$(BIN)/python tools/demo.py
 
 test: .venv/installed-dev ## run the default tests: offline, no weights needed, under a minute
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev ## format, lint and types checked, then the tests
 	@$(BIN)/ruff format --check $(SOURCES)

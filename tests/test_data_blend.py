@@ -9,6 +9,7 @@ from pathlib import Path
 import bm25s
 import pytest
 
+import blend_small
 from rankrag.data import Manifest, build, read_recipe, searches, shown
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
 from rankrag.formats import read_examples, read_passages, read_questions, write_run
@@ -39,12 +40,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_tiny_recipe_needs_no_data_and_has_all_five_tasks(tmp_path: Path) -> None:
     manifest, examples = built(tmp_path)
-    assert len(examples) == 160
+    assert len(examples) == 220
     tasks = Counter(one.task for one in examples)
     assert set(tasks) == {"instruct", "context_qa", "retrieval_qa", "retrieval_rank", "rank"}
-    assert tasks["rank"] == 104
+    assert tasks["rank"] > 120
     labels = Counter(one.target for one in examples if one.task == "rank")
-    assert labels["True"] == labels["False"]
+    assert abs(labels["True"] - labels["False"]) <= 1
     assert any(one.question.history for one in examples)
     assert any(one.target == UNANSWERABLE for one in examples)
     assert {one.task for one in read_examples(str(tmp_path / "stage1" / "examples.jsonl"))} == {"instruct"}
@@ -87,7 +88,7 @@ def test_held_out_paragraphs_are_in_no_training_example(tmp_path: Path) -> None:
 def test_the_examples_make_prompts(tmp_path: Path) -> None:
     built(tmp_path)
     pairs = list(shown(tmp_path, "paper", task="rank"))
-    assert len(pairs) == 104
+    assert len(pairs) > 120
     for one, prompt in pairs:
         assert prompt.target == f" {one.target}"
         assert prompt.suffix.endswith("\n\nAssistant:")
@@ -101,58 +102,11 @@ def test_the_examples_make_prompts(tmp_path: Path) -> None:
 
 # ── a recipe with a benchmark, licences, own examples and a run ──────────────────────────────────────
 
-RECIPE = """
-name: small
-model: smollm2-135m
-blend:
-  draws: {stage2: 1000}
-  benchmarks: ["bench*.jsonl"]
-  runs:
-    own: {run: own.run, corpus: [passages.webquestions.jsonl, wiki.jsonl], k: 4}
-  ingredients:
-    web: {source: webquestions, format: neutral, files: ["web*.jsonl"], task: rank, weight: 1, mine: [own]}
-    five:
-      {source: webquestions, format: neutral, files: [web.jsonl], task: retrieval_qa, weight: 1, mine: [own],
-       passages: 3}
-    mine: {source: own, format: examples, files: [own.jsonl], task: rank, weight: 1}
-"""
-WIKI = [
-    "Ulm lies on the Danube.",
-    "The minster of Ulm is high.",
-    "The Danube is long.",
-    "Albert Einstein was born in Ulm.",
-    "Bees dance.",
-]
-QUESTIONS = [
-    ("w1", "where was einstein born", "Ulm"),
-    ("w2", "which river is long", "the Danube"),
-    ("w3", "what do bees do", "Dance"),
-    ("w4", "who wrote faust in weimar", "Goethe"),
-]
-
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """A data root, with the recipe beside its files."""
-
-    def lines(name: str, records: list[dict[str, object]]) -> None:
-        (tmp_path / name).write_text("".join(json.dumps(one) + "\n" for one in records))
-
-    (tmp_path / "recipe.yaml").write_text(RECIPE)
-    lines("web.jsonl", [{"id": n, "question": q, "answers": [a]} for n, q, a in QUESTIONS])
-    lines("web2.jsonl", [{"id": "w5", "question": "what is the capital of peru", "answers": ["Lima"]}])
-    lines("wiki.jsonl", [{"_id": f"p {n}", "title": "", "text": text} for n, text in enumerate(WIKI)])
-    lines("bench.jsonl", [{"id": "b", "question": "What do bees do?", "answers": []}])
-    passage = {"id": "x", "text": "Mine."}
-    own: dict[str, object] = {
-        "source": "elsewhere",
-        "task": "rank",
-        "question": {"id": "q", "text": "Mine?"},
-        "passages": [passage],
-        "target": "True",
-    }
-    lines("own.jsonl", [{"id": str(n)} | own for n in range(3)])
-    return tmp_path
+    return blend_small.write_data(tmp_path)
 
 
 def search(root: Path, out: Path) -> None:

@@ -36,6 +36,9 @@ def test_faults_name_file_and_line(tmp_path: Path) -> None:
     path = write(tmp_path, "y.jsonl", "[1]\n")
     with pytest.raises(FormatError, match=r"y\.jsonl:1: found list, wanted a JSON object"):
         list(formats.read_records(path))
+    path = write(tmp_path, "h.jsonl", '{"text": "\\ud83d\\ude00"}\n{"text": "\\ud83d"}\n')
+    with pytest.raises(FormatError, match=r"h\.jsonl:2: found half of a surrogate pair"):
+        list(formats.read_passages(path))
     path = write(tmp_path, "z.jsonl", '{"title": "no text"}\n')
     with pytest.raises(FormatError, match=r"z\.jsonl:1: found no text in 'text' or 'contents'"):
         [formats.passage(path, n, r) for n, r in formats.read_records(path)]

@@ -357,6 +357,7 @@ def test_a_killed_build_opens_searches_and_goes_on(monkeypatch: pytest.MonkeyPat
     assert build(["big.jsonl", "docs"], INDEX).added == ()
 
 
+@pytest.mark.slow
 def test_a_collection_that_changed_after_the_kill_is_read_anew() -> None:
     collection("big.jsonl", 500)
     assert run_child(4, "big.jsonl").wait() == -signal.SIGKILL

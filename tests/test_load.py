@@ -127,6 +127,11 @@ def test_an_empty_question_is_refused(rag: rankrag.RAG, question: str | Question
             call(question)
 
 
+def test_a_question_that_no_encoding_holds_is_refused(rag: rankrag.RAG) -> None:
+    with pytest.raises(InvalidInputError, match="wanted text in UTF-8"):
+        rag.ask("why \udcff?")
+
+
 @pytest.mark.parametrize(("retrieve_k", "read_k"), [(3, 4), (0, 0), (5, 0), (5, -1)])
 def test_impossible_counts_are_refused(index: Path, retrieve_k: int, read_k: int) -> None:
     with pytest.raises(InvalidInputError, match="read_k <= retrieve_k"):

@@ -87,6 +87,7 @@ def use_everything(cut: Cut, model: str, encoder: str, retrievers: list[str]) ->
     assert len(ranked["ranked"]) == len(PAGES)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_everything_without_weights_runs_offline(cut: Cut) -> None:
     cut.environment["RANKRAG_CACHE"] = str(cut.folder / "no-models")
     use_everything(cut, "fake", "none", ["bm25"])

@@ -356,6 +356,11 @@ def test_fit_keeps_the_beginning_of_text_without_spaces() -> None:
     assert len(text) >= 50
 
 
+def test_fit_cuts_a_long_run_after_a_short_word() -> None:
+    (text,), _ = _fit(["In " + "東京都" * 200], 50)
+    assert len(text) > 30
+
+
 def test_fit_refuses_a_question_that_leaves_no_room() -> None:
     question = replace(ask(), text="why " * 100)
     with pytest.raises(InvalidInputError, match=r"tokens, wanted at most 50: shorten it"):

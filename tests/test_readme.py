@@ -1,8 +1,8 @@
 """The README says what is true: its commands and its Python are run, its links lead somewhere.
 
 Lines of a ```console block that start with `$ ` are commands, a ```python block is a program; all run one
-after the other in one folder that holds copies of `docs/` and the README. A comment before a block tells
-more: `<!-- needs: models -->` (run only where the default models are, with `-m model`) and
+after the other in one folder that holds copies of `docs/`, `recipes/` and the README. A comment before a
+block tells more: `<!-- needs: models -->` (run only where the default models are, with `-m model`) and
 `<!-- not run: the reason -->`.
 """
 
@@ -69,7 +69,8 @@ def _shell(line: str) -> tuple[str, ...]:
 
 def run_all(chosen: list[Step], folder: Path) -> None:
     """Run steps one after the other; the first that fails names its line."""
-    shutil.copytree(ROOT / "docs", folder / "docs")
+    for name in ("docs", "recipes"):
+        shutil.copytree(ROOT / name, folder / name)
     shutil.copy(README, folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for step in chosen:
@@ -90,6 +91,7 @@ def test_readme_has_commands_and_python() -> None:
     assert {step.command[0] for step in found} >= {"bash", "make", sys.executable}
 
 
+@pytest.mark.slow
 def test_readme_without_models(tmp_path: Path) -> None:
     run_all([step for step in steps(README.read_text(encoding="utf-8")) if not step.needs_models], tmp_path)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def tuned(folder: Path, model: Path, template: str) -> Path:
     set_seed(1)
     base = AutoModelForCausalLM.from_pretrained(model, local_files_only=True)
     config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    get_peft_model(base, config).save_pretrained(folder)
+    get_peft_model(base, config).save_pretrained(str(folder))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((model / name).read_bytes())
     write_checkpoint(Checkpoint(folder, template, base=str(model), trained=True, threshold=0.25))
@@ -89,7 +90,8 @@ def test_plain_transformers_gives_the_same(exported: tuple[Path, Path], model: P
 
     checkpoint, out = exported
     template = read_checkpoint(out).template
-    tokenizer, lm = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
+    tokenizer: Any = AutoTokenizer.from_pretrained(out)
+    lm: Any = AutoModelForCausalLM.from_pretrained(out)
     true, false = json.loads((out / "1_LogitScore" / "config.json").read_text()).values()
     for passage, ours in zip(PASSAGES, relevance(model, checkpoint, template), strict=True):
         text = tokenizer.apply_chat_template(
@@ -124,9 +126,11 @@ def test_the_overrides_for_vllm_make_the_same_score(exported: tuple[Path, Path],
         ["LlamaForSequenceClassification"],
         "from_2_way_softmax",
     )
-    tokenizer, lm = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
+    tokenizer: Any = AutoTokenizer.from_pretrained(out)
+    lm: Any = AutoModelForCausalLM.from_pretrained(out)
     false, true = tokenizer.convert_tokens_to_ids(said["classifier_from_token"])
-    scorer = LlamaForSequenceClassification(AutoConfig.from_pretrained(out, num_labels=1))
+    classifier: Any = LlamaForSequenceClassification
+    scorer = classifier(AutoConfig.from_pretrained(out, num_labels=1))
     scorer.model.load_state_dict(lm.model.state_dict())
     scorer.score.weight.data = (lm.lm_head.weight[true] - lm.lm_head.weight[false])[None]
     pair = [{"role": "query", "content": QUESTION.text}, {"role": "document", "content": PASSAGES[0].text}]
@@ -145,7 +149,7 @@ def test_the_exported_folder_says_what_it_is(exported: tuple[Path, Path]) -> Non
 
 def test_a_document_cannot_write_a_control_token(exported: tuple[Path, Path]) -> None:
     _, out = exported
-    tokenizer = load_tokenizer(out)
+    tokenizer: Any = load_tokenizer(out)
     said = [
         {"role": "query", "content": "<|endoftext|>"},
         {"role": "document", "content": "<|im_end|><|im_start|>"},
@@ -213,10 +217,9 @@ TEXT = st.text(st.sampled_from("aB'\"\\{}%#\n\r\t\x0b \u2028é<|im_end|>"), min_
 def render(form: prompts.Template, messages: list[dict[str, str]], start: str = "") -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    (text,), _ = render_jinja_template(
-        [messages], chat_template=chat_template(form, start), add_generation_prompt=True
-    )
-    return str(text)
+    render_all: Any = render_jinja_template  # its hint promises one text, it returns a list
+    texts, _ = render_all([messages], chat_template=chat_template(form, start), add_generation_prompt=True)
+    return str(texts[0])
 
 
 @pytest.mark.parametrize("form", prompts.TEMPLATES.values(), ids=prompts.TEMPLATES)
@@ -262,7 +265,8 @@ def test_the_start_token_of_a_model_comes_first(model: Path, tmp_path: Path) -> 
     write_checkpoint(Checkpoint(checkpoint, "paper", base=str(base), trained=True))
     out = export(checkpoint, tmp_path / "out")
     said = [{"role": "query", "content": "Where?"}, {"role": "document", "content": "Oslo."}]
-    ids = load_tokenizer(out).apply_chat_template(said, return_dict=True)["input_ids"]
+    tokenizer: Any = load_tokenizer(out)
+    ids = tokenizer.apply_chat_template(said, return_dict=True)["input_ids"]
     prompt = prompts.rank(Question("q", "Where?"), Passage("p", "Oslo."), prompts.PAPER)
     prefix, suffix = Tokenizer(out).prompt(prompt)
     assert ids == prefix + suffix

@@ -1,9 +1,10 @@
 """Rows: the ids that serving sees, the loss on the target alone, cuts and drops that are counted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import train_tiny
@@ -12,7 +13,7 @@ from rankrag.model.ranker import ModelRanker
 from rankrag.model.tokenizer import Tokenizer
 from rankrag.train.rows import IGNORED, Counts, Row, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
-from rankrag.types import Example, Passage, Question, Turn
+from rankrag.types import Example, Passage, Prompt, Question, Turn
 
 FORMS = ("paper", "chat")
 
@@ -88,18 +89,17 @@ class Asked:
     """A language model that keeps the prompts it is asked about, with a real tokenizer."""
 
     def __init__(self, folder: Path) -> None:
-        self.tokenizer, self.prompts, self.context_length = Tokenizer(folder), [], 2048
+        self.tokenizer, self.context_length = Tokenizer(folder), 2048
+        self.prompts: list[Prompt] = []
 
-    def n_tokens(self, text):
+    def n_tokens(self, text: str) -> int:
         return self.tokenizer.n_tokens(text)
 
-    def logprobs(self, asked, choices):
-        import numpy as np
-
-        self.prompts = list(asked)
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        self.prompts = list(prompts)
         return np.zeros((len(self.prompts), len(choices)))
 
-    def generate(self, prompt, max_tokens, stop=()):
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
         yield ""
 
 

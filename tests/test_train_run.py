@@ -249,6 +249,7 @@ def test_nothing_is_sent_anywhere(
     assert tried == []
 
 
+@pytest.mark.slow
 def test_stage_two_goes_on_with_the_adapter_of_stage_one(
     unbroken: Path, blend: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -270,6 +271,7 @@ def test_a_start_of_another_shape_is_refused(
         train(Job(train_tiny.stage(unbroken, **settings), 2, blend, tmp_path / "out"), print)
 
 
+@pytest.mark.slow
 def test_all_weights_can_be_trained(model: Path, blend: Path, tmp_path: Path) -> None:
     full = train_tiny.stage(model, lora=None, learning_rate=0.002)
     out = train(Job(full, 1, blend, tmp_path / "out"), lambda *said: None)

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rankrag import formats, prompts
 from rankrag.train import Stage
@@ -97,9 +98,10 @@ def write_tokenizer(folder: Path) -> None:
     written = [prompts.example(item, prompts.PAPER) for item in examples(200)]
     labels = [" True", " False", "True", "False"] * 200
     tokenizer.train_from_iterator([p.prefix + p.suffix + p.target for p in written] + labels, trainer)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>"
-    ).save_pretrained(folder)
+    fast: Any = PreTrainedTokenizerFast
+    fast(tokenizer_object=tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>").save_pretrained(
+        folder
+    )
 
 
 def stage(model: Path, **settings: object) -> Stage:

@@ -287,6 +287,15 @@ def hit_record(hit: Hit) -> Record:
     return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
 
 
+def is_text(text: str) -> bool:
+    """Say whether UTF-8 can hold a text: JSON and a command line can smuggle in half a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -295,6 +304,8 @@ def _object(path: str, number: int, line: str) -> Record:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise FormatError(path, number, f"found broken JSON ({error.msg} at column {error.colno})") from error
+    if "\\u" in line and not is_text(json.dumps(value, ensure_ascii=False)):
+        raise FormatError(path, number, "found half of a surrogate pair, wanted whole characters")
     return _as_record(value, path, number)
 
 

@@ -256,6 +256,10 @@ def fit(
         shares = [max(0, s - 1 - over // len(shares)) for s in shares]
 
 
+_LONGEST_WORD = 40
+"""Characters; what is longer without a space is no word, and cutting at its end would lose it whole."""
+
+
 def _shares(lengths: Sequence[int], room: int) -> list[int]:
     """Divide `room` tokens so that the short keep all they have and the long share the rest evenly."""
     shares = [0] * len(lengths)
@@ -268,13 +272,12 @@ def _shares(lengths: Sequence[int], room: int) -> list[int]:
 def _shorten(text: str, limit: int, n_tokens: Callable[[str], int]) -> str:
     """Return the longest beginning of a text that has at most `limit` tokens, cut at a word border.
 
-    Where not even the first word fits (a script without spaces), it is cut between characters.
+    A run without spaces longer than any word (another script, data) may be cut inside.
     """
     if limit < 1 or n_tokens(text) <= limit:
         return text if limit > 0 else ""
-    words = [match.end() for match in re.finditer(r"\S+", text)]
-    first = len(text) if not words else words[0]
-    for ends in (words, range(1, first)):
+    words = [match.end() for match in re.finditer(rf"\S{{1,{_LONGEST_WORD}}}", text)]
+    for ends in (words, range(1, words[0] if words else len(text))):
         if fitting := bisect_right(ends, limit, key=lambda end: n_tokens(text[:end])):
             return text[: ends[fitting - 1]]
     return ""
@@ -355,7 +358,8 @@ def _asked(question: Question, form: Template) -> list[tuple[Speaker, str]]:
 
 def _instruction(question: Question, text: str, form: Template) -> str:
     options = "\n".join(
-        f"{letter}. {_clean(option, form)}" for letter, option in sorted(question.options.items())
+        f"{_clean(letter, form)}. {_clean(option, form)}"
+        for letter, option in sorted(question.options.items())
     )
     words = _INSTRUCTIONS[question.style]
     return words.format(question=text, sentence=_sentence(text), options=options)

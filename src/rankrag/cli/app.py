@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import errors
-from . import ask, console, doctor, documents, index, model, prompt, rank, search
+from . import ask, console, data, doctor, documents, index, model, prompt, rank, search, train
 from .version import __version__
 
 EXIT_CODES: dict[type[BaseException], int] = {
@@ -47,6 +47,8 @@ app.command("rank")(rank.rank)
 app.add_typer(documents.app, name="documents")
 app.add_typer(model.app, name="model")
 app.add_typer(prompt.app, name="prompt")
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
 app.command("doctor")(doctor.doctor)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .. import prompts
-from ..errors import InvalidInputError, MissingModelError, NotFoundError
+from ..errors import InvalidInputError, MissingExtraError, MissingModelError, NotFoundError
+from ..formats import is_text
 from ..pipeline import Pipeline
 from ..prompts import Template
 from ..types import (
@@ -191,6 +192,10 @@ def as_question(question: str | Question, history: Sequence[Turn] = (), style: S
         )
     if not question.text.strip():
         raise InvalidInputError("found an empty question, wanted some words: write what you want to know")
+    if not is_text(question.text):
+        raise InvalidInputError(
+            f"found {question.text!a}, wanted text in UTF-8: check the terminal's encoding"
+        )
     return question
 
 
@@ -238,9 +243,7 @@ def open_shelf(folder: str | Path, kind: RetrieverKind | None = None) -> Shelf:
     used = store.manifest.encoder
     kind = kind or ("hybrid" if used else "bm25")
     encoder = open_encoder(used.name) if used and kind != "bm25" else None
-    # This encoder alone was trained on conversations, and on their turns with the speakers named.
-    speakers = encoder is not None and encoder.name == "dragon-multiturn"
-    query = partial(prompts.search_query, speakers=speakers)
+    query = partial(prompts.search_query, speakers=encoder is not None and encoder.speakers)
     return Shelf(retriever(kind, store, encoder), kind, query)
 
 
@@ -270,19 +273,14 @@ def encoder_for(folder: Path, name: str | None) -> Encoder | None:
 
 
 def token_counter(name: str) -> Callable[[str], int] | None:
-    """Return what counts the tokens of a text for a model, or None if the model is not on this machine.
-
-    Only its tokenizer is read: the weights are not needed to count.
-    """
+    """Return what counts the tokens of a text for a model, or None if the model is not on this machine."""
     from ..model import registry
+    from ..model.tokenizer import token_counter as counter
 
     try:
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(registry.locate(name) / "tokenizer.json"))
-    except (ImportError, MissingModelError):
+        return counter(registry.locate(name))
+    except (MissingExtraError, MissingModelError):
         return None
-    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 class _NoIndex:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.text import Text
@@ -107,6 +108,26 @@ def remove(name: Name, output: Output = "text") -> None:
         console.emit({"name": name, "removed": there})
     else:
         console.say(f"{name} was {'removed' if there else 'not here'}")
+
+
+@app.command("export")
+def export(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder that `rankrag train` filled.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write, new.")],
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Number format of the weights.")
+    ] = "float32",
+    output: Output = "text",
+) -> None:
+    """Write a checkpoint as one folder that transformers, sentence-transformers and vLLM load."""
+    from ..train import export as write
+
+    with console.working("merging the weights"):
+        folder = write(checkpoint, out, precision)
+    if output == "json":
+        console.emit({"checkpoint": str(checkpoint), "path": str(folder)})
+    else:
+        console.say(f"{checkpoint} is in {folder}")
 
 
 def _known(names: list[str] | None) -> list[str]:

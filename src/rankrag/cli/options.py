@@ -37,6 +37,15 @@ ModelName = Annotated[
 ]
 
 
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]
+SettingList = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="A.B=C", help="Put this on top of the recipe; repeatable."),
+]
+StageName = Literal["1", "2"]
+STAGES: dict[StageName, Literal[1, 2]] = {"1": 1, "2": 2}
+
+
 def filters(where: Sequence[str] | None, path: str | None) -> dict[str, str]:
     """Return the wanted attributes; `path` is the glob for the file."""
     found = dict(_pair(item) for item in where or ())

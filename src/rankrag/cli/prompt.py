@@ -76,7 +76,7 @@ def show(
     if output == "json":
         console.emit(_record(prompt, form, task, counts))
     else:
-        _draw(prompt, counts)
+        draw(prompt, counts)
 
 
 def _fitting(task: Task, passages: tuple[Passage, ...]) -> tuple[Passage, ...]:
@@ -89,10 +89,11 @@ def _fitting(task: Task, passages: tuple[Passage, ...]) -> tuple[Passage, ...]:
 def _counts(prompt: Prompt) -> dict[str, int] | None:
     """Return the tokens of each part in the default model's tokenizer, or None if that is not here."""
     n_tokens = load.token_counter(load.DEFAULT_MODEL)
-    return {part: n_tokens(text) for part, text in _parts(prompt).items()} if n_tokens else None
+    return {part: n_tokens(text) for part, text in parts(prompt).items()} if n_tokens else None
 
 
-def _parts(prompt: Prompt) -> dict[str, str]:
+def parts(prompt: Prompt) -> dict[str, str]:
+    """Return the three parts of a prompt by name."""
     return {"prefix": prompt.prefix, "suffix": prompt.suffix, "target": prompt.target}
 
 
@@ -103,18 +104,19 @@ def _record(
         "task": task,
         "template": form.name,
         "template_hash": prompts.template_hash(form),
-        **_parts(prompt),
+        **parts(prompt),
         "markers": list(prompt.markers),
         "tokens": counts,
     }
 
 
-def _draw(prompt: Prompt, counts: dict[str, int] | None) -> None:
-    parts = _parts(prompt)
+def draw(prompt: Prompt, counts: dict[str, int] | None = None) -> None:
+    """Print a prompt, its parts in colour, and a line that says what each colour is."""
+    texts = parts(prompt)
     out = console.out()
-    out.print(Text.assemble(*((parts[part], style) for part, (style, _) in PARTS.items())))
+    out.print(Text.assemble(*((texts[part], style) for part, (style, _) in PARTS.items())))
     out.print()
-    console.table((_legend(part, text, counts) for part, text in parts.items()), right=[1])
+    console.table((_legend(part, text, counts) for part, text in texts.items()), right=[1])
 
 
 def _legend(part: str, text: str, counts: dict[str, int] | None) -> tuple[str | Text, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import NotFoundError
 from ..formats import read_examples, write_examples, writing
-from ..prompts import example, template
+from ..prompts import PAPER, example, template
 from ..types import Example, Prompt, Task
 from .decontamination import Benchmarks
 from .item import Dropped, Item
@@ -160,16 +160,23 @@ def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[s
 
 
 def shown(
-    blend: Path, form: str, stage: int = 2, task: Task | None = None, source: str | None = None
+    blend: Path, form: str | None = None, stage: int = 2, task: Task | None = None, source: str | None = None
 ) -> Iterator[tuple[Example, Prompt]]:
-    """Yield the examples of a built blend with the prompts that a template makes of them.
+    """Yield the examples of a built blend with the prompts that a template (its own for None) makes of them.
 
     Raises NotFoundError where there is no such stage and InvalidInputError for an unknown template.
     """
     path = folder(blend, stage) / EXAMPLES
     if not path.is_file():
         raise NotFoundError(f"found no {path}: make it with rankrag data build RECIPE --out {blend}")
-    chosen = template(form)
+    chosen = template(form or _template_of(folder(blend, stage)))
     for one in read_examples(str(path)):
         if task in (None, one.task) and source in (None, one.source):
             yield one, example(one, chosen)
+
+
+def _template_of(stage: Path) -> str:
+    """Return the template that a blend was built for; examples without a manifest may be anybody's."""
+    if not (stage / MANIFEST).is_file():
+        return PAPER.name
+    return str(json.loads((stage / MANIFEST).read_text(encoding="utf-8"))["template"]["name"])

@@ -8,10 +8,11 @@ at one small file. Weights are safetensors or nothing; no pickle is ever opened 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -230,11 +231,10 @@ def _watched(folder: Path, total: int, progress: Progress) -> Iterator[None]:
 
 def _size(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:  # moved while we looked
-            continue
+    for place, _, names in os.walk(folder):  # passes over folders that vanish meanwhile; rglob does not
+        for name in names:
+            with suppress(FileNotFoundError):  # moved while we looked
+                total += Path(place, name).stat().st_size
     return total
 
 

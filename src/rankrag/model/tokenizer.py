@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             f"{folder}: found a tokenizer without a tokenizers backend, wanted a tokenizer.json that loads"
         )
     return tokenizer
+
+
+def token_counter(folder: Path) -> Callable[[str], int]:
+    """Return what counts the tokens of a text without loading transformers.
+
+    Raises MissingExtraError without the tokenizers package.
+    """
+    try:
+        from tokenizers import Tokenizer as Backend
+    except ImportError as error:
+        raise MissingExtraError("tokenizers", "local") from error
+    backend = Backend.from_file(str(folder / "tokenizer.json"))
+    return lambda text: len(backend.encode(text, add_special_tokens=False).ids)
 
 
 class Tokenizer:

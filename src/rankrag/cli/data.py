@@ -1,0 +1,139 @@
+"""`rankrag data`: datasets become a blend to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.text import Text
+
+from .. import formats
+from ..errors import FailureError
+from ..prompts import TEMPLATES
+from ..types import Example, Hit, Prompt, Task
+from . import answer_view, console, load, progress
+from .options import STAGES, Output, RecipeFile, SettingList, StageName
+from .prompt import draw, parts
+
+if TYPE_CHECKING:
+    from ..data import Manifest, Search
+
+app = typer.Typer(help="Build the blend that a model is trained on, and look at it.", no_args_is_help=True)
+
+
+@app.command("build")
+def build(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the blend.", show_default=False)],
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the recipe's files. Default: that of the recipe.")
+    ] = None,
+    settings: SettingList = None,
+    output: Output = "text",
+) -> None:
+    """Build the blend of a recipe: examples, held-out examples, and a manifest of what went in.
+
+    What the recipe mines is searched for first; a search that is done is not done again. The same recipe on
+    the same data writes the same bytes.
+    """
+    from .. import data
+
+    chosen = data.read_recipe(str(recipe), settings or ())
+    for one in data.searches(chosen, data_root, out):
+        if not one.done:
+            _carry_out(one)
+    made = data.build(chosen, data_root, out, _tell)
+    if output == "json":
+        console.emit({"blend": str(out), **made})
+    else:
+        _show_manifest(out, made)
+
+
+def _tell(what: str, count: int) -> None:
+    console.err().print(Text(f"{what}: {count:,}", answer_view.QUIET))
+
+
+# ── the searches of a recipe ─────────────────────────────────────────────────────────────────────────
+
+
+def _carry_out(one: Search) -> None:
+    """Index the corpora of a search, whole passages for BM25, and write its run."""
+    from ..index import Settings, build
+
+    folder = Path(one.run).with_suffix(".index")
+    console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))
+    with progress.reporting() as report:
+        # A source whose items carry no passages leaves an empty file, which is no corpus.
+        corpora = [path for path in one.corpus if Path(path).stat().st_size]
+        done = build(corpora, folder, Settings(words=0), report)
+    if done.failed:
+        path, reason = done.failed[0]
+        raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
+    formats.write_run(one.run, _rankings(one, folder), tag="rankrag-bm25")
+
+
+def _rankings(one: Search, folder: Path) -> Iterator[tuple[str, list[Hit]]]:
+    shelf = load.open_shelf(folder, "bm25")
+    questions = [*formats.read_questions(one.questions)]
+    for question in progress.track(questions, len(questions), "questions"):
+        yield question.id, shelf.search(question, one.k)
+
+
+# ── what came of it ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _show_manifest(out: Path, made: Manifest) -> None:
+    for stage in ("stage1", "stage2"):
+        rows = {name: one[stage] for name, one in made["ingredients"].items() if stage in one}
+        if rows:
+            console.out().print(Text(f"{stage[:-1]} {stage[-1]}", "bold"))
+            heads = [Text(head, answer_view.QUIET) for head in ("ingredient", "share", *COLUMNS)]
+            cells = (_row(name, cast("dict[str, float]", row)) for name, row in rows.items())
+            console.table([heads, *cells], right=[1, 2, 3, 4])
+    drops = sum(sum(cast("dict[str, int]", one["drops"]).values()) for one in made["ingredients"].values())
+    console.say(f"{out}: {drops:,} items dropped, each with its reason in manifest.json")
+
+
+COLUMNS = ("drawn", "distinct", "held_out")
+"""Counts of an ingredient in a stage, as its manifest names them."""
+
+
+def _row(name: str, drawn: dict[str, float]) -> tuple[str | Text, ...]:
+    return Text(name, "cyan"), f"{drawn['share']:.1%}", *(f"{drawn[column]:,}" for column in COLUMNS)
+
+
+# ── show ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@app.command("show")
+def show(
+    blend: Annotated[Path, typer.Argument(help="Folder of a built blend.", metavar="BLEND")],
+    stage: Annotated[StageName, typer.Option(help="Whose examples.")] = "2",
+    task: Annotated[Task | None, typer.Option(help="Only examples of this task.")] = None,
+    source: Annotated[str | None, typer.Option(help="Only examples of this source.")] = None,
+    template: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(TEMPLATES)}. Default: the blend's own.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 3,
+    output: Output = "text",
+) -> None:
+    """Show examples of a blend with their loss mask: only the target is learnt."""
+    from .. import data
+
+    examples = [*islice(data.shown(blend, template, STAGES[stage], task, source), n)]
+    if output == "json":
+        console.emit({"examples": [_record(*one) for one in examples]})
+        return
+    for example, prompt in examples:
+        console.out().print(Text(f"{example.id} · {example.task}", "bold"))
+        draw(prompt)
+        console.say("")
+    if not examples:
+        console.warn(f"found no such example in {blend}: ask for another task, source or stage")
+
+
+def _record(example: Example, prompt: Prompt) -> dict[str, object]:
+    return {"id": example.id, "source": example.source, "task": example.task, **parts(prompt)}

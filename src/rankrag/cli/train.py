@@ -1,0 +1,108 @@
+"""`rankrag train`: a blend becomes a checkpoint, one stage at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from . import answer_view, console, progress
+from .options import STAGES, Output, RecipeFile, SettingList, StageName
+
+if TYPE_CHECKING:
+    from ..train import Estimate, Job, Load
+
+Stage = Annotated[
+    StageName, typer.Option("--stage", help="1: instructions; 2: ranking and answering.", show_default=False)
+]
+Blend = Annotated[Path | None, typer.Option("--blend", help="Folder that `rankrag data build` wrote.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the checkpoint.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and leave.")]
+Devices = Annotated[int, typer.Option(min=1, help="GPUs that --dry-run counts with.")]
+DeviceKind = Annotated[Literal["a100", "h100", "h200"], typer.Option(help="Their kind.")]
+
+
+def train(
+    recipe: RecipeFile,
+    stage: Stage,
+    blend: Blend = None,
+    out: Out = None,
+    settings: SettingList = None,
+    dry_run: DryRun = False,
+    devices: Devices = 1,
+    device: DeviceKind = "a100",
+    output: Output = "text",
+) -> None:
+    """Train one stage of a recipe on its blend; a run that was cut short goes on from its last state.
+
+    Stage 2 goes on from a checkpoint of stage 1 with --set model=CHECKPOINT. Several GPUs: accelerate launch
+    -m rankrag train ...
+    """
+    from .. import train as room
+
+    job = room.Job(
+        room.read_stage(str(recipe), STAGES[stage], settings or ()),
+        STAGES[stage],
+        blend or Path(),
+        out or Path(),
+    )
+    if dry_run:
+        load = room.measure(job.examples, job.stage) if blend else _whole_rows(job, recipe, settings or ())
+        _show_estimate(room.estimate(job.stage, load, devices, device), output)
+        return
+    if blend is None or out is None:
+        raise typer.BadParameter("wanted --blend BLEND to read and --out DIR to write: give both")
+    first = os.environ.get("RANK", "0") == "0"  # of the processes of a launcher, one speaks
+    with progress.reporting() if first else contextlib.nullcontext(_silent) as report:
+        room.train(job, report)
+    if first:
+        _show_outcome(out, output)
+
+
+def _silent(done: int, total: int, unit: str) -> None: ...
+
+
+# ── what it would take ───────────────────────────────────────────────────────────────────────────────
+
+
+def _whole_rows(job: Job, recipe: Path, settings: Sequence[str]) -> Load:
+    """Return the load of the examples that a recipe draws, each as long as a row may be."""
+    from ..data import read_recipe
+    from ..train import Load
+
+    drawn = read_recipe(str(recipe), settings).blend.draws
+    return Load(drawn.stage1 if job.number == 1 else drawn.stage2, job.stage.max_length)
+
+
+def _show_estimate(cost: Estimate, output: str) -> None:
+    if output == "json":
+        console.emit({**asdict(cost), "fits": cost.fits})
+    else:
+        console.table((Text(name, answer_view.QUIET), value) for name, value in cost.rows())
+
+
+# ── what it took ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _show_outcome(out: Path, output: str) -> None:
+    facts = json.loads((out / "training.json").read_text(encoding="utf-8"))
+    if output == "json":
+        console.emit({"checkpoint": str(out), **facts})
+        return
+    before, after = facts.get("before", {}), facts.get("after", {})
+    rows = [(name.removeprefix("eval_"), f"{before[name]:.4f}", f"{after[name]:.4f}") for name in after]
+    if rows:
+        heads = [Text(head, answer_view.QUIET) for head in ("held out", "before", "after")]
+        console.table([heads, *rows], right=[1, 2])
+    dropped = sum(facts["rows"]["dropped"].values())
+    console.say(
+        f"{out}: {facts['step']:,} steps, {facts['tokens']:,} tokens in {facts['elapsed_s']:,.0f} s; "
+        f"{facts['rows']['rows_cut']:,} rows cut, {dropped:,} dropped"
+    )
