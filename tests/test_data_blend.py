@@ -40,7 +40,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_tiny_recipe_needs_no_data_and_has_all_five_tasks(tmp_path: Path) -> None:
     manifest, examples = built(tmp_path)
-    assert len(examples) == 220
+    assert len(examples) == 200
     tasks = Counter(one.task for one in examples)
     assert set(tasks) == {"instruct", "context_qa", "retrieval_qa", "retrieval_rank", "rank"}
     assert tasks["rank"] > 120

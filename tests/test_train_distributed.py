@@ -1,11 +1,13 @@
 """Several processes train as one does, and what the launcher reads is what it knows."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 import rankrag.train
 import train_tiny
@@ -15,16 +17,6 @@ from rankrag.train.record import read_metrics
 from rankrag.train.run import check_launch
 
 CONFIGS = sorted((Path(rankrag.train.__file__).parent / "configs").glob("*.yaml"))
-
-SCRIPT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {here!r})
-import train_tiny
-from rankrag.train import Job, train
-stage = train_tiny.stage(Path({model!r}), per_device_train_batch_size=2)
-train(Job(stage, 2, Path({blend!r}), Path({out!r})), lambda done, total, unit: None)
-"""
 
 
 def losses(folder: Path) -> list[float]:
@@ -38,25 +30,22 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
     model, blend = train_tiny.write_model(tmp_path / "model"), train_tiny.write_blend(tmp_path / "blend")
     stage = train_tiny.stage(model, per_device_train_batch_size=2)
     alone = train(Job(stage, 2, blend, tmp_path / "one"), lambda done, total, unit: None)
-    script, out = tmp_path / "script.py", tmp_path / "two"
-    names = {"here": str(Path(__file__).parent), "model": str(model), "blend": str(blend), "out": str(out)}
-    script.write_text(SCRIPT.format(**names))
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node=2",
-        str(script),
-    ]
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "two"
+    recipe.write_text(yaml.safe_dump({"stage2": stage.model_dump(mode="json")}))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    command = f"-m rankrag train {recipe} --stage 2 --blend {blend} --out {out} --output json".split()
     ended = subprocess.run(
-        launch, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        [*launch, *command],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert losses(out) == pytest.approx(losses(alone), rel=1e-5)
     assert len(losses(out)) == 3 * 4 + 6 * 2
     assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in alone.iterdir())
-    assert '"n_devices": 2' in (out / "training.json").read_text()
+    assert json.loads(ended.stdout)["n_devices"] == 2  # one document: one process speaks for both
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
