@@ -10,7 +10,9 @@ import bm25s
 import pytest
 
 import blend_small
-from rankrag.data import Manifest, build, read_recipe, searches, shown
+from blend_small import WIKI
+from rankrag.data import Manifest, build, indexable, read_recipe, searches, shown
+from rankrag.data.mining import read_corpus
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
 from rankrag.formats import read_examples, read_passages, read_questions, write_run
 from rankrag.prompts import UNANSWERABLE, template, template_hash
@@ -76,11 +78,12 @@ def test_an_ingredient_does_not_depend_on_those_beside_it(tmp_path: Path) -> Non
 def test_held_out_paragraphs_are_in_no_training_example(tmp_path: Path) -> None:
     _, examples = built(tmp_path)
     held = list(read_examples(str(tmp_path / "heldout.jsonl")))
-    gold = {one.passages[0].text for one in held if one.task == "context_qa"}
+    gold = {one.passages[0].text for one in held if one.task in ("context_qa", "rank")}
     asked = {one.question.text for one in held if one.task != "instruct"}
-    assert len(gold) >= 3
-    assert not gold & {one.passages[0].text for one in examples if one.task == "context_qa"}
-    assert not gold & {one.passages[0].text for one in examples if one.target == "True"}
+    assert len(gold) >= 6
+    # Neither as gold nor as a distractor: who learns these by heart must not be judged on them.
+    assert not gold & {passage.text for one in examples for passage in one.passages}
+    assert {one.target for one in held if one.task == "rank"} == {"True", "False"}
     assert not asked & {one.question.text for one in examples}
     assert {one.task for one in held} >= {"context_qa", "rank", "retrieval_qa"}
 
@@ -147,6 +150,91 @@ def test_mined_passages_become_gold_and_hard_negatives(data: Path, tmp_path: Pat
         "own.run", "passages.webquestions.jsonl", "wiki.jsonl",
     }  # fmt: skip
     assert [one.source for one in examples if one.id.startswith("mine/")] == ["own"] * 3
+
+
+def test_a_run_for_other_questions_is_taken_away(data: Path, tmp_path: Path) -> None:
+    recipe, out = read_recipe(str(data / "recipe.yaml")), tmp_path / "blend"
+    search(data, out)
+    assert [one.done for one in searches(recipe, data, out)] == [True]
+    with (data / "web.jsonl").open("a") as stream:
+        stream.write('{"id": "w9", "question": "which minster is high", "answers": ["Ulm"]}\n')
+    assert [one.done for one in searches(recipe, data, out)] == [False]
+    assert not (out / "own.run").exists()
+    deeper = read_recipe(str(data / "recipe.yaml"), ["blend.runs.own.k=3"])
+    search(data, out)
+    assert [one.done for one in searches(deeper, data, out)] == [False]
+
+
+def test_a_run_of_ones_own_is_left_alone(data: Path, tmp_path: Path) -> None:
+    (data / "own.run").write_text("w1 Q0 p_3 1 1.0 mine\n")
+    recipe, out = read_recipe(str(data / "recipe.yaml")), tmp_path / "blend"
+    (one,) = searches(recipe, data, out)
+    assert (one.done, one.run) == (True, str(data / "own.run"))
+    assert not (out / "questions.own.jsonl").exists()
+
+
+def test_a_missing_corpus_says_where_it_was_looked_for(data: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(str(data / "recipe.yaml"), ["blend.runs.own.corpus=[gone.jsonl]"])
+    with pytest.raises(NotFoundError, match=r"found no gone\.jsonl in .* --data-root"):
+        searches(recipe, data, tmp_path / "blend")
+
+
+def test_a_follow_up_is_searched_for_with_its_conversation(data: Path, tmp_path: Path) -> None:
+    turns = [{"role": "user", "text": "Tell me of Ulm."}, {"role": "assistant", "text": "It is old."}]
+    (data / "web.jsonl").write_text(
+        "".join(
+            json.dumps({"id": f"c#{n}", "question": q, "answers": ["1890"], "history": turns}) + "\n"
+            for n, q in enumerate(["and when?", "and who?"])
+        )
+    )
+    out = tmp_path / "blend"
+    searches(read_recipe(str(data / "recipe.yaml")), data, out)
+    asked = {one.id: one for one in read_questions(str(out / "questions.own.jsonl"))}
+    assert asked["c#0"].history[0].text == "Tell me of Ulm."
+    assert asked["c#1"].text == "and who?"
+
+
+def test_two_runs_are_heard_in_turn(data: Path, tmp_path: Path) -> None:
+    (data / "a.run").write_text("".join(f"w2 Q0 p_{n} {n + 1} {9 - n} a\n" for n in (0, 1)))
+    (data / "b.run").write_text("w2 Q0 p_4 1 9 b\n")
+    runs = {name: {"run": f"{name}.run", "corpus": ["wiki.jsonl"]} for name in "ab"}
+    web = {"source": "webquestions", "format": "neutral", "files": ["one.jsonl"], "task": "rank", "weight": 1}
+    web |= {"mine": ["a", "b"], "depth": 2, "negatives": 2}
+    recipe = read_recipe(
+        str(data / "recipe.yaml"),
+        [
+            f"blend.runs={json.dumps(runs)}",
+            f"blend.ingredients={json.dumps({'web': web})}",
+        ],
+    )
+    gold = {"id": "g", "title": "", "text": "The Danube is long.", "relevant": True}
+    one = {"id": "w2", "question": "which river is long", "answers": ["the Rhine"], "passages": [gold]}
+    (data / "one.jsonl").write_text(json.dumps(one) + "\n")
+    build(recipe, data, tmp_path / "blend", silent)
+    examples = list(read_examples(str(tmp_path / "blend" / "examples.jsonl")))
+    assert {one.passages[0].text for one in examples if one.target == "False"} == {WIKI[0], WIKI[4]}
+
+
+def test_what_holds_nothing_is_left_out(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "blend"
+    with (data / "web.jsonl").open("a") as stream:
+        stream.write('{"id": "w9", "question": " ", "answers": ["Ulm"]}\n')
+    search(data, out)
+    manifest, examples = built(out, recipe=str(data / "recipe.yaml"), root=data)
+    drops = manifest["ingredients"]["web"]["drops"]
+    assert isinstance(drops, dict)
+    assert drops["no question"] == 1
+    assert examples
+
+
+def test_a_tsv_corpus_is_searched_and_read(tmp_path: Path) -> None:
+    lines = 'id\ttext\ttitle\n1\t"""Ulm"" is a city"\tUlm\n'
+    (tmp_path / "psgs.tsv").write_text(lines)
+    (found,) = read_corpus(str(tmp_path / "psgs.tsv"))
+    assert (found.text, found.title) == ('"Ulm" is a city', "Ulm")
+    (indexed,) = read_passages(indexable(str(tmp_path / "psgs.tsv"), tmp_path))
+    assert (indexed.id, indexed.text) == ("1", found.text)
+    assert indexable("x.jsonl", tmp_path) == "x.jsonl"
 
 
 def test_a_missing_run_says_which_commands_make_it(data: Path, tmp_path: Path) -> None:

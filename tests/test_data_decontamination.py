@@ -32,6 +32,7 @@ def item(text: str, *before: str, gold: str = "") -> Item:
 def benchmarks(tmp_path: Path) -> Benchmarks:
     records: list[dict[str, object]] = [
         {"id": "1", "question": "Who wrote the Brothers Karamazov?", "answers": ["x"]},
+        {"id": "0", "question": "Yes.", "answers": []},
         {
             "id": "2",
             "question": "When was it lost?",
@@ -55,6 +56,9 @@ def benchmarks(tmp_path: Path) -> Benchmarks:
         (item("who wrote THE brothers karamazov"), "is a benchmark question"),
         (item("How long do swifts fly?"), "is a benchmark question"),
         (item("And then?", "Who wrote the Brothers Karamazov?"), "is a benchmark question"),
+        (item("And what of licences?", "Yes."), None),
+        (item("Yes.", "Do I have to renew my licence?"), None),
+        (item("Yes."), "is a benchmark question"),
         (item("Answer this. Who wrote the Brothers Karamazov? Be short."), "contains a benchmark question"),
         (item("Tell me: When was it lost? Thanks."), None),  # four words would be found by chance
         (item("Who wrote the Brothers Grimm?"), None),
@@ -72,7 +76,7 @@ def test_what_speaks_against_an_item(benchmarks: Benchmarks, one: Item, reason: 
 
 
 def test_benchmarks_are_counted(benchmarks: Benchmarks) -> None:
-    assert (len(benchmarks.questions), benchmarks.passages.n_passages) == (3, 1)
+    assert (len(benchmarks.questions), benchmarks.passages.n_passages) == (4, 1)
 
 
 def test_a_benchmark_file_without_questions_is_an_error(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ FACES: dict[str, set[str]] = {
         "Source",
         "SourceName",
         "build",
+        "indexable",
         "read_recipe",
         "searches",
         "shown",

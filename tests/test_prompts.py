@@ -356,6 +356,14 @@ def test_fit_keeps_the_beginning_of_text_without_spaces() -> None:
     assert len(text) >= 50
 
 
+@pytest.mark.parametrize("form", TEMPLATES.values(), ids=TEMPLATES)
+def test_a_target_keeps_its_lines(form: Template) -> None:
+    code = "def f(x):\n    if x:\n        return 1\n\n    return 0"
+    said = prompts.example(Example("1", "own", "instruct", ask(), (), f"{code} <|im_end|>\n"), form).target
+    assert said.strip().startswith(code)
+    assert ("<|im_end|>" in said) == (form is PAPER)
+
+
 def test_fit_cuts_a_long_run_after_a_short_word() -> None:
     (text,), _ = _fit(["In " + "東京都" * 200], 50)
     assert len(text) > 30

@@ -116,6 +116,8 @@ def test_an_interrupted_run_goes_on_along_the_same_curve(
     with pytest.raises(KeyboardInterrupt):
         train(job, interrupt)
     assert last_state(job.out) == job.out / "state" / "checkpoint-8"
+    with (job.out / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 10, "lo')  # as a full disk leaves it
     reported: list[tuple[int, int, str]] = []
     train(job, lambda *said: reported.append(said))
     assert curve(job.out) == curve(unbroken)
@@ -247,6 +249,46 @@ def test_nothing_is_sent_anywhere(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     train(Job(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None)
     assert tried == []
+
+
+def test_a_run_cut_before_its_first_state_begins_anew(
+    model: Path, blend: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    job = Job(two_passes(model), 2, blend, tmp_path / "out")
+
+    def interrupt(done: int, total: int, unit: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, interrupt)
+    assert [line["step"] for line in curve(job.out)] == [0]
+    train(job, lambda *said: None)
+    assert curve(job.out) == curve(unbroken)
+
+
+def test_other_held_out_examples_are_another_run(model: Path, blend: Path, tmp_path: Path) -> None:
+    own = tmp_path / "blend"
+    shutil.copytree(blend, own)
+    job = Job(two_passes(model), 2, own, tmp_path / "out")
+
+    def interrupt(done: int, total: int, unit: str) -> None:
+        if done > 0.5 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(job, interrupt)
+    lines = (own / "heldout.jsonl").read_text().splitlines(keepends=True)
+    (own / "heldout.jsonl").write_text("".join(lines[1:]))
+    with pytest.raises(InvalidInputError, match="held_out_sha256"):
+        train(job, lambda *said: None)
+
+
+def test_only_who_learnt_to_rank_is_called_trained(model: Path, tmp_path: Path) -> None:
+    blend = train_tiny.write_blend(tmp_path / "blend")
+    lines = (blend / "examples.jsonl").read_text().splitlines(keepends=True)
+    (blend / "examples.jsonl").write_text("".join(line for line in lines if '"rank"' not in line))
+    out = train(Job(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None)
+    assert not read_checkpoint(out).trained
 
 
 @pytest.mark.slow

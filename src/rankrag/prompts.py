@@ -180,7 +180,7 @@ def example(item: Example, form: Template) -> Prompt:
             f"example {item.id!r}: found {len(item.passages)} passages, task {item.task!r} wants {wanted}"
         )
     prompt = several[item.task](item.question, item.passages, form)
-    return replace(prompt, target=form.target(_clean(item.target, form)))
+    return replace(prompt, target=form.target(_unmarked(item.target, form).strip()))
 
 
 def passage_list(numbers: Sequence[int]) -> str:
@@ -383,9 +383,13 @@ def _sentence(text: str) -> str:
 
 def _clean(text: str, form: Template) -> str:
     """Return a text without blank lines, edges of whitespace, or whole markers of the template."""
+    return re.sub(r"\s*\n\s*", "\n", _unmarked(text, form)).strip()
+
+
+def _unmarked(text: str, form: Template) -> str:
     for marker in form.markers:
         text = text.replace(marker, f"{marker[:2]} {marker[2:]}")
-    return re.sub(r"\s*\n\s*", "\n", text).strip()
+    return text
 
 
 def _spaces(text: str) -> str:

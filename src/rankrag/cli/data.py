@@ -61,13 +61,14 @@ def _tell(what: str, count: int) -> None:
 
 def _carry_out(one: Search) -> None:
     """Index the corpora of a search, whole passages for BM25, and write its run."""
+    from ..data import indexable
     from ..index import Settings, build
 
     folder = Path(one.run).with_suffix(".index")
     console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
-        corpora = [path for path in one.corpus if Path(path).stat().st_size]
+        corpora = [indexable(path, folder.parent) for path in one.corpus if Path(path).stat().st_size]
         done = build(corpora, folder, Settings(words=0), report)
     if done.failed:
         path, reason = done.failed[0]

@@ -2,7 +2,7 @@
 
 from .blend import Progress, build, shown
 from .manifest import Manifest
-from .mining import Search
+from .mining import Search, indexable
 from .recipe import Recipe, read_recipe
 from .searches import searches
 from .sources import SOURCES, Source, SourceName
@@ -16,6 +16,7 @@ __all__ = [
     "Source",
     "SourceName",
     "build",
+    "indexable",
     "read_recipe",
     "searches",
     "shown",

@@ -12,20 +12,22 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import NotFoundError
 from ..formats import read_examples, write_examples, writing
 from ..prompts import PAPER, example, template
-from ..types import Example, Prompt, Task
+from ..types import Example, Passage, Prompt, Task
 from .decontamination import Benchmarks
 from .item import Dropped, Item
 from .making import Made, Maker
 from .manifest import Drawn, Manifest, drawn, manifest
 from .mining import Mined
 from .places import Places, places
-from .pool import Pool, check_licences, fill, hold_out
+from .pool import Pool, Split, check_licences, fill, hold_out
 from .recipe import Recipe
+from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search
 
@@ -53,15 +55,32 @@ class Build:
             self.inputs[path if len(found) == 1 else f"{path}: {Path(file).name}"] = file
         return found
 
+    @property
+    def split(self) -> Split:
+        """The line between training and held-out examples."""
+        return Split(self.recipe.blend.seed, self.recipe.blend.held_out)
+
+    def hits(self, name: str, item: Item) -> list[Passage]:
+        """Return what was mined for an item, by rank; of several runs in turn, so that each is heard."""
+        runs = [self.mined[run].hits(item.search_id) for run in self.pools[name].ingredient.mine]
+        return [hit for rank in zip_longest(*runs) for hit in rank if hit is not None]
+
     def make(self, name: str, item: Item, rng: random.Random) -> Made:
-        """Return the examples of an item of an ingredient, or why there is none."""
-        ingredient = self.pools[name].ingredient
-        hits = [hit for run in ingredient.mine for hit in self.mined[run].hits(item.search_id)]
-        return Maker(name, ingredient).make(item, hits, rng)
+        """Return the examples of an item to train on, or why there is none."""
+        item, hits = self.split.one_side(item, self.hits(name, item), held_out=False)
+        return Maker(name, self.pools[name].ingredient).make(item, hits, rng)
 
     def examples(self, name: str, item: Item, rng: random.Random) -> list[Example]:
-        """Return the examples of an item of an ingredient."""
+        """Return the examples of an item to train on."""
         made = self.make(name, item, rng)
+        return [] if isinstance(made, Dropped) else made
+
+    def held_out(self, name: str, item: Item, rng: random.Random) -> list[Example]:
+        """Return the examples of a held-out item."""
+        ingredient, hits = self.pools[name].ingredient, self.hits(name, item)
+        if ingredient.task == "rank" and not ingredient.chunk_words:
+            item, hits = self.split.one_side(item, hits, held_out=True)
+        made = Maker(name, ingredient).make(item, hits, rng)
         return [] if isinstance(made, Dropped) else made
 
     def seed(self, name: str) -> str:
@@ -84,8 +103,8 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress)
         files = [file for path in ingredient.files for file in work.files(path)]
         work.pools[name] = fill(name, recipe.blend, files, benchmarks)
         progress(f"read {name}", len(work.pools[name].items))
-    hold_out(list(work.pools.values()), recipe.blend.seed, recipe.blend.held_out)
     _mine(work)
+    hold_out(list(work.pools.values()), work.split)
     capacity = {name: _usable(work, pool) for name, pool in work.pools.items()}
     taken = {stage: _write_stage(work, stage, capacity) for stage in (1, 2)}
     made = manifest(recipe, work.pools, taken, benchmarks, work.inputs)
@@ -113,13 +132,24 @@ def _mine(work: Build) -> None:
     wanted: dict[str, set[str]] = {}
     for pool in work.pools.values():
         for run in pool.ingredient.mine:
-            wanted.setdefault(run, set()).update(i.search_id for i in [*pool.items, *pool.held_out])
+            wanted.setdefault(run, set()).update(item.search_id for item in pool.items)
     for name, questions in wanted.items():
         one = search(work.recipe, work.places, name)
         work.mined[name] = Mined(one, questions)
         work.inputs[work.recipe.blend.runs[name].run] = one.run
         work.inputs |= dict(zip(work.recipe.blend.runs[name].corpus, one.corpus, strict=True))
         work.progress(f"mined {name}", len(questions))
+        work.progress(f"without a hit in {name}", sum(not work.mined[name].hits(key) for key in questions))
+    for pool in work.pools.values():
+        pool.items = [_with_gold(work, pool, item) for item in pool.items]
+
+
+def _with_gold(work: Build, pool: Pool, item: Item) -> Item:
+    """Return an item with gold among its hits if it has none: from then on it goes with that paragraph."""
+    how = pool.ingredient
+    return (
+        with_distant_gold(item, work.hits(pool.name, item)[: how.depth], how.gold_depth) if how.mine else item
+    )
 
 
 def _usable(work: Build, pool: Pool) -> int:
@@ -147,9 +177,9 @@ def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[s
     chosen: list[Example] = []
     held: list[Example] = []
     for name, count in asked.items():
-        pool, make = work.pools[name], partial(work.examples, name)
-        chosen += rounds(pool.items, make, work.seed(name), count, pool.ingredient.repeat)
-        held += rounds(pool.held_out, make, work.seed(name), blend.held_out_examples, 1)
+        pool, seed = work.pools[name], work.seed(name)
+        chosen += rounds(pool.items, partial(work.examples, name), seed, count, pool.ingredient.repeat)
+        held += rounds(pool.held_out, partial(work.held_out, name), seed, blend.held_out_examples, 1)
         work.progress(f"drew {name} for stage {stage}", count)
     random.Random(f"{blend.seed} stage{stage}").shuffle(chosen)
     target = folder(work.places.out, stage)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ..types import Turn
-from .item import Item
+from .item import BUILT_TURN, Item
 from .rules import target
 
 
@@ -38,5 +38,5 @@ def _turn(item: Item, others: list[Item], rng: random.Random, most_turns: int) -
         for other in earlier
         for turn in (Turn("user", other.question.text), Turn("assistant", target(other, other.gold)))
     ]
-    name = f"{item.id}#conversation"
+    name = item.id + BUILT_TURN
     return replace(item, id=name, question=replace(item.question, id=name, history=tuple(history)))

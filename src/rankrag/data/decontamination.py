@@ -117,7 +117,7 @@ class Benchmarks:
         return self._verdicts[key]
 
     def _look(self, item: Item) -> str | None:
-        asked = [item.question.text, *(t.text for t in item.question.history if t.role == "user")]
+        asked = telling(item)
         if any(self.questions.same(text) for text in asked):
             return "is a benchmark question"
         if any(self.questions.contained(text) for text in asked):
@@ -125,6 +125,15 @@ class Benchmarks:
         if any(self.passages.same(one.text) for one in item.gold):
             return "reads a benchmark passage"
         return None
+
+
+def telling(item: Item) -> list[str]:
+    """Return what the user of an item says, without turns of a conversation that could stand in any.
+
+    A benchmark asks `Yes.` or `How?` somewhere; that says nothing about a dialogue with the same turn.
+    """
+    said = [item.question.text, *(turn.text for turn in item.question.history if turn.role == "user")]
+    return [text for text in said if len(said) == 1 or len(words(text)) >= ANCHOR]
 
 
 @lru_cache(maxsize=1 << 15)  # several ingredients read the same source

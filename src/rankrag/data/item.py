@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from ..types import Example, Passage, Question, Turn
 
+BUILT_TURN = "#conversation"
+"""What the id of a question ends with that was made a turn of a conversation here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -33,8 +36,8 @@ class Item:
 
     @property
     def search_id(self) -> str:
-        """The id under which a run holds the hits of this question: that before any `#`."""
-        return self.id.split("#")[0]
+        """The id under which a run holds the hits of this question: a turn built here has its question's."""
+        return self.id.removesuffix(BUILT_TURN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,8 +41,6 @@ class Maker:
         if item.example is not None:
             return [self._named(item.example)]
         hits = hits[: self.ingredient.depth]
-        if self.ingredient.mine:
-            item = rules.with_distant_gold(item, hits, self.ingredient.gold_depth)
         made = _TASKS[self.ingredient.task](Draw(item, hits, rng, self.ingredient))
         if isinstance(made, Dropped):
             return made

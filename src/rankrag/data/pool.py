@@ -6,11 +6,12 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidInputError
+from ..types import Passage
 from .conversations import conversations
-from .decontamination import Benchmarks, Passages, Questions
+from .decontamination import Benchmarks, Passages, Questions, telling
 from .item import Dropped, Item
 from .matching import squash, words
 from .recipe import Blend, Ingredient
@@ -66,7 +67,7 @@ def _checked(pool: Pool, blend: Blend, files: Sequence[str], benchmarks: Benchma
             if why is not None:
                 pool.drops[why] += 1
             elif isinstance(item, Item):
-                yield item
+                yield _without_empty(item)
 
 
 def _reason_against(
@@ -75,6 +76,8 @@ def _reason_against(
     """Say why an item is left out; the cheap reasons first."""
     if isinstance(item, Dropped):
         return item.reason
+    if not item.question.text.strip():
+        return "no question"
     if how.parts and not item.part.startswith(tuple(how.parts)):
         return "not a wanted part"
     if how.without_parts and item.part.startswith(tuple(how.without_parts)):
@@ -85,6 +88,12 @@ def _reason_against(
     if how.most_words and _n_words(item) > how.most_words:
         return f"more than {how.most_words} words"
     return benchmarks.reason_against(item)
+
+
+def _without_empty(item: Item) -> Item:
+    """Return an item without passages that hold nothing: no example could be read back with one."""
+    gold, negatives = (tuple(one for one in some if one.text.strip()) for some in (item.gold, item.negatives))
+    return replace(item, gold=gold, negatives=negatives)
 
 
 def _n_words(item: Item) -> int:
@@ -109,15 +118,47 @@ def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]
 # ── held out ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def hold_out(pools: Sequence[Pool], seed: int, fraction: float) -> None:
-    """Move a fraction of the paragraphs, with every question on them, from `items` to `held_out`.
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which side of the line between training and held-out examples a paragraph stands on.
 
-    A paragraph is held out in all ingredients alike (an item without passage goes by its question). What
-    is left is dropped where it shares a question, or half of its text, with what was held out.
+    The side is drawn from the paragraph's letters and digits, so it is the same in every ingredient, run and
+    corpus. `fraction` is the share that is held out, in 0..1.
+    """
+
+    seed: int
+    fraction: float
+
+    def holds_out(self, text: str) -> bool:
+        """Say whether a paragraph is held out."""
+        digest = hashlib.sha256(f"{self.seed} {squash(text)}".encode()).digest()
+        return int.from_bytes(digest[:6], "big") < self.fraction * 2**48
+
+    def side_of(self, item: Item) -> bool:
+        """Say whether an item is held out: as its paragraph is; without one, as its question is."""
+        return self.holds_out(item.gold[0].text if item.gold else item.question.text)
+
+    def one_side(self, item: Item, hits: Sequence[Passage], held_out: bool) -> tuple[Item, list[Passage]]:
+        """Return an item and its hits with the paragraphs of one side alone.
+
+        Were held-out paragraphs left among the negatives of training, a model would learn by heart to call
+        `False` what the held-out examples call `True`: the better it remembered, the worse its evaluation.
+        """
+        gold, negatives, others = (self._those(some, held_out) for some in (item.gold, item.negatives, hits))
+        return replace(item, gold=tuple(gold), negatives=tuple(negatives)), others
+
+    def _those(self, passages: Sequence[Passage], held_out: bool) -> list[Passage]:
+        return [one for one in passages if self.holds_out(one.text) is held_out]
+
+
+def hold_out(pools: Sequence[Pool], split: Split) -> None:
+    """Move the held-out paragraphs, with every question on them, from `items` to `held_out`.
+
+    What is left is dropped where it shares a question, or half of its text, with what was held out.
     """
     questions, texts = Questions(), Passages()
     for pool in pools:
-        chosen = [_is_held_out(item, seed, fraction) for item in pool.items]
+        chosen = [split.side_of(item) for item in pool.items]
         pool.held_out = [item for item, held in zip(pool.items, chosen, strict=True) if held]
         pool.items = [item for item, held in zip(pool.items, chosen, strict=True) if not held]
         for item in pool.held_out:
@@ -131,20 +172,15 @@ def hold_out(pools: Sequence[Pool], seed: int, fraction: float) -> None:
             pool.drops["shares a held-out text"] += before - len(pool.items)
 
 
-def _is_held_out(item: Item, seed: int, fraction: float) -> bool:
-    key = squash(item.gold[0].text if item.gold else item.question.text)
-    digest = hashlib.sha256(f"{seed} {key}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") < fraction * 2**48
-
-
 def _reading(item: Item) -> list[str]:
-    if item.gold:
-        return [one.text for one in item.gold]
+    read = (*item.gold, *(item.example.passages if item.example else ()))
+    if read:
+        return [one.text for one in read]
     return [item.question.text] if len(words(item.question.text)) >= LONG_QUESTION else []
 
 
 def _shares(item: Item, questions: Questions, texts: Passages) -> bool:
-    return questions.same(item.question.text) or any(texts.same(text) for text in _reading(item))
+    return any(questions.same(text) for text in telling(item)) or any(map(texts.same, _reading(item)))
 
 
 def check_licences(blend: Blend) -> None:

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..prompts import TEMPLATES
 from ..types import Style, Task
 from .sources import FormatName, SourceName
 
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(pattern=r"^[^/\s]+$")]
+"""Of an ingredient: the ids of its examples begin with it and a slash."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -79,7 +82,14 @@ class Blend(_Strict):
     commercial_only: bool = Field(default=False, description="refuse other licences")
     benchmarks: list[str] = Field(default=[], description="files (globs) to keep out, neutral shape")
     runs: dict[str, Run] = Field(default={}, description="searches to mine")
-    ingredients: dict[str, Ingredient] = Field(min_length=1, description="by name")
+    ingredients: dict[Name, Ingredient] = Field(min_length=1, description="by name")
+
+    @field_validator("template")
+    @classmethod
+    def _known_template(cls, name: str) -> str:
+        if name not in TEMPLATES:
+            raise ValueError(f"wanted one of {', '.join(TEMPLATES)}")
+        return name
 
 
 class Recipe(_Strict):
@@ -113,7 +123,10 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
     """
     if not Path(path).is_file():
         raise NotFoundError(f"found no recipe at {path}: check the path")
-    text = Path(path).read_text(encoding="utf-8")
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FormatError(path, None, f"found bytes that are no UTF-8 ({error.reason})") from error
     settings = list(settings)
     values = _parse(path, text)
     for setting in settings:

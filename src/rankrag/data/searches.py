@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from ..formats import write_records
+from ..formats import write_records, writing
 from ..types import Passage
 from .item import Item
 from .mining import Search
@@ -19,24 +22,47 @@ PASSAGES, QUESTIONS = "passages.{}.jsonl", "questions.{}.jsonl"
 def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
     """Write what has to be searched before `build` and return the searches; those that are done, too.
 
-    For every run of the recipe that is not there, `questions.NAME.jsonl` holds the questions of the
-    ingredients that mine it. Where its corpus names `passages.SOURCE.jsonl`, that file is written too: all
-    passages of that source's items. Passages of another source would differ from gold in length and
-    print, and the difference would give gold away.
+    For every run of the recipe `questions.NAME.jsonl` holds the questions of the ingredients that mine it.
+    Where its corpus names `passages.SOURCE.jsonl`, that file is written too: all passages of that source's
+    items. Passages of another source would differ from gold in length and print, and the difference
+    would give gold away. A run in `out` that was made for other questions, passages or `k` is taken away;
+    a run that lies elsewhere is taken as it is. Raises NotFoundError where a corpus is not there.
     """
     out.mkdir(parents=True, exist_ok=True)
     where = places(recipe, data_root, out)
-    found = [search(recipe, where, name) for name in recipe.blend.runs]
-    if waiting := [one for one in found if not one.done]:
-        mining = [name for name, one in recipe.blend.ingredients.items() if one.mine]
-        read = {name: _items(recipe, where, name) for name in mining}
-        wanted = {path for one in waiting for path in recipe.blend.runs[one.name].corpus}
-        for one in waiting:
-            write_records(one.questions, _questions(recipe, read, one.name))
-        for source in sorted({recipe.blend.ingredients[name].source for name in mining}):
-            if (file := PASSAGES.format(source)) in wanted:
-                write_records(str(out / file), _passages(recipe, read, source))
-    return found
+    mining = [name for name, one in recipe.blend.ingredients.items() if one.mine]
+    read = {name: _items(recipe, where, name) for name in mining}
+    for source in sorted({recipe.blend.ingredients[name].source for name in mining}):
+        if any((file := PASSAGES.format(source)) in run.corpus for run in recipe.blend.runs.values()):
+            write_records(str(out / file), _passages(recipe, read, source))
+    return [_prepared(recipe, where, name, read) for name in recipe.blend.runs]
+
+
+def _prepared(recipe: Recipe, where: Places, name: str, read: Mapping[str, list[Item]]) -> Search:
+    """Return a search with its questions written, and without a run of it that answers others."""
+    one = search(recipe, where, name)
+    own = Path(one.run).parent == where.out
+    if one.done and not own:
+        return one
+    write_records(one.questions, _questions(recipe, read, name))
+    card, wanted = Path(one.run).with_suffix(".search.json"), _identity(recipe, where, one)
+    if card.is_file() and card.read_text(encoding="utf-8") != wanted:
+        Path(one.run).unlink(missing_ok=True)
+    with writing(str(card)) as stream:
+        stream.write(wanted)
+    return replace(one, done=Path(one.run).is_file())
+
+
+def _identity(recipe: Recipe, where: Places, one: Search) -> str:
+    """Return what a run depends on, as JSON."""
+    corpora = [path for name in recipe.blend.runs[one.name].corpus for path in where.find(name)]
+    files = {Path(path).name: _sha256(path) for path in (one.questions, *corpora)}
+    return json.dumps({"k": one.k, "files": files}, indent=1) + "\n"
+
+
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def search(recipe: Recipe, where: Places, name: str) -> Search:
@@ -57,9 +83,11 @@ def _items(recipe: Recipe, where: Places, name: str) -> list[Item]:
 
 def _questions(recipe: Recipe, read: Mapping[str, list[Item]], run: str) -> Iterator[dict[str, object]]:
     mining = [name for name, one in recipe.blend.ingredients.items() if run in one.mine]
-    texts = {item.search_id: item.question.text for name in mining for item in read[name]}
-    for name, text in sorted(texts.items()):
-        yield {"id": name, "question": text}
+    items = (item for name in mining for item in read[name])
+    asked = {item.search_id: item.question for item in items if item.question.text.strip()}
+    for name, question in sorted(asked.items()):
+        history = [{"role": turn.role, "content": turn.text} for turn in question.history]
+        yield {"id": name, "question": question.text} | ({"history": history} if history else {})
 
 
 def _passages(recipe: Recipe, read: Mapping[str, list[Item]], source: str) -> Iterator[dict[str, object]]:

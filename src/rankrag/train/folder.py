@@ -25,11 +25,15 @@ METRICS, EVENTS, CURVES = "metrics.jsonl", "tensorboard", "curves.png"
 def claim(out: Path, identity: Mapping[str, object]) -> None:
     """Make the folder of a run, or take up the run of the same identity that was cut short in it.
 
+    A run that was cut short before its first state has nothing to lose: another one may take its place.
     Raises InvalidInputError if a finished checkpoint, another run or anything else is there.
     """
     if (out / CARD).exists():
         raise InvalidInputError(f"found a finished checkpoint in {out}, wanted a new folder: choose another")
     if (out / RUN).exists():
+        if last_state(out) is None and read_json(out / RUN) != identity:
+            clear(out)
+            write_json(out / RUN, identity)
         _check_same(out, identity)
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -80,7 +84,16 @@ def find_examples(blend: Path) -> str:
         raise NotFoundError(
             f"found no {EXAMPLES} in {blend}: make it with `rankrag data build RECIPE --out BLEND`"
         )
-    with (blend / EXAMPLES).open("rb") as stream:
+    return _sha256(blend / EXAMPLES)
+
+
+def find_held_out(blend: Path) -> str:
+    """Return the sha256 of the held-out examples in a folder, empty where none are held out."""
+    return _sha256(blend / HELD_OUT) if (blend / HELD_OUT).is_file() else ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..formats import read_records, writing
+from ..formats import writing
 from .folder import CURVES, EVENTS, METRICS
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Recorder(TrainerCallback):
         """Forget what a killed run wrote after the state that this one goes on from."""
         from torch.utils.tensorboard import SummaryWriter
 
-        kept = [line for line in read_metrics(self.path) if _number(line, "step") <= state.global_step]
+        # Before the first state a run begins anew, its evaluation of the start included.
+        reached = state.global_step or -1
+        kept = [line for line in read_metrics(self.path) if _number(line, "step") <= reached]
         if state.is_world_process_zero:
             with writing(str(self.path)) as stream:
                 stream.writelines(json.dumps(line) + "\n" for line in kept)
@@ -98,8 +100,11 @@ class Recorder(TrainerCallback):
 
 
 def read_metrics(path: Path) -> list[dict[str, object]]:
-    """Return the lines of `metrics.jsonl`, none if there is no file."""
-    return [record for _, record in read_records(str(path))] if path.exists() else []
+    """Return the whole lines of `metrics.jsonl`; a write that failed may have left half of one at its end."""
+    if not path.exists():
+        return []
+    whole = path.read_bytes().rpartition(b"\n")[0].decode()
+    return [json.loads(line) for line in whole.splitlines() if line.strip()]
 
 
 def _number(line: dict[str, object], name: str) -> float:

@@ -24,7 +24,7 @@ from ..model.tokenizer import load_tokenizer
 from . import folder as folders
 from .folder import MANIFEST, METRICS, RECIPE, STATE, TRAINING
 from .plan import Job, Plan, make_plan
-from .rows import Vocabulary
+from .rows import Counts, Vocabulary
 from .start import (
     Start,
     attention,
@@ -70,7 +70,7 @@ def train(job: Job, report: Report) -> Path:
         trainer = _trainer(job, start, plan, words, report)
         state = folders.last_state(job.out)
         trainer.train(resume_from_checkpoint=str(state) if state else None)
-        _finish(job, start, trainer, {"rows": asdict(plan.counts), "versions": versions})
+        _finish(job, start, trainer, plan.counts, versions)
     return job.out
 
 
@@ -91,6 +91,7 @@ def _identity(job: Job) -> dict[str, object]:
         "number": job.number,
         "stage": job.stage.model_dump(mode="json"),
         "blend_sha256": folders.find_examples(job.examples),
+        "held_out_sha256": folders.find_held_out(job.examples),
     }
 
 
@@ -176,7 +177,9 @@ def check_launch(n_gpus: int, n_processes: int) -> None:
 # ── the checkpoint ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _finish(job: Job, start: Start, trainer: TargetTrainer, facts: Mapping[str, object]) -> None:
+def _finish(
+    job: Job, start: Start, trainer: TargetTrainer, counts: Counts, versions: Mapping[str, str]
+) -> None:
     """Turn the folder of the run into a checkpoint."""
     from .record import draw_curves
 
@@ -189,7 +192,7 @@ def _finish(job: Job, start: Start, trainer: TargetTrainer, facts: Mapping[str, 
         _tidy(finished, start)
         folders.settle(job.out, finished)
         draw_curves(job.out)
-        _write_facts(job, start, facts)
+        _write_facts(job, start, counts, versions)
         folders.clear(job.out)
     trainer.accelerator.wait_for_everyone()
 
@@ -209,11 +212,12 @@ def _tidy(finished: Path, start: Start) -> None:
         shutil.copyfile(path, finished / path.name)
 
 
-def _write_facts(job: Job, start: Start, facts: Mapping[str, object]) -> None:
+def _write_facts(job: Job, start: Start, counts: Counts, versions: Mapping[str, str]) -> None:
     import yaml
 
     settings = {f"stage{job.number}": job.stage.model_dump(mode="json")}
     (job.out / RECIPE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    facts = {"rows": asdict(counts), "versions": versions}
     folders.write_json(job.out / TRAINING, {**_identity(job), **_hardware(), **_outcome(job.out), **facts})
     manifest = job.examples / MANIFEST
     if manifest.exists():
@@ -223,7 +227,7 @@ def _write_facts(job: Job, start: Start, facts: Mapping[str, object]) -> None:
             folder=job.out,
             template=job.stage.template,
             base=start.base,
-            trained=True,
+            trained="rank" in counts.rows,
             recipe=RECIPE,
             manifest=MANIFEST if manifest.exists() else "",
         )

@@ -44,7 +44,7 @@ def find_start(stage: Stage) -> Start:
     """
     folder = locate(stage.model)
     checkpoint = read_checkpoint(folder)
-    if checkpoint.trained and checkpoint.template != stage.template:
+    if checkpoint.recipe and checkpoint.template != stage.template:
         raise InvalidInputError(
             f"found {folder} trained with template {checkpoint.template!r}, wanted {stage.template!r}: "
             f"set template: {checkpoint.template}"

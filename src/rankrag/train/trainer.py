@@ -11,6 +11,7 @@ from torch import Tensor
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from ..errors import InvalidInputError
 from .rows import IGNORED
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class TargetTrainer(SFTTrainer):
     """
 
     args: StageConfig
+    # `compute_loss` divides by the rows (or tokens) of the whole step; the trainer is not to do it again.
+    loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the base class says None | bool in words only
 
     def _send_telemetry(self) -> None:
         """Send nothing: TRL would tell its makers about the machine and the model."""
@@ -74,9 +77,18 @@ class TargetTrainer(SFTTrainer):
         if self.args.loss_weighting == "example":
             loss, count = targets.per_row().sum(), torch.tensor(self.args.examples_in_step)
         else:
-            loss, count = targets.nll.sum(), torch.as_tensor(num_items_in_batch)
+            loss, count = targets.nll.sum(), torch.as_tensor(self._counted(num_items_in_batch))
         share: Tensor = loss / count.to(loss.device) * self.accelerator.num_processes
         return share
+
+    def _counted(self, tokens: Tensor | int | None) -> Tensor | int:
+        """Return the target tokens of the step, which the trainer counts for most models but not for all."""
+        if tokens is None:
+            raise InvalidInputError(
+                f"found {type(self.model).__name__}, whose target tokens the trainer does not count, wanted "
+                "another model for loss_weighting: token: set loss_weighting: example"
+            )
+        return tokens
 
     def evaluate(
         self,
