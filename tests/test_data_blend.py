@@ -42,10 +42,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_tiny_recipe_needs_no_data_and_has_all_five_tasks(tmp_path: Path) -> None:
     manifest, examples = built(tmp_path)
-    assert len(examples) == 200
+    assert len(examples) == 260
     tasks = Counter(one.task for one in examples)
     assert set(tasks) == {"instruct", "context_qa", "retrieval_qa", "retrieval_rank", "rank"}
-    assert tasks["rank"] > 120
+    assert tasks["rank"] > 100
     labels = Counter(one.target for one in examples if one.task == "rank")
     assert abs(labels["True"] - labels["False"]) <= 1
     assert any(one.question.history for one in examples)
@@ -91,7 +91,7 @@ def test_held_out_paragraphs_are_in_no_training_example(tmp_path: Path) -> None:
 def test_the_examples_make_prompts(tmp_path: Path) -> None:
     built(tmp_path)
     pairs = list(shown(tmp_path, "paper", task="rank"))
-    assert len(pairs) > 120
+    assert len(pairs) > 100
     for one, prompt in pairs:
         assert prompt.target == f" {one.target}"
         assert prompt.suffix.endswith("\n\nAssistant:")

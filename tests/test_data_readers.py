@@ -10,7 +10,8 @@ import pytest
 
 from rankrag.data.item import Dropped, Item
 from rankrag.data.readers import chatqa, dialogues, instructions, neutral, open_domain, reading, squad
-from rankrag.data.sources import PARTS, SOURCES, licence_of, reader
+from rankrag.data.rules import hard_negatives
+from rankrag.data.sources import PARTS, SOURCES, Reader, licence_of, reader
 from rankrag.errors import FormatError
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Turn
@@ -276,6 +277,60 @@ def test_dpr_has_gold_and_mined_negatives(write: Write) -> None:
     assert drops(found) == ["no gold passage"]
 
 
+def test_of_dprs_positives_the_first_is_gold_and_the_rest_are_hits(write: Write) -> None:
+    """The others hold the answer by chance: Lima beans do not say what the capital of Peru is."""
+    row = {
+        "question": "capital of Peru?",
+        "answers": ["Lima"],
+        "positive_ctxs": [
+            {"title": "Peru", "text": "Its capital is Lima.", "score": 900},
+            {"title": "Bean", "text": "The Lima bean is a legume.", "score": "20.5"},
+        ],
+        "hard_negative_ctxs": [
+            {"title": "Chile", "text": "Hardest.", "score": 30.5},
+            {"title": "Inca", "text": "Easier.", "score": 9},
+        ],
+    }
+    (item,) = items(open_domain.dpr(write("biencoder.json", [row])))
+    assert [one.text for one in item.gold] == ["Its capital is Lima."]
+    assert [one.title for one in item.negatives] == ["Chile", "Bean", "Inca"]
+    assert [one.title for one in hard_negatives(item, ())] == ["Chile", "Inca"]
+
+
+def test_rows_on_one_line_and_in_two_files_have_ids_of_their_own(write: Write) -> None:
+    two = [{"utterance": f"who {n}?", "targetValue": "(list (description A))"} for n in (1, 2)]
+    paths = write("train.json", two), write("dev.json", two)
+    assert [one.id for path in paths for one in items(open_domain.webquestions(path))] == [
+        "webq-train-1", "webq-train-2", "webq-dev-1", "webq-dev-2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("read", [neutral.neutral, chatqa.chatqa], ids=["neutral", "chatqa"])
+def test_messages_have_two_speakers(write: Write, read: Reader) -> None:
+    def messages(*said: tuple[str, str]) -> str:
+        turns = [{"role": role, "content": text} for role, text in said]
+        return write("m.jsonl", [{"id": "1", "messages": turns}])
+
+    (one,) = items(read(messages(("system", "Be terse."), ("human", "Why?"), ("gpt", "So."))))
+    assert said(one) == [("user", "Why?"), ("assistant", "So.")]
+    with pytest.raises(FormatError, match=r"m\.jsonl:1: found the role 'tool', wanted one of user, human"):
+        list(read(messages(("user", "Why?"), ("tool", "So."))))
+
+
+def test_tokens_of_a_question_without_an_answer_stay_without(write: Write) -> None:
+    passage = {"id": "p", "title": "", "text": "It is late .", "relevant": False}
+    row = {"id": "1", "question": "why?", "answers": [], "passages": [passage], "answerable": False}
+    (item,) = items(neutral.tokenised(write("q.jsonl", [row])))
+    assert (item.answerable, item.target) == (False, UNANSWERABLE)
+    judged = row | {
+        "answerable": True,
+        "answers": ["late"],
+        "passages": [passage, passage | {"relevant": True}],
+    }
+    (item,) = items(neutral.tokenised(write("q.jsonl", [judged])))
+    assert [one.text for one in item.negatives] == ["It is late."]
+
+
 def test_msmarco_in_its_three_shapes(write: Write, tmp_path: Path) -> None:
     hub = {
         "query_id": 1,
@@ -291,7 +346,7 @@ def test_msmarco_in_its_three_shapes(write: Write, tmp_path: Path) -> None:
         "negative_passages": [{"docid": "8", "title": "-", "text": "No."}],
     }
     (item,) = items(open_domain.msmarco(write("mined.jsonl", [mined])))
-    assert (item.gold[0].id, item.negatives[0].id) == ("7", "8")
+    assert (item.gold[0].id, item.negatives[0].id, item.gold[0].title) == ("7", "8", "")
     write("official/queries.train.tsv", "5\twhat is it\n6\tnothing\n")
     write("official/qrels.train.tsv", "5\t0\t7\t1\n")
     write("official/collection.tsv", "7\tThis is it.\n8\tThat is not.\n")

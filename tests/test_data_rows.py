@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.data.rows import CHUNK, Row, rows, whole
-from rankrag.errors import FormatError, InvalidInputError, MissingExtraError, NotFoundError
+from rankrag.errors import FailureError, FormatError, InvalidInputError, MissingExtraError, NotFoundError
 
 RECORDS = [{"id": "a", "n": 1, "list": ["x"]}, {"id": "b", "n": 2, "list": []}]
 
@@ -94,6 +94,25 @@ def test_a_hub_name_needs_its_parts() -> None:
 def test_a_hub_dataset_needs_the_extra() -> None:
     with pytest.raises(MissingExtraError, match=r"rankrag\[train\]"):
         list(rows("hub:rajpurkar/squad:plain_text:train"))
+
+
+def test_a_hub_dataset_is_read_row_by_row(tmp_path: Path) -> None:
+    """A folder stands for the hub: the same call, without a network."""
+    pytest.importorskip("datasets")
+    (tmp_path / "train.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    assert [(row.place, row.values) for row in rows(f"hub:{tmp_path}::train")] == [
+        (1, {"a": 1}),
+        (2, {"a": 2}),
+    ]
+    for wrong in (f"hub:{tmp_path}::validation", f"hub:{tmp_path}/gone::train"):
+        with pytest.raises(FailureError, match="could not be read from the hub"):
+            list(rows(wrong))
+
+
+def test_half_a_character_in_an_array_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('[{"a": "\\ud83d\\ude00"},\n{"a": "\\ud83d"}]')
+    with pytest.raises(FormatError, match=r"a\.json:2: found half of a surrogate pair"):
+        list(rows(str(tmp_path / "a.json")))
 
 
 def test_a_row_refuses_what_is_not_there_or_of_another_type() -> None:

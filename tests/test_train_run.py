@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -178,13 +178,20 @@ def test_another_setting_does_not_go_on_with_an_unfinished_run(
 ) -> None:
     out = tmp_path / "out"
 
-    def stop(done: int, total: int, unit: str) -> None:
-        raise KeyboardInterrupt
+    def stop_at(share: float) -> Callable[[int, int, str], None]:
+        def stop(done: int, total: int, unit: str) -> None:
+            if done > share * total:
+                raise KeyboardInterrupt
+
+        return stop
 
     with pytest.raises(KeyboardInterrupt):
-        train(Job(train_tiny.stage(model), 2, blend, out), stop)
+        train(Job(train_tiny.stage(model, learning_rate=0.03), 2, blend, out), stop_at(0))
+    # Nothing was saved yet, so nothing is lost when other settings take its place.
+    with pytest.raises(KeyboardInterrupt):
+        train(Job(train_tiny.stage(model), 2, blend, out), stop_at(0.6))
     with pytest.raises(InvalidInputError, match=r"stage.learning_rate = 0.01, wanted 0.02"):
-        train(Job(train_tiny.stage(model, learning_rate=0.02), 2, blend, out), stop)
+        train(Job(train_tiny.stage(model, learning_rate=0.02), 2, blend, out), stop_at(0))
 
 
 def test_no_blend_names_the_command_that_makes_one(model: Path, tmp_path: Path) -> None:
@@ -251,6 +258,7 @@ def test_nothing_is_sent_anywhere(
     assert tried == []
 
 
+@pytest.mark.slow
 def test_a_run_cut_before_its_first_state_begins_anew(
     model: Path, blend: Path, unbroken: Path, tmp_path: Path
 ) -> None:
@@ -266,6 +274,7 @@ def test_a_run_cut_before_its_first_state_begins_anew(
     assert curve(job.out) == curve(unbroken)
 
 
+@pytest.mark.slow
 def test_other_held_out_examples_are_another_run(model: Path, blend: Path, tmp_path: Path) -> None:
     own = tmp_path / "blend"
     shutil.copytree(blend, own)

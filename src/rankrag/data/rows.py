@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..errors import FormatError, InvalidInputError, MissingExtraError, NotFoundError
-from ..formats import Record, open_text, read_records
+from ..errors import FailureError, FormatError, InvalidInputError, MissingExtraError, NotFoundError
+from ..formats import Record, is_text, open_text, read_records
+from ..types import Speaker, Turn
 
 CHUNK = 1 << 20
 """Characters read at a time from a JSON array."""
@@ -29,6 +30,12 @@ class Row:
     path: str
     line: int | None
     values: Record
+    number: int | None = None
+
+    @property
+    def place(self) -> int | None:
+        """Which row of its file this is, to make an id of: an array may have all of its rows on one line."""
+        return self.line if self.number is None else self.number
 
     def has(self, name: str) -> bool:
         """Say whether the row has a value of this name that is not null."""
@@ -93,6 +100,23 @@ def rows(path: str) -> Iterator[Row]:
     yield from readers[kind](path)
 
 
+_ROLES: dict[str, Speaker] = {
+    "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
+}  # fmt: skip
+
+
+def messages(row: Row) -> list[Turn]:
+    """Return the turns of a row's `messages`, without those of the system."""
+    said = [(turn.text("role"), turn.text("content")) for turn in row.rows("messages")]
+    turns = []
+    for role, text in said:
+        if role != "system":
+            if role not in _ROLES:
+                raise row.error(f"found the role {role!r}, wanted one of {', '.join(_ROLES)}")
+            turns.append(Turn(_ROLES[role], text))
+    return turns
+
+
 def whole(path: str) -> Row:
     """Return a JSON file that is one object, read at once."""
     with open_text(path) as stream:
@@ -149,9 +173,15 @@ def _hub(path: str) -> Iterator[Row]:
     except ImportError as error:
         raise MissingExtraError("datasets", "train") from error
     _, name, config, split = parts
-    stream = datasets.load_dataset(name, config or None, split=split, streaming=True)
-    for count, record in enumerate(stream, 1):
-        yield Row(path, count, dict(record))
+    try:
+        stream = datasets.load_dataset(name, config or None, split=split, streaming=True)
+        for count, record in enumerate(stream, 1):
+            yield Row(path, count, dict(record))
+    except (OSError, ValueError, RuntimeError) as error:  # a wrong name, config or split; no network
+        reason = " ".join(str(error).split())[:200]
+        raise FailureError(
+            f"{path}: could not be read from the hub ({reason}): check name, config, split and network"
+        ) from error
 
 
 # ── JSON arrays, piece by piece ──────────────────────────────────────────────────────────────────────
@@ -170,7 +200,7 @@ def _json(path: str) -> Iterator[Row]:
 
 
 def _array(path: str, stream: IO[str], buffer: str, line: int) -> Iterator[Row]:
-    decoder, position = json.JSONDecoder(), 0
+    decoder, position, count = json.JSONDecoder(), 0, 0
     while True:
         after = re.compile(r"[\s,]*").match(buffer, position)
         begin = after.end() if after else position
@@ -188,7 +218,10 @@ def _array(path: str, stream: IO[str], buffer: str, line: int) -> Iterator[Row]:
             continue
         if not isinstance(value, dict):
             raise FormatError(path, line, f"found {type(value).__name__} in the array, wanted objects")
-        yield Row(path, line, value)
+        if not is_text(json.dumps(value, ensure_ascii=False)):
+            raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
+        count += 1
+        yield Row(path, line, value, count)
         line, position = line + buffer.count("\n", position, end), end
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...prompts import UNANSWERABLE
 from ...types import Turn
 from ..item import Dropped, Item, dialogue, passage
-from ..rows import Row, rows
+from ..rows import Row, messages, rows
 
 
 def chatqa(path: str) -> Iterator[Item | Dropped]:
@@ -19,10 +19,7 @@ def chatqa(path: str) -> Iterator[Item | Dropped]:
     a list the first is taken; a turn whose reply is the sentence of abstention is unanswerable.
     """
     for number, row in enumerate(rows(path), 1):
-        said = [(turn.text("role"), turn.text("content")) for turn in row.rows("messages")]
-        turns = [
-            Turn("user" if role == "user" else "assistant", text) for role, text in said if role != "system"
-        ]
+        turns = messages(row)
         answers = _answers(row)
         if turns and turns[-1].role == "user":
             if not answers:

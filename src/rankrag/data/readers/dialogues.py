@@ -74,4 +74,4 @@ def soda(path: str) -> Iterator[Item | Dropped]:
             Turn("user" if name == names[0] else "assistant", " ".join(text for text, _ in group))
             for name, group in runs
         ]
-        yield dialogue(f"soda-{row.optional('original_index') or row.line}", turns)
+        yield dialogue(f"soda-{row.optional('original_index') or row.place}", turns)

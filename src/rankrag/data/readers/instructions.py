@@ -15,7 +15,7 @@ def dolly(path: str) -> Iterator[Item | Dropped]:
     """Yield Dolly 15k: `{instruction, context, response, category}`; the context follows the instruction."""
     for row in rows(path):
         asked = _joined(row.text("instruction"), row.optional("context"))
-        yield _pair(f"dolly-{row.line}", asked, row.text("response"), row.optional("category"))
+        yield _pair(f"dolly-{row.place}", asked, row.text("response"), row.optional("category"))
 
 
 def self_instruct(path: str) -> Iterator[Item | Dropped]:
@@ -25,7 +25,7 @@ def self_instruct(path: str) -> Iterator[Item | Dropped]:
             asked, reply = row.text("prompt"), row.text("completion").removesuffix("<|endoftext|>")
         else:
             asked, reply = _joined(row.text("instruction"), row.optional("input")), row.text("output")
-        yield _pair(f"self_instruct-{row.line}", asked, reply)
+        yield _pair(f"self_instruct-{row.place}", asked, reply)
 
 
 def unnatural_instructions(path: str) -> Iterator[Item | Dropped]:
@@ -41,14 +41,14 @@ def unnatural_instructions(path: str) -> Iterator[Item | Dropped]:
             asked = asked or _joined(row.text("instruction"), one.optional("input"))
             limits = one.optional("constraints").strip()
             asked = asked if limits.lower().rstrip(".") in ("", "none") else f"{asked}\n{limits}"
-            yield _pair(f"unnatural-{row.line}-{number}", asked, one.text("output"))
+            yield _pair(f"unnatural-{row.place}-{number}", asked, one.text("output"))
 
 
 def flan(path: str) -> Iterator[Item | Dropped]:
     """Yield the FLAN collection: `{inputs, targets, task}` (the hub's dumps name the task variously)."""
     for row in rows(path):
         task = row.optional("task") or row.optional("_task_name") or row.optional("task_name")
-        yield _pair(f"flan-{row.line}", row.text("inputs"), row.text("targets"), task)
+        yield _pair(f"flan-{row.place}", row.text("inputs"), row.text("targets"), task)
 
 
 def flan_cot(path: str) -> Iterator[Item | Dropped]:

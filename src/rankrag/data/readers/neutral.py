@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ...formats import read_examples
 from ...prompts import UNANSWERABLE
 from ...types import Passage, Question, Style, Turn
 from ..item import Dropped, Item, dialogue, passage
 from ..matching import tidy
-from ..rows import Row, rows
+from ..rows import Row, messages, rows
 from .reading import with_scale
 
 _STYLES: dict[str, Style] = {"arithmetic": "number", "count": "number"}
@@ -25,9 +26,7 @@ def neutral(path: str) -> Iterator[Item | Dropped]:
     for row in rows(path):
         part = row.optional("template") or row.optional("task") or row.optional("answer_type")
         if row.has("messages"):
-            said = [(turn.text("role"), turn.text("content")) for turn in row.rows("messages")]
-            turns = [Turn("user" if role == "user" else "assistant", text) for role, text in said]
-            yield dialogue(row.text("id"), turns, part)
+            yield dialogue(row.text("id"), messages(row), part)
         else:
             yield _item(row, part)
 
@@ -60,7 +59,8 @@ def tokenised(path: str) -> Iterator[Item | Dropped]:
             continue
         gold = tuple(Passage(p.id, tidy(p.text), p.title) for p in item.gold)
         answers = tuple(map(tidy, item.answers))
-        yield Item(item.id, item.question, answers=answers, gold=gold, part=item.part)
+        negatives = tuple(Passage(p.id, tidy(p.text), p.title) for p in item.negatives)
+        yield replace(item, answers=answers, gold=gold, negatives=negatives)
 
 
 def examples(path: str) -> Iterator[Item | Dropped]:

@@ -21,7 +21,7 @@ def webquestions(path: str) -> Iterator[Item | Dropped]:
         official = row.has("utterance")
         text = row.text("utterance") if official else row.text("question")
         answers = _descriptions(row.text("targetValue")) if official else row.texts("answers")
-        name = f"webq-{row.line}" if row.line else f"webq-{text}"
+        name = f"webq-{Path(path).name.split('.')[0]}-{row.place}"
         yield (
             Item(name, Question(name, text), answers=tuple(answers))
             if answers
@@ -38,19 +38,28 @@ def _descriptions(value: str) -> list[str]:
 def dpr(path: str) -> Iterator[Item | Dropped]:
     """Yield DPR's biencoder training files: `[{question, answers, positive_ctxs, hard_negative_ctxs}]`.
 
-    The passages are 100-word pieces of Wikipedia (December 2018) with titles; the hard negatives are
-    BM25's best without the answer (arXiv 2004.04906, section 3.2).
+    The passages are 100-word pieces of Wikipedia (December 2018) with titles. Only the first positive is
+    gold, the others are hits that hold the answer, often by chance: they stand among the negatives, which
+    `rules` clears of answers where a passage is to be called irrelevant. The hard negatives are BM25's best
+    without the answer (arXiv 2004.04906, section 3.2).
     """
     for number, row in enumerate(rows(path), 1):
         name = f"dpr-{row.optional('dataset') or 'question'}-{number}"
-        gold = tuple(_context(context) for context in row.rows("positive_ctxs"))
-        if not gold:
+        positives = row.rows("positive_ctxs")
+        if not positives:
             yield Dropped("no gold passage")
             continue
-        negatives = tuple(_context(context) for context in row.rows("hard_negative_ctxs"))
-        yield Item(
-            name, Question(name, row.text("question")), "", tuple(row.texts("answers")), gold, negatives
-        )
+        gold, *lucky = positives
+        others = sorted([*lucky, *row.rows("hard_negative_ctxs")], key=_score, reverse=True)
+        negatives = tuple(map(_context, others))
+        answers = tuple(row.texts("answers"))
+        yield Item(name, Question(name, row.text("question")), "", answers, (_context(gold),), negatives)
+
+
+def _score(row: Row) -> float:
+    """Return the score that BM25 gave a passage; where there is none all are alike and keep their order."""
+    value = row.values.get("score")
+    return float(value) if isinstance(value, int | float | str) and value != "" else 0.0
 
 
 def _context(row: Row) -> Passage:
@@ -79,10 +88,16 @@ def msmarco(path: str) -> Iterator[Item | Dropped]:
 
 def _mined_row(row: Row) -> Item | Dropped:
     gold, negatives = (
-        tuple(Passage(p.text("docid"), p.text("text"), p.optional("title")) for p in row.rows(name))
+        tuple(Passage(p.text("docid"), p.text("text"), _title(p)) for p in row.rows(name))
         for name in ("positive_passages", "negative_passages")
     )
     return _ranked(row.text("query_id"), row.text("query"), gold, negatives)
+
+
+def _title(row: Row) -> str:
+    """Return a title; RocketQA's, which these rows carry, write `-` for none."""
+    found = row.optional("title").strip()
+    return "" if found == "-" else found
 
 
 def _hub_row(row: Row) -> Item | Dropped:

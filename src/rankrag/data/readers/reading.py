@@ -64,7 +64,7 @@ def narrativeqa(path: str) -> Iterator[Item | Dropped]:
     for row in rows(path):
         document = row.row("document")
         question = row.row("question").text("text")
-        name = f"narrativeqa-{document.text('id')}-{row.line}"
+        name = f"narrativeqa-{document.text('id')}-{row.place}"
         answers = tuple(answer.text("text") for answer in row.rows("answers"))
         yield _narrative_item(Question(name, question), answers, document.row("summary").text("text"))
 
@@ -83,7 +83,7 @@ def _narrative_row(row: Row, summaries: Mapping[str, str]) -> Item | Dropped:
     if document not in summaries:
         raise row.error(f"found document {document!r}, which summaries.csv lacks")
     answers = tuple(dict.fromkeys(row.text(name).strip() for name in ("answer1", "answer2")))
-    question = Question(f"narrativeqa-{document}-{row.line}", row.text("question"))
+    question = Question(f"narrativeqa-{document}-{row.place}", row.text("question"))
     return _narrative_item(question, answers, summaries[document])
 
 
