@@ -96,6 +96,7 @@ class Estimate:
     def rows(self) -> list[tuple[str, str]]:
         """Return the estimate as names and values to print."""
         total = sum(self.memory.values())
+        time = f"{self.hours:.1f} h" if self.hours >= 1 else f"{60 * self.hours:.1f} min"
         parts = [(f"memory a device: {name}", f"{size / 1e9:.2f} GB") for name, size in self.memory.items()]
         return [
             ("parameters", f"{self.parameters:,}"),
@@ -106,7 +107,7 @@ class Estimate:
             ("steps", f"{self.steps:,}"),
             ("tokens", f"{self.tokens:,.0f}"),
             ("work", f"{self.flops:.2e} FLOP"),
-            ("time", f"{self.hours:.2f} h at {UTILISATION:.0%} of the peak"),
+            ("time", f"{time} at {UTILISATION:.0%} of the peak"),
         ]
 
 
