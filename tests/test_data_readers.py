@@ -305,6 +305,31 @@ def test_rows_on_one_line_and_in_two_files_have_ids_of_their_own(write: Write) -
     ]  # fmt: skip
 
 
+def test_the_official_files_of_webquestions_do_not_share_ids(write: Write) -> None:
+    one = [{"utterance": "who?", "targetValue": "(list (description A))"}]
+    names = "webquestions.examples.train.json", "webquestions.examples.test.json"
+    found = [items(open_domain.webquestions(write(name, one)))[0].id for name in names]
+    assert found == ["webq-webquestions.examples.train-1", "webq-webquestions.examples.test-1"]
+
+
+def test_a_score_of_dpr_that_is_no_number_is_named(write: Write) -> None:
+    hard = [{"text": "Hard.", "score": "high"}]
+    row = {"question": "q?", "answers": ["a"], "positive_ctxs": [{"text": "G."}], "hard_negative_ctxs": hard}
+    with pytest.raises(FormatError, match=r"biencoder\.json:1: found the score 'high', wanted a number"):
+        list(open_domain.dpr(write("biencoder.json", [row])))
+
+
+def test_a_history_has_two_speakers_too(write: Write) -> None:
+    def history(*roles: str) -> str:
+        turns = [{"role": role, "text": role} for role in roles]
+        return write("h.jsonl", [{"id": "1", "question": "q", "answers": ["a"], "history": turns}])
+
+    (one,) = items(neutral.neutral(history("system", "human", "gpt")))
+    assert one.question.history == (Turn("user", "human"), Turn("assistant", "gpt"))
+    with pytest.raises(FormatError, match=r"h\.jsonl:1: found the role 'tool'"):
+        list(neutral.neutral(history("tool")))
+
+
 @pytest.mark.parametrize("read", [neutral.neutral, chatqa.chatqa], ids=["neutral", "chatqa"])
 def test_messages_have_two_speakers(write: Write, read: Reader) -> None:
     def messages(*said: tuple[str, str]) -> str:

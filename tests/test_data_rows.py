@@ -109,10 +109,32 @@ def test_a_hub_dataset_is_read_row_by_row(tmp_path: Path) -> None:
             list(rows(wrong))
 
 
+def test_a_download_that_breaks_off_is_said_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    whole_file = gzip.compress(b'{"a": 1}\n' * 5000)
+    (tmp_path / "train.jsonl.gz").write_bytes(whole_file[: len(whole_file) // 2])
+    with pytest.raises(FailureError, match="could not be read from the hub"):
+        list(rows(f"hub:{tmp_path}::train"))
+
+
+def test_what_the_hub_itself_refuses_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise datasets.exceptions.DefunctDatasetError("taken down\nby its authors")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    with pytest.raises(FailureError, match=r"hub:a/b::train: .*\(taken down by its authors\)"):
+        list(rows("hub:a/b::train"))
+
+
 def test_half_a_character_in_an_array_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[{"a": "\\ud83d\\ude00"},\n{"a": "\\ud83d"}]')
     with pytest.raises(FormatError, match=r"a\.json:2: found half of a surrogate pair"):
         list(rows(str(tmp_path / "a.json")))
+    (tmp_path / "b.json").write_text('{"a": {"b": "\\ud83d"}}')
+    with pytest.raises(FormatError, match=r"b\.json: found half of a surrogate pair"):
+        whole(str(tmp_path / "b.json"))
 
 
 def test_a_row_refuses_what_is_not_there_or_of_another_type() -> None:

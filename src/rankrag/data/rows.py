@@ -105,9 +105,9 @@ _ROLES: dict[str, Speaker] = {
 }  # fmt: skip
 
 
-def messages(row: Row) -> list[Turn]:
-    """Return the turns of a row's `messages`, without those of the system."""
-    said = [(turn.text("role"), turn.text("content")) for turn in row.rows("messages")]
+def messages(row: Row, name: str = "messages", text_name: str = "content") -> list[Turn]:
+    """Return the turns of a row's list of messages, without those of the system."""
+    said = [(turn.text("role"), turn.text(text_name)) for turn in row.rows(name)]
     turns = []
     for role, text in said:
         if role != "system":
@@ -126,7 +126,18 @@ def whole(path: str) -> Row:
             raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
     if not isinstance(value, dict):
         raise FormatError(path, 1, f"found {type(value).__name__}, wanted a JSON object")
+    _check_text(path, None, value)
     return Row(path, 1, value)
+
+
+def stem(path: str) -> str:
+    """Return a file's name without the endings of its container: what tells it from the files beside it."""
+    return re.sub(r"\.(jsonl?|csv|parquet)(\.gz|\.xz)?$", "", Path(path).name)
+
+
+def _check_text(path: str, line: int | None, value: Record) -> None:
+    if not is_text(json.dumps(value, ensure_ascii=False)):
+        raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
 
 
 def _lines(path: str) -> Iterator[Row]:
@@ -177,7 +188,8 @@ def _hub(path: str) -> Iterator[Row]:
         stream = datasets.load_dataset(name, config or None, split=split, streaming=True)
         for count, record in enumerate(stream, 1):
             yield Row(path, count, dict(record))
-    except (OSError, ValueError, RuntimeError) as error:  # a wrong name, config or split; no network
+    except (OSError, ValueError, RuntimeError, EOFError, datasets.exceptions.DatasetsError) as error:
+        # a wrong name, config or split; no network; a download that broke off; a dataset taken down
         reason = " ".join(str(error).split())[:200]
         raise FailureError(
             f"{path}: could not be read from the hub ({reason}): check name, config, split and network"
@@ -218,8 +230,7 @@ def _array(path: str, stream: IO[str], buffer: str, line: int) -> Iterator[Row]:
             continue
         if not isinstance(value, dict):
             raise FormatError(path, line, f"found {type(value).__name__} in the array, wanted objects")
-        if not is_text(json.dumps(value, ensure_ascii=False)):
-            raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
+        _check_text(path, line, value)
         count += 1
         yield Row(path, line, value, count)
         line, position = line + buffer.count("\n", position, end), end

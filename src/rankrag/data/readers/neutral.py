@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ...formats import read_examples
 from ...prompts import UNANSWERABLE
-from ...types import Passage, Question, Style, Turn
+from ...types import Passage, Question, Style
 from ..item import Dropped, Item, dialogue, passage
 from ..matching import tidy
 from ..rows import Row, messages, rows
@@ -72,7 +72,7 @@ def examples(path: str) -> Iterator[Item | Dropped]:
 
 def _item(row: Row, part: str) -> Item | Dropped:
     name = row.text("id")
-    history = tuple(_turn(turn) for turn in row.rows("history")) if row.has("history") else ()
+    history = tuple(messages(row, "history", "text")) if row.has("history") else ()
     question = Question(name, row.text("question").strip(), history)
     given = row.texts("answers") if row.has("answers") else []
     answers = tuple(text.strip() for text in given if text.strip())
@@ -86,10 +86,6 @@ def _item(row: Row, part: str) -> Item | Dropped:
     if not gold and not answers:
         return Dropped("no gold passage and no answer")
     return Item(name, question, "", answers, gold, negatives, True, part)
-
-
-def _turn(row: Row) -> Turn:
-    return Turn("user" if row.text("role") == "user" else "assistant", row.text("text"))
 
 
 def _passage(row: Row) -> Passage:

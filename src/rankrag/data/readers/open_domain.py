@@ -9,7 +9,7 @@ from pathlib import Path
 from ...formats import read_lines, read_qrels
 from ...types import Passage, Question
 from ..item import Dropped, Item, passage
-from ..rows import Row, rows
+from ..rows import Row, rows, stem
 
 
 def webquestions(path: str) -> Iterator[Item | Dropped]:
@@ -21,7 +21,7 @@ def webquestions(path: str) -> Iterator[Item | Dropped]:
         official = row.has("utterance")
         text = row.text("utterance") if official else row.text("question")
         answers = _descriptions(row.text("targetValue")) if official else row.texts("answers")
-        name = f"webq-{Path(path).name.split('.')[0]}-{row.place}"
+        name = f"webq-{stem(path)}-{row.place}"
         yield (
             Item(name, Question(name, text), answers=tuple(answers))
             if answers
@@ -58,8 +58,11 @@ def dpr(path: str) -> Iterator[Item | Dropped]:
 
 def _score(row: Row) -> float:
     """Return the score that BM25 gave a passage; where there is none all are alike and keep their order."""
-    value = row.values.get("score")
-    return float(value) if isinstance(value, int | float | str) and value != "" else 0.0
+    score = row.optional("score") or "0"
+    try:
+        return float(score)
+    except ValueError as error:
+        raise row.error(f"found the score {score!r}, wanted a number") from error
 
 
 def _context(row: Row) -> Passage:
