@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import blend_small
-from rankrag.cli.app import run
+from cli_call import call
 
 TINY = str(Path(__file__).parents[1] / "recipes" / "tiny.yaml")
 
@@ -16,14 +16,6 @@ TINY = str(Path(__file__).parents[1] / "recipes" / "tiny.yaml")
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return blend_small.write_data(tmp_path / "data")
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    found = run(arguments)
-    out, err = capsys.readouterr()
-    assert found == code, err
-    return out, err
 
 
 def build_command(data: Path, out: Path) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import train_tiny
-from rankrag.cli.app import run
+from cli_call import call
 
 ROOT = Path(__file__).parents[1]
 RECIPE = """
@@ -29,14 +29,6 @@ stage2:
 def _one_thread() -> Iterator[None]:
     with train_tiny.one_thread():
         yield
-
-
-def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> tuple[str, str]:
-    capsys.readouterr()
-    found = run(arguments)
-    out, err = capsys.readouterr()
-    assert found == code, err
-    return out, err
 
 
 @pytest.fixture(scope="module")

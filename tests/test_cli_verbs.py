@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from cli_call import call
 from rankrag import prompts
 from rankrag.cli.app import run
 
@@ -45,10 +46,7 @@ class Tool:
         self.err = ""
 
     def text(self, *arguments: str, code: int = 0) -> str:
-        self.capsys.readouterr()
-        found = run(arguments)
-        out, self.err = self.capsys.readouterr()
-        assert found == code, self.err
+        out, self.err = call(self.capsys, *arguments, code=code)
         return out
 
     def json(self, *arguments: str, code: int = 0) -> Document:

@@ -50,6 +50,16 @@ def unbroken(model: Path, blend: Path, tmp_path_factory: pytest.TempPathFactory)
     return train(Job(two_passes(model), 2, blend, out), lambda done, total, unit: None)
 
 
+def stop_at(share: float) -> Callable[[int, int, str], None]:
+    """Return a report that interrupts the run once more than that share of its tokens is done."""
+
+    def stop(done: int, total: int, unit: str) -> None:
+        if done > share * total:
+            raise KeyboardInterrupt
+
+    return stop
+
+
 def curve(folder: Path) -> list[dict[str, object]]:
     """Return the lines of metrics without what a clock says."""
     clock = {"elapsed_s", "tokens_per_s"}
@@ -109,12 +119,8 @@ def test_an_interrupted_run_goes_on_along_the_same_curve(
     """It is cut in its second pass, after a state was saved and more steps were logged."""
     job = Job(two_passes(model), 2, blend, tmp_path / "out")
 
-    def interrupt(done: int, total: int, unit: str) -> None:
-        if done > 0.74 * total:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(job, interrupt)
+        train(job, stop_at(0.74))
     assert last_state(job.out) == job.out / "state" / "checkpoint-8"
     with (job.out / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 10, "lo')  # as a full disk leaves it
@@ -177,13 +183,6 @@ def test_another_setting_does_not_go_on_with_an_unfinished_run(
     model: Path, blend: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-
-    def stop_at(share: float) -> Callable[[int, int, str], None]:
-        def stop(done: int, total: int, unit: str) -> None:
-            if done > share * total:
-                raise KeyboardInterrupt
-
-        return stop
 
     with pytest.raises(KeyboardInterrupt):
         train(Job(train_tiny.stage(model, learning_rate=0.03), 2, blend, out), stop_at(0))
@@ -264,11 +263,8 @@ def test_a_run_cut_before_its_first_state_begins_anew(
 ) -> None:
     job = Job(two_passes(model), 2, blend, tmp_path / "out")
 
-    def interrupt(done: int, total: int, unit: str) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(job, interrupt)
+        train(job, stop_at(0))
     assert [line["step"] for line in curve(job.out)] == [0]
     train(job, lambda *said: None)
     assert curve(job.out) == curve(unbroken)
@@ -280,12 +276,8 @@ def test_other_held_out_examples_are_another_run(model: Path, blend: Path, tmp_p
     shutil.copytree(blend, own)
     job = Job(two_passes(model), 2, own, tmp_path / "out")
 
-    def interrupt(done: int, total: int, unit: str) -> None:
-        if done > 0.5 * total:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(job, interrupt)
+        train(job, stop_at(0.5))
     lines = (own / "heldout.jsonl").read_text().splitlines(keepends=True)
     (own / "heldout.jsonl").write_text("".join(lines[1:]))
     with pytest.raises(InvalidInputError, match="held_out_sha256"):

@@ -289,11 +289,13 @@ def hit_record(hit: Hit) -> Record:
 
 def is_text(text: str) -> bool:
     """Say whether UTF-8 can hold a text: JSON and a command line can smuggle in half a surrogate pair."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode(errors="ignore").decode() == text
+
+
+def check_text(path: str, line: int | None, value: object) -> None:
+    """Raise FormatError where something read from JSON holds text that UTF-8 cannot."""
+    if not is_text(json.dumps(value, ensure_ascii=False)):
+        raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
@@ -304,8 +306,8 @@ def _object(path: str, number: int, line: str) -> Record:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         raise FormatError(path, number, f"found broken JSON ({error.msg} at column {error.colno})") from error
-    if "\\u" in line and not is_text(json.dumps(value, ensure_ascii=False)):
-        raise FormatError(path, number, "found half of a surrogate pair, wanted whole characters")
+    if "\\u" in line:
+        check_text(path, number, value)
     return _as_record(value, path, number)
 
 

@@ -71,7 +71,7 @@ def main() -> NoReturn:
     """Run the command of this process and leave with its exit code."""
     # OpenMP threads spin while they wait for each other: where other programs want the same cores, writing
     # 24 tokens then takes 34 s. Not to spin takes 3.7 s instead of 1.3 s on idle cores; to spin for a moment
-    # takes 1.3 s there and 2.6 s on busy ones. It has to be said before PyTorch is loaded.
+    # takes 1.1 s there and 2.9 s on busy ones. It has to be said before PyTorch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
     sys.exit(run(sys.argv[1:]))

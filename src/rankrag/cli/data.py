@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -13,10 +12,11 @@ from rich.text import Text
 from .. import formats
 from ..errors import FailureError
 from ..prompts import TEMPLATES
-from ..types import Example, Hit, Prompt, Task
+from ..types import Example, Prompt, Task
 from . import answer_view, console, load, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 from .prompt import draw, parts
+from .search import rankings
 
 if TYPE_CHECKING:
     from ..data import Manifest, Search
@@ -73,14 +73,8 @@ def _carry_out(one: Search) -> None:
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    formats.write_run(one.run, _rankings(one, folder), tag="rankrag-bm25")
-
-
-def _rankings(one: Search, folder: Path) -> Iterator[tuple[str, list[Hit]]]:
-    shelf = load.open_shelf(folder, "bm25")
-    questions = [*formats.read_questions(one.questions)]
-    for question in progress.track(questions, len(questions), "questions"):
-        yield question.id, shelf.search(question, one.k)
+    found = rankings(load.open_shelf(folder, "bm25"), one.questions, one.k)
+    formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag="rankrag-bm25")
 
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────

@@ -43,10 +43,11 @@ def search(
     if asked is not None:
         _one(shelf, asked, shelf.search(asked, k, wanted), output)
     else:
-        _many(shelf, _rankings(shelf, str(questions), k, wanted), run, output)
+        _many(shelf, rankings(shelf, str(questions), k, wanted), run, output)
 
 
-def _rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters) -> Rankings:
+def rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters | None = None) -> Rankings:
+    """Yield each question of a file with its hits, showing how many are done."""
     questions = [*formats.read_questions(path)]
     for question in progress.track(questions, len(questions), "questions"):
         yield question, shelf.search(question, k, wanted)
@@ -59,14 +60,14 @@ def _one(shelf: load.Shelf, question: Question, hits: list[Hit], output: str) ->
         answer_view.show_hits(hits, console.out())
 
 
-def _many(shelf: load.Shelf, rankings: Rankings, run: str, output: str) -> None:
+def _many(shelf: load.Shelf, found: Rankings, run: str, output: str) -> None:
     started = perf_counter()
     if output == "json" and run == "-":
-        records = [_record(shelf, question, hits) for question, hits in rankings]
+        records = [_record(shelf, question, hits) for question, hits in found]
         console.emit({"retriever": shelf.kind, "rankings": records})
         return
     lines = formats.write_run(
-        run, ((question.id, hits) for question, hits in rankings), tag=f"rankrag-{shelf.kind}"
+        run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}"
     )
     seconds = perf_counter() - started
     if output == "json":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -60,27 +60,21 @@ class Build:
         """The line between training and held-out examples."""
         return Split(self.recipe.blend.seed, self.recipe.blend.held_out)
 
-    def hits(self, name: str, item: Item) -> list[Passage]:
+    def hits(self, name: str, item: Item) -> Sequence[Passage]:
         """Return what was mined for an item, by rank; of several runs in turn, so that each is heard."""
         runs = [self.mined[run].hits(item.search_id) for run in self.pools[name].ingredient.mine]
         return [hit for rank in zip_longest(*runs) for hit in rank if hit is not None]
 
-    def make(self, name: str, item: Item, rng: random.Random) -> Made:
-        """Return the examples of an item to train on, or why there is none."""
-        item, hits = self.split.one_side(item, self.hits(name, item), held_out=False)
-        return Maker(name, self.pools[name].ingredient).make(item, hits, rng)
+    def make(self, name: str, item: Item, rng: random.Random, held_out: bool = False) -> Made:
+        """Return the examples of an item to train on (or of a held-out one), or why there is none."""
+        how, hits = self.pools[name].ingredient, self.hits(name, item)
+        if not held_out or (how.task == "rank" and not how.chunk_words):
+            item, hits = self.split.one_side(item, hits, held_out)
+        return Maker(name, how).make(item, hits, rng)
 
-    def examples(self, name: str, item: Item, rng: random.Random) -> list[Example]:
-        """Return the examples of an item to train on."""
-        made = self.make(name, item, rng)
-        return [] if isinstance(made, Dropped) else made
-
-    def held_out(self, name: str, item: Item, rng: random.Random) -> list[Example]:
-        """Return the examples of a held-out item."""
-        ingredient, hits = self.pools[name].ingredient, self.hits(name, item)
-        if ingredient.task == "rank" and not ingredient.chunk_words:
-            item, hits = self.split.one_side(item, hits, held_out=True)
-        made = Maker(name, ingredient).make(item, hits, rng)
+    def examples(self, name: str, item: Item, rng: random.Random, held_out: bool = False) -> list[Example]:
+        """Return the examples of an item, none where none can be made."""
+        made = self.make(name, item, rng, held_out)
         return [] if isinstance(made, Dropped) else made
 
     def seed(self, name: str) -> str:
@@ -179,7 +173,8 @@ def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[s
     for name, count in asked.items():
         pool, seed = work.pools[name], work.seed(name)
         chosen += rounds(pool.items, partial(work.examples, name), seed, count, pool.ingredient.repeat)
-        held += rounds(pool.held_out, partial(work.held_out, name), seed, blend.held_out_examples, 1)
+        judged = partial(work.examples, name, held_out=True)
+        held += rounds(pool.held_out, judged, seed, blend.held_out_examples, 1)
         work.progress(f"drew {name} for stage {stage}", count)
     random.Random(f"{blend.seed} stage{stage}").shuffle(chosen)
     target = folder(work.places.out, stage)

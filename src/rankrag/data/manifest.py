@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TypedDict
 from ..prompts import template, template_hash
 from ..types import Example
 from .decontamination import Benchmarks
+from .places import sha256
 from .pool import Pool
 from .recipe import Recipe
 from .sampling import shares
@@ -123,8 +123,4 @@ def _file(path: str) -> dict[str, object]:
         return {"hub": path}
     if Path(path).is_dir():
         return {file.name: _file(str(file)) for file in sorted(Path(path).iterdir()) if file.is_file()}
-    with Path(path).open("rb") as stream:
-        return {
-            "sha256": hashlib.file_digest(stream, "sha256").hexdigest(),
-            "bytes": Path(path).stat().st_size,
-        }
+    return {"sha256": sha256(path), "bytes": Path(path).stat().st_size}

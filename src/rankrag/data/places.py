@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,3 +40,9 @@ class Places:
 def places(recipe: Recipe, data_root: Path | None, out: Path) -> Places:
     """Return where a recipe's files are looked for: the data root, the recipe's folder, the blend's own."""
     return Places((*([data_root] if data_root else []), recipe.folder, out), out)
+
+
+def sha256(path: str) -> str:
+    """Return the hash of a file, in hexadecimal."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

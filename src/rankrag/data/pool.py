@@ -37,12 +37,10 @@ class Pool:
 def fill(name: str, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) -> Pool:
     """Return the pool of an ingredient: all that its files hold and nothing speaks against."""
     pool = Pool(name, blend.ingredients[name])
-    checked = _checked(pool, blend, files, benchmarks)
+    items = _checked(pool, blend, files, benchmarks)
     if pool.ingredient.conversation:
-        built = conversations(checked, f"{blend.seed} {name}", pool.ingredient.conversation)
-        pool.items = _sample(built, pool, random.Random(f"{blend.seed} {name} limit"))
-    else:
-        pool.items = _sample(checked, pool, random.Random(f"{blend.seed} {name} limit"))
+        items = conversations(items, f"{blend.seed} {name}", pool.ingredient.conversation)
+    pool.items = _sample(items, pool, random.Random(f"{blend.seed} {name} limit"))
     pool.licences = Counter(licence_of(pool.ingredient.source, item.part)[0] for item in pool.items)
     return pool
 
@@ -138,17 +136,19 @@ class Split:
         """Say whether an item is held out: as its paragraph is; without one, as its question is."""
         return self.holds_out(item.gold[0].text if item.gold else item.question.text)
 
-    def one_side(self, item: Item, hits: Sequence[Passage], held_out: bool) -> tuple[Item, list[Passage]]:
+    def one_side(
+        self, item: Item, hits: Sequence[Passage], held_out: bool
+    ) -> tuple[Item, tuple[Passage, ...]]:
         """Return an item and its hits with the paragraphs of one side alone.
 
         Were held-out paragraphs left among the negatives of training, a model would learn by heart to call
         `False` what the held-out examples call `True`: the better it remembered, the worse its evaluation.
         """
-        gold, negatives, others = (self._those(some, held_out) for some in (item.gold, item.negatives, hits))
-        return replace(item, gold=tuple(gold), negatives=tuple(negatives)), others
-
-    def _those(self, passages: Sequence[Passage], held_out: bool) -> list[Passage]:
-        return [one for one in passages if self.holds_out(one.text) is held_out]
+        gold, negatives, others = (
+            tuple(one for one in some if self.holds_out(one.text) is held_out)
+            for some in (item.gold, item.negatives, hits)
+        )
+        return replace(item, gold=gold, negatives=negatives), others
 
 
 def hold_out(pools: Sequence[Pool], split: Split) -> None:
@@ -166,10 +166,9 @@ def hold_out(pools: Sequence[Pool], split: Split) -> None:
             for text in _reading(item):
                 texts.add(text)
     for pool in pools:
-        before = len(pool.items)
-        pool.items = [item for item in pool.items if not _shares(item, questions, texts)]
-        if before > len(pool.items):
-            pool.drops["shares a held-out text"] += before - len(pool.items)
+        kept = [item for item in pool.items if not _shares(item, questions, texts)]
+        pool.drops += Counter({"shares a held-out text": len(pool.items) - len(kept)})
+        pool.items = kept
 
 
 def _reading(item: Item) -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import FailureError, FormatError, InvalidInputError, MissingExtraError, NotFoundError
-from ..formats import Record, is_text, open_text, read_records
+from ..formats import Record, check_text, open_text, read_records
 from ..types import Speaker, Turn
 
 CHUNK = 1 << 20
@@ -126,18 +126,13 @@ def whole(path: str) -> Row:
             raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
     if not isinstance(value, dict):
         raise FormatError(path, 1, f"found {type(value).__name__}, wanted a JSON object")
-    _check_text(path, None, value)
+    check_text(path, None, value)
     return Row(path, 1, value)
 
 
 def stem(path: str) -> str:
     """Return a file's name without the endings of its container: what tells it from the files beside it."""
     return re.sub(r"\.(jsonl?|csv|parquet)(\.gz|\.xz)?$", "", Path(path).name)
-
-
-def _check_text(path: str, line: int | None, value: Record) -> None:
-    if not is_text(json.dumps(value, ensure_ascii=False)):
-        raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
 
 
 def _lines(path: str) -> Iterator[Row]:
@@ -230,7 +225,7 @@ def _array(path: str, stream: IO[str], buffer: str, line: int) -> Iterator[Row]:
             continue
         if not isinstance(value, dict):
             raise FormatError(path, line, f"found {type(value).__name__} in the array, wanted objects")
-        _check_text(path, line, value)
+        check_text(path, line, value)
         count += 1
         yield Row(path, line, value, count)
         line, position = line + buffer.count("\n", position, end), end

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from ..formats import write_records, writing
 from ..types import Passage
 from .item import Item
 from .mining import Search
-from .places import Places, places
+from .places import Places, places, sha256
 from .pool import source_reader
 from .recipe import Recipe
 
@@ -56,13 +55,8 @@ def _prepared(recipe: Recipe, where: Places, name: str, read: Mapping[str, list[
 def _identity(recipe: Recipe, where: Places, one: Search) -> str:
     """Return what a run depends on, as JSON."""
     corpora = [path for name in recipe.blend.runs[one.name].corpus for path in where.find(name)]
-    files = {Path(path).name: _sha256(path) for path in (one.questions, *corpora)}
+    files = {Path(path).name: sha256(path) for path in (one.questions, *corpora)}
     return json.dumps({"k": one.k, "files": files}, indent=1) + "\n"
-
-
-def _sha256(path: str) -> str:
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def search(recipe: Recipe, where: Places, name: str) -> Search:

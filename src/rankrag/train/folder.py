@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import re
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 from ..errors import FailureError, InvalidInputError, NotFoundError
 from ..formats import writing
 from ..model.checkpoint import CARD
+from ..model.registry import sha256
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
 RUN, STATE, ROWS = "run.json", "state", "rows"
@@ -84,17 +84,12 @@ def find_examples(blend: Path) -> str:
         raise NotFoundError(
             f"found no {EXAMPLES} in {blend}: make it with `rankrag data build RECIPE --out BLEND`"
         )
-    return _sha256(blend / EXAMPLES)
+    return sha256(blend / EXAMPLES)
 
 
 def find_held_out(blend: Path) -> str:
     """Return the sha256 of the held-out examples in a folder, empty where none are held out."""
-    return _sha256(blend / HELD_OUT) if (blend / HELD_OUT).is_file() else ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256(blend / HELD_OUT) if (blend / HELD_OUT).is_file() else ""
 
 
 def last_state(out: Path) -> Path | None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from ..formats import writing
+from ..errors import FormatError
+from ..formats import read_records, writing
 from .folder import CURVES, EVENTS, METRICS
 
 if TYPE_CHECKING:
@@ -100,11 +101,17 @@ class Recorder(TrainerCallback):
 
 
 def read_metrics(path: Path) -> list[dict[str, object]]:
-    """Return the whole lines of `metrics.jsonl`; a write that failed may have left half of one at its end."""
-    if not path.exists():
-        return []
-    whole = path.read_bytes().rpartition(b"\n")[0].decode()
-    return [json.loads(line) for line in whole.splitlines() if line.strip()]
+    """Return the lines of `metrics.jsonl`, none if there is no file.
+
+    A write that failed may have left half a line at its end, which is not one.
+    """
+    lines: list[dict[str, object]] = []
+    try:
+        lines += (record for _, record in read_records(str(path))) if path.exists() else ()
+    except FormatError:
+        if path.read_bytes().endswith(b"\n"):
+            raise
+    return lines
 
 
 def _number(line: dict[str, object], name: str) -> float:

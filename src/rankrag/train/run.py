@@ -22,7 +22,7 @@ from ..errors import InvalidInputError, MissingExtraError
 from ..model.checkpoint import Checkpoint, write_checkpoint
 from ..model.tokenizer import load_tokenizer
 from . import folder as folders
-from .folder import MANIFEST, METRICS, RECIPE, STATE, TRAINING
+from .folder import MANIFEST, METRICS, RECIPE, RUN, STATE, TRAINING
 from .plan import Job, Plan, make_plan
 from .rows import Counts, Vocabulary
 from .start import (
@@ -217,8 +217,8 @@ def _write_facts(job: Job, start: Start, counts: Counts, versions: Mapping[str, 
 
     settings = {f"stage{job.number}": job.stage.model_dump(mode="json")}
     (job.out / RECIPE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    facts = {"rows": asdict(counts), "versions": versions}
-    folders.write_json(job.out / TRAINING, {**_identity(job), **_hardware(), **_outcome(job.out), **facts})
+    facts = {**_hardware(), **_outcome(job.out), "rows": asdict(counts), "versions": versions}
+    folders.write_json(job.out / TRAINING, folders.read_json(job.out / RUN) | facts)
     manifest = job.examples / MANIFEST
     if manifest.exists():
         shutil.copyfile(manifest, job.out / MANIFEST)
