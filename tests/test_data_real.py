@@ -14,7 +14,10 @@ from rankrag.data.rows import rows
 from rankrag.data.sources import PARTS, SOURCES, SourceName, reader
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project"),
+]
 
 COUNTS: dict[str, tuple[SourceName, int]] = {
     "squad": ("squad", 3994),

@@ -27,6 +27,11 @@ FACES: dict[str, set[str]] = {
         "load",
     },
     "rankrag.cli": set(),
+    "rankrag.eval": set(),
+    "rankrag.eval.benchmarks": set(),
+    "rankrag.eval.measures": set(),
+    "rankrag.eval.readers": set(),
+    "rankrag.eval.report": {"read_results", "write_report", "write_results"},
     "rankrag.data": {
         "Manifest",
         "Progress",
@@ -40,6 +45,7 @@ FACES: dict[str, set[str]] = {
         "read_recipe",
         "searches",
         "shown",
+        "subset",
     },
     "rankrag.data.readers": set(),
     "rankrag.index": {

@@ -335,6 +335,7 @@ def run_child(calls: int, *paths: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", CHILD, str(calls), *paths])
 
 
+@pytest.mark.slow
 def test_a_killed_build_opens_searches_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     collection("big.jsonl", 500)
     write({f"docs/{n:03}.txt": f"document number {n}" for n in range(60)})

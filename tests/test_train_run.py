@@ -179,6 +179,7 @@ def test_a_folder_with_something_else_is_left_alone(
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_another_setting_does_not_go_on_with_an_unfinished_run(
     model: Path, blend: Path, tmp_path: Path
 ) -> None:
@@ -199,6 +200,7 @@ def test_no_blend_names_the_command_that_makes_one(model: Path, tmp_path: Path) 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_broken_line_is_named_and_mending_it_is_enough(model: Path, blend: Path, tmp_path: Path) -> None:
     broken = tmp_path / "blend"
     shutil.copytree(blend, broken)

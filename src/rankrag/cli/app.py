@@ -11,7 +11,23 @@ from typing import Annotated, NoReturn
 import typer
 
 from .. import errors
-from . import ask, console, data, doctor, documents, index, model, prompt, rank, search, train
+from . import (
+    ask,
+    calibrate,
+    console,
+    data,
+    doctor,
+    documents,
+    evaluate,
+    evaluate_scores,
+    index,
+    model,
+    prompt,
+    rank,
+    search,
+    study,
+    train,
+)
 from .version import __version__
 
 EXIT_CODES: dict[type[BaseException], int] = {
@@ -49,6 +65,19 @@ app.add_typer(model.app, name="model")
 app.add_typer(prompt.app, name="prompt")
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
+
+evaluation = typer.Typer(
+    help="Measure how well a system finds, ranks and answers, so that no number flatters.",
+    no_args_is_help=True,
+)
+evaluation.command("list")(evaluate.list_)
+evaluation.command("predict")(evaluate.predict)
+evaluation.command("add")(evaluate_scores.add)
+evaluation.command("score")(evaluate_scores.score)
+evaluation.command("report")(evaluate_scores.report)
+evaluation.command("study")(study.study)
+app.add_typer(evaluation, name="eval")
+app.command("calibrate")(calibrate.calibrate)
 app.command("doctor")(doctor.doctor)
 
 

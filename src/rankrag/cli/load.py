@@ -6,7 +6,7 @@ This is the Python border too: plain text becomes a `Question` or a `Passage` he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +31,7 @@ from ..types import (
 
 if TYPE_CHECKING:
     from ..index.encoder import Encoder
+    from ..model.calibrated import Calibration
     from ..model.checkpoint import Checkpoint
 
 DEFAULT_MODEL = "smollm2-135m"
@@ -56,12 +57,16 @@ class Engine:
     """A language model with what its checkpoint says: its template, and whether ranking was trained.
 
     `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
+    `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
+    threshold is one of calibrated relevances, which `calibrated` gives.
     """
 
     lm: LanguageModel
     form: Template
     trained: bool
     threshold: float | None
+    remote: bool = False
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,9 @@ def load(
     """Return everything that `ask` needs, ready to use; nothing is downloaded.
 
     `index` is a folder that `rankrag index` made (without one, `rank` still works); `model` a name from
-    `rankrag model list`, a folder, a hub id, or `fake`. The retriever is by default `hybrid` if the index
-    has vectors, else `bm25`. `ranking=False` reads the passages in the retriever's order.
+    `rankrag model list`, a folder, a hub id, `openai:MODEL@URL` (a server), or `fake`. The retriever is by
+    default `hybrid` if the index has vectors, else `bm25`. `ranking=False` reads the passages in the
+    retriever's order.
     """
     check_counts(retrieve_k, read_k)
     shelf = (
@@ -148,15 +154,22 @@ def load(
 
 
 def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking: bool) -> RAG:
-    """Return the roles in a row; one language model ranks, answers and cites."""
+    """Return the roles in a row; one language model ranks, answers and cites.
+
+    A server that is not asked to rank is not asked to cite either, which is ranking too: it may not be able
+    to, and an answer is then one request.
+    """
     from ..model import ModelCiter, ModelGenerator, ModelRanker
 
-    ranker, generator = ModelRanker(engine.lm, engine.form), ModelGenerator(engine.lm, engine.form)
+    judge, generator = ModelRanker(engine.lm, engine.form), ModelGenerator(engine.lm, engine.form)
+    ranker = calibrated(judge, engine)
+    # A calibration was fitted on questions; the citer ranks for the sentences of an answer.
+    citer = ModelCiter(judge, CITED_FROM if engine.trained else CITED_FROM_UNTRAINED)
     pipeline = Pipeline(
         retriever=shelf.retriever,
         ranker=ranker if ranking else None,
         generator=generator,
-        citer=ModelCiter(ranker, CITED_FROM if engine.trained else CITED_FROM_UNTRAINED),
+        citer=citer if ranking or not engine.remote else None,
         retrieve_k=retrieve_k,
         read_k=read_k,
         threshold=engine.threshold,
@@ -167,9 +180,11 @@ def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking
 
 def check_model(name: str) -> None:
     """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model."""
-    from ..model import registry
+    from ..model import registry, remote
 
-    if name != FAKE_MODEL:
+    if remote.is_remote(name):
+        remote.resolve(name)
+    elif name != FAKE_MODEL:
         registry.resolve(name)
 
 
@@ -204,23 +219,54 @@ def as_passage(number: int, passage: str | Passage) -> Passage:
     return Passage(id=str(number), text=passage.strip()) if isinstance(passage, str) else passage
 
 
-def open_engine(name: str) -> Engine:
-    """Return a language model ready to use.
+def calibrated(ranker: Ranker, engine: Engine) -> Ranker:
+    """Return the ranker of an engine with its relevance put right, or itself without a calibration."""
+    from ..model.calibrated import CalibratedRanker
 
+    return CalibratedRanker(ranker, engine.calibration) if engine.calibration else ranker
+
+
+def open_engine(name: str, calibration: bool = True) -> Engine:
+    """Return a language model ready to use, with the calibration of its checkpoint if it has one.
+
+    `calibration=False` leaves a `calibration.json` unread, which one of other weights needs to be made again.
     Raises MissingModelError if it was never pulled, MissingExtraError, NotFoundError or InvalidInputError.
     """
-    from ..model import FakeLanguageModel, registry
+    from ..model import FakeLanguageModel, registry, remote
     from ..model.checkpoint import read_checkpoint
     from ..model.local import LocalLanguageModel
 
     if name == FAKE_MODEL:
         return Engine(FakeLanguageModel(), prompts.PAPER, trained=False, threshold=None)
+    if remote.is_remote(name):
+        server = remote.open_remote(name)
+        return Engine(server, server.form, trained=False, threshold=None, remote=True)
     card = read_checkpoint(registry.locate(name))
     if card.is_adapter:
         lm = LocalLanguageModel(registry.locate(card.base), adapter=card.folder)
     else:
         lm = LocalLanguageModel(card.folder)
-    return Engine(lm, _form(card), card.trained, card.threshold)
+    engine = Engine(lm, _form(card), card.trained, card.threshold)
+    return _with_calibration(engine, card) if calibration else engine
+
+
+def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
+    from ..model.calibrated import FILE, check_calibration, read_calibration, weights_mark
+
+    path = card.folder / FILE
+    if not path.exists():
+        return engine
+    found = read_calibration(path)
+    mark = weights_mark(weights_folders(card))
+    check_calibration(path, found, mark, prompts.template_hash(engine.form))
+    return replace(engine, calibration=found, threshold=found.threshold)
+
+
+def weights_folders(card: Checkpoint) -> list[Path]:
+    """Return the folders that hold the weights of a checkpoint: its own, and its base's under an adapter."""
+    from ..model import registry
+
+    return [card.folder, *([registry.locate(card.base)] if card.is_adapter else [])]
 
 
 def _form(card: Checkpoint) -> Template:

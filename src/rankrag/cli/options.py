@@ -32,7 +32,10 @@ PathGlob = Annotated[
 ModelName = Annotated[
     str,
     typer.Option(
-        "--model", "-m", help="A name from `rankrag model list`, a folder, a hub id, or fake (no weights)."
+        "--model",
+        "-m",
+        help="A name from `rankrag model list`, a folder, a hub id, openai:MODEL@URL (a server), or fake "
+        "(no weights).",
     ),
 ]
 
@@ -70,7 +73,10 @@ def arguments() -> Iterator[None]:
 
 def warn_untrained(model: str, trained: bool) -> None:
     """Say in one line that the order of a ranking means little, where it does."""
+    from ..model.remote import is_remote
+
     if model == load.FAKE_MODEL:
         console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")
     elif not trained:
-        console.warn(f"{model} was never trained to rank: its relevance says little, and it never abstains")
+        known = "may never have been" if is_remote(model) else "was never"
+        console.warn(f"{model} {known} trained to rank: its relevance says little, and it never abstains")

@@ -6,6 +6,7 @@ from .mining import Search, indexable
 from .recipe import Recipe, read_recipe
 from .searches import searches
 from .sources import SOURCES, Source, SourceName
+from .subset import subset
 
 __all__ = [
     "SOURCES",
@@ -20,4 +21,5 @@ __all__ = [
     "read_recipe",
     "searches",
     "shown",
+    "subset",
 ]

@@ -21,7 +21,8 @@ from .manifest import building, plan, updated, write_manifest
 from .parse import clean, parse
 from .records import RECORDS, Record, records
 from .settings import Progress, Settings
-from .store import FileRow, Row, Store, make_tables
+from .store import FileRow, Row, Store
+from .tables import make_tables
 from .walk import File, exists, find, is_under
 
 BATCH = 16_384

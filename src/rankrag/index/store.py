@@ -7,25 +7,22 @@ whether all its passages are in (see `build.py` for how that survives a kill).
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FailureError, InvalidInputError
+from ..errors import InvalidInputError
 from ..types import Document, Filters, Hit, Passage, Source
 from .conditions import attribute, attributes, condition, is_in, quote
 from .manifest import Manifest, read_manifest
+from .tables import broken, committing, files_schema, index_words, is_there, open_table
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from lancedb.query import LanceQueryBuilder
-    from lancedb.table import Table
 
 EXACT_UP_TO = 100_000
 """Rows up to which vectors are compared one by one, without an approximate index."""
@@ -36,14 +33,6 @@ _PROBES, _REFINE = 20, 20
 
 _MARGIN = 10
 """Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
-
-# The store's own list also stops `and as for if in is no not or with`: in technical text those are what
-# people ask about. Without them and with question words instead, answers are found as often (hit@20 of
-# 1,000 training questions: TriviaQA 55.9 and 55.9, WebQuestions 52.5 and 52.6 percent).
-_STOP_WORDS = (
-    "a an are at be but by did do does how into it of on such that the their then there these they this to "
-    "was what when where which who whom whose why will"
-)
 
 _PIECES = 200
 """Files of single commits that may lie side by side."""
@@ -76,22 +65,22 @@ class Store:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.manifest = manifest
-        if not (_is_there(folder, "files") and _is_there(folder, "passages")):
+        if not (is_there(folder, "files") and is_there(folder, "passages")):
             raise InvalidInputError(
                 f"found an index at {folder} whose first build was stopped before it began, wanted passages: "
                 f"run `rankrag index PATH --index {folder}` again"
             )
         try:
-            self._files = _open(folder, "files")
-            self._passages = _open(folder, "passages")
+            self._files = open_table(folder, "files")
+            self._passages = open_table(folder, "passages")
         except (OSError, ValueError, RuntimeError) as error:
-            raise _broken(folder, error) from error
+            raise broken(folder, error) from error
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
-        with _committing(self.folder):
+        with committing(self.folder):
             self._passages.add(_batch(rows, vectors, self._passages.schema))
 
     def set_files(self, rows: Sequence[FileRow]) -> None:
@@ -99,9 +88,9 @@ class Store:
         import pyarrow as pa
 
         columns = [[r.name for r in rows], [r.sha256 for r in rows], [r.complete for r in rows]]
-        batch = pa.record_batch(columns, schema=_files_schema())
+        batch = pa.record_batch(columns, schema=files_schema())
         merge = self._files.merge_insert("path")
-        with _committing(self.folder):
+        with committing(self.folder):
             merge.when_matched_update_all().when_not_matched_insert_all().execute(
                 pa.Table.from_batches([batch])
             )
@@ -109,14 +98,14 @@ class Store:
     def remove_files(self, names: Iterable[str]) -> None:
         """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
         names = list(names)
-        with _committing(self.folder):
+        with committing(self.folder):
             for table in (self._files, self._passages):
                 for where in is_in("path", names):
                     table.delete(where)
 
     def remove_documents(self, ids: Iterable[str]) -> None:
         """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
-        with _committing(self.folder):
+        with committing(self.folder):
             for where in is_in("document", ids):
                 self._passages.delete(where)
         self.remove_files(set(self.files()) - self.names())
@@ -131,9 +120,9 @@ class Store:
         """Bring the indexes up to date: build them anew if most rows are not in them, else add those."""
         stats = self._passages.index_stats("content_idx")
         anew = stats is None or stats.num_unindexed_rows > stats.num_indexed_rows
-        with _committing(self.folder):
+        with committing(self.folder):
             if anew:
-                _index_words(self._passages, self.manifest.language)
+                index_words(self._passages, self.manifest.language)
             if self.manifest.encoder is not None and len(self) > EXACT_UP_TO:
                 self._index_vectors()
             # Putting the pieces of a fresh table together writes it a second time: 658,659 passages took
@@ -175,6 +164,14 @@ class Store:
 
         found = self._passages.search().where(f"path = {quote(name)}").select(["record"]).to_arrow()
         return int(pc.max(found["record"]).as_py() or 0)
+
+    def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
+        """Return the passages of these ids by id; ids that are not in the index are left out."""
+        found: dict[str, Passage] = {}
+        for only in is_in("id", ids):
+            rows = self._passages.search().where(only).select(_COLUMNS).to_arrow().to_pylist()
+            found |= {str(row["id"]): _passage(row) for row in rows}
+        return found
 
     def documents(self) -> list[Document]:
         """Return the documents, ordered by id; the digest is that of the file that holds the document."""
@@ -244,7 +241,7 @@ class Store:
             try:
                 return list(query.select([*columns, order]).limit(limit).to_arrow().to_pylist())
             except (OSError, RuntimeError) as error:
-                raise _broken(self.folder, error) from error
+                raise broken(self.folder, error) from error
 
         limit = k + _MARGIN
         rows = _sorted(fetch(limit, _COLUMNS), order)
@@ -263,43 +260,9 @@ def open_store(folder: Path) -> Store:
     return Store(folder, read_manifest(folder))
 
 
-def make_tables(folder: Path, manifest: Manifest) -> None:
-    """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
-    import lancedb
-
-    database = lancedb.connect(str(folder))
-    try:
-        if not (_is_there(folder, "files") and _is_there(folder, "passages")):
-            for name in ("files", "passages"):
-                shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
-            dimension = manifest.encoder.dimension if manifest.encoder else None
-            database.create_table("passages", schema=_passages_schema(dimension))
-            database.create_table("files", schema=_files_schema())
-        passages = database.open_table("passages")
-        if not passages.list_indices():
-            _index_words(passages, manifest.language)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise _broken(folder, error) from error
-
-
 # ── tables ───────────────────────────────────────────────────────────────────────────────────────────
 
 _COLUMNS = ["id", "content", "title", "path", "page", "start", "end", "attributes"]
-
-
-def _files_schema() -> pa.Schema:
-    import pyarrow as pa
-
-    return pa.schema({"path": pa.string(), "sha256": pa.string(), "complete": pa.bool_()})
-
-
-def _passages_schema(dimension: int | None) -> pa.Schema:
-    import pyarrow as pa
-
-    words = {name: pa.string() for name in ("id", "document", "path", "title", "content")}
-    numbers = {"record": pa.int64(), "page": pa.int32(), "start": pa.int64(), "end": pa.int64()}
-    vector = {} if dimension is None else {"vector": pa.list_(pa.float32(), dimension)}
-    return pa.schema({**words, **numbers, "attributes": pa.list_(pa.string()), **vector})
 
 
 def _batch(rows: Sequence[Row], vectors: np.ndarray | None, schema: pa.Schema) -> pa.RecordBatch:
@@ -325,17 +288,20 @@ def _batch(rows: Sequence[Row], vectors: np.ndarray | None, schema: pa.Schema) -
 
 
 def _hit(row: dict[str, object], order: str) -> Hit:
+    return Hit(_passage(row), _score(row, order))
+
+
+def _passage(row: dict[str, object]) -> Passage:
     title, content = str(row["title"]), str(row["content"])
     source = Source(str(row["path"]), *(_number(row[name]) for name in ("page", "start", "end")))
     stored = row["attributes"]
-    passage = Passage(
+    return Passage(
         id=str(row["id"]),
         text=content[len(title) + 1 :],
         title=title,
         source=source,
         attributes=attributes(stored if isinstance(stored, list) else ()),
     )
-    return Hit(passage, _score(row, order))
 
 
 def _score(row: dict[str, object], order: str) -> float:
@@ -350,51 +316,3 @@ def _sorted(rows: list[dict[str, object]], order: str) -> list[dict[str, object]
 
 def _number(value: object) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def _is_there(folder: Path, name: str) -> bool:
-    """Say whether a table was committed; a kill may leave its folder without a version."""
-    return any((folder / f"{name}.lance" / "_versions").glob("*.manifest"))
-
-
-def _open(folder: Path, name: str) -> Table:
-    import lancedb
-
-    # An interval of zero makes every read look for the newest version: a running server sees what a
-    # build next to it has committed. It costs a look into one folder.
-    return lancedb.connect(str(folder), read_consistency_interval=timedelta(0)).open_table(name)
-
-
-def _index_words(passages: Table, language: str) -> None:
-    from lancedb.index import FTS
-
-    workers = os.cpu_count()
-    if language == "any":
-        config = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False, num_workers=workers)
-    elif language == "English":
-        config = FTS(custom_stop_words=_STOP_WORDS.split(), num_workers=workers)
-    else:
-        config = FTS(language=language, num_workers=workers)
-    passages.create_index("content", config=config, replace=True)
-
-
-@contextlib.contextmanager
-def _committing(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:
-        raise FailureError(
-            f"found that the index at {folder} cannot be written ({_reason(error)}), wanted room and rights "
-            "there: mend that and run the same command again, what was committed stays"
-        ) from error
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _broken(folder: Path, error: Exception) -> InvalidInputError:
-    return InvalidInputError(
-        f"found a broken index at {folder} ({_reason(error)}): delete the folder and build it again with "
-        f"`rankrag index PATH --index {folder}`"
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from .. import prompts
 from ..types import Cut, LanguageModel, Passage, Prompt, Question, Style, Usage
@@ -22,6 +23,15 @@ _MAX_TOKENS: dict[Style, int] = {
     "true_false": VERDICT,
     "choice": VERDICT,
 }
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A language model that is told how many tokens it read and wrote."""
+
+    def usage(self, prompt: Prompt) -> Usage | None:
+        """Return the tokens of the last whole answer to a prompt, None where they were not told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,13 @@ class ModelGenerator:
         return self._fit(question, passages)[1]
 
     def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
-        """Return the tokens that reading these passages and writing `text` takes."""
+        """Return the tokens that reading these passages and writing `text` takes.
+
+        What the model was told goes before what we count.
+        """
         prompt, _ = self._fit(question, passages)
+        if isinstance(self.lm, Metered) and (told := self.lm.usage(prompt)) is not None:
+            return told
         n_tokens = counter(self.lm, self.form.markers)
         return Usage(
             prompt_tokens=n_tokens(prompt.prefix) + n_tokens(prompt.suffix),

@@ -1,0 +1,259 @@
+"""`rankrag calibrate`: what a model's relevance is worth as a probability, fitted on labelled pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from .. import formats, prompts
+from ..errors import FormatError, InvalidInputError
+from ..types import Hit, Passage, Question, Ranker
+from . import answer_view, console, load, progress
+from .options import ModelName, Output, arguments
+
+if TYPE_CHECKING:
+    from ..eval.calibration import Pairs, Threshold
+    from ..model.calibrated import Calibration
+
+Method = Literal["temperature", "isotonic"]
+
+FEW = 100
+"""Pairs below which a warning says that the fit may be chance."""
+
+
+PairsFile = Annotated[
+    str,
+    typer.Option(
+        "--pairs",
+        metavar="FILE|-",
+        help="JSON lines: questions whose passages are marked `relevant`, or examples of a blend.",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    float, typer.Option(min=0, max=1, help="Wanted share of relevant passages from the threshold on.")
+]
+MethodName = Annotated[
+    Method, typer.Option(help="Two numbers on the log-odds, or any map that rises (for many pairs).")
+]
+Count = Annotated[int | None, typer.Option("-n", min=2, help="Only so many questions.", show_default="all")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for calibration.json.")]
+Write = Annotated[bool, typer.Option("--write", help="Put calibration.json into the checkpoint.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A question with passages, each labelled as relevant to it or not."""
+
+    question: Question
+    passages: tuple[tuple[Passage, bool], ...]
+
+
+def calibrate(
+    pairs: PairsFile,
+    model: ModelName = load.DEFAULT_MODEL,
+    precision: Precision = 0.9,
+    method: MethodName = "temperature",
+    n: Count = None,
+    out: Out = None,
+    write: Write = False,
+    output: Output = "text",
+) -> None:
+    """Fit a model's relevance to the share of relevant passages, and the threshold below which it abstains.
+
+    The figures after the fit are by cross-validation over questions: they are of pairs that it did not see.
+    """
+    place = _place(model, out, write)
+    judged = _sampled(list(read_judged(pairs)), n)
+    with console.working(f"loading {model}"):
+        engine = load.open_engine(model, calibration=False)
+    scored = _scored(judged, _ranker(engine))
+    if len(scored.units) < FEW:
+        console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
+    found, threshold = _fitted(scored, method, precision)
+    found = replace(
+        found,
+        data_sha256=_sha256(pairs),
+        model=_mark(model),
+        template_hash=prompts.template_hash(engine.form),
+    )
+    written = _written(found, place)
+    if output == "json":
+        record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
+        record |= {"relevant": int(scored.labels.sum()), "threshold": asdict(threshold)}
+        console.emit(record | {"calibration": asdict(found), "file": str(written) if written else None})
+    else:
+        _show(found, threshold, written)
+
+
+def _place(model: str, out: Path | None, write: bool) -> Path | None:
+    """Return the folder to write to, None to write nothing; what cannot be is refused before any work."""
+    from ..model import registry, remote
+
+    with arguments():
+        load.check_model(model)
+        if write and out is not None:
+            raise InvalidInputError("found --write and --out, wanted one of them")
+        if write and (model == load.FAKE_MODEL or remote.is_remote(model)):
+            raise InvalidInputError(f"found --write for {model}, which has no folder: give --out DIR")
+    return registry.locate(model) if write else out
+
+
+# ── pairs ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read_judged(path: str) -> Iterator[Judged]:
+    """Yield the questions of a file with their labelled passages, at least one, in the order of the file.
+
+    A line is `{id, question, passages: [{id, title, text, relevant}]}`, where `relevant` null is left out, or
+    an example of the task `rank` as a blend has it (others are left out). Lines of one question become one,
+    and a passage that comes twice counts once. Raises FormatError, and InvalidInputError if nothing is left.
+    """
+    found: dict[tuple[str, str], tuple[Question, dict[tuple[str, str], tuple[Passage, bool]]]] = {}
+    for number, record in formats.read_records(path):
+        labelled = _labelled(path, number, record)
+        if labelled:
+            asked = record.get("question")
+            question = formats.question(path, number, asked if isinstance(asked, dict) else record)
+            known = found.setdefault((question.id, question.text), (question, {}))[1]
+            for passage, relevant in labelled:
+                known.setdefault((passage.title, passage.text), (passage, relevant))
+    if not found:
+        raise InvalidInputError(
+            f"{path}: found no labelled pairs, wanted passages with `relevant` true or false, or examples of "
+            "the task rank"
+        )
+    for question, passages in found.values():
+        yield Judged(question, tuple(passages.values()))
+
+
+def _labelled(path: str, number: int, record: formats.Record) -> list[tuple[Passage, bool]]:
+    passages = record.get("passages", [])
+    if not isinstance(passages, list) or not all(isinstance(one, dict) for one in passages):
+        raise FormatError(path, number, "found passages that are no objects, wanted a list of passages")
+    if "target" in record:
+        labels = [_target(path, number, record)] * len(passages)
+    else:
+        labels = [_relevant(path, number, one.get("relevant")) for one in passages]
+    return [
+        (formats.passage(path, number, one), label)
+        for one, label in zip(passages, labels, strict=True)
+        if label is not None
+    ]
+
+
+def _target(path: str, number: int, record: formats.Record) -> bool | None:
+    if record.get("task") != "rank":
+        return None
+    target = str(record["target"]).strip()
+    if target not in (prompts.TRUE, prompts.FALSE):
+        raise FormatError(path, number, f"found target {target!r}, wanted {prompts.TRUE} or {prompts.FALSE}")
+    return target == prompts.TRUE
+
+
+def _relevant(path: str, number: int, value: object) -> bool | None:
+    if value is not None and not isinstance(value, bool):
+        raise FormatError(path, number, f"found relevant = {value!r}, wanted true, false or null")
+    return value
+
+
+def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
+    """Return `n` of the questions, chosen by their ids alone as `rankrag eval predict` chooses."""
+    from ..eval.benchmark import Gold, Item, sample
+
+    by_question = {id(one.question): one for one in judged}
+    items = [Item(one.question, Gold(), one.question.id) for one in judged]
+    return [by_question[id(item.question)] for item in sample(items, n)] if n else list(judged)
+
+
+# ── scores and fit ───────────────────────────────────────────────────────────────────────────────────
+
+
+def _ranker(engine: load.Engine) -> Ranker:
+    from ..model import ModelRanker
+
+    return ModelRanker(engine.lm, engine.form)
+
+
+def _scored(judged: Sequence[Judged], ranker: Ranker) -> Pairs:
+    """Return the relevance of every pair; all passages of a question are ranked at once."""
+    from ..eval.calibration import paired
+
+    rows: list[tuple[float, bool, str]] = []
+    for one in progress.track(judged, len(judged), "questions"):
+        # Numbers for ids: a label is found again by them, and a file may give one id to two passages.
+        hits = [Hit(replace(passage, id=str(n)), 0.0) for n, (passage, _) in enumerate(one.passages)]
+        for hit in ranker.rank(one.question, hits):
+            rows.append((hit.score, one.passages[int(hit.passage.id)][1], one.question.id))
+    return paired(rows)
+
+
+def _fitted(pairs: Pairs, method: Method, precision: float) -> tuple[Calibration, Threshold]:
+    from ..eval.calibration import cross_validated, fit_isotonic, fit_temperature, threshold_for
+    from ..model.calibrated import Calibration
+
+    fit = {"temperature": fit_temperature, "isotonic": fit_isotonic}[method]
+    found = Calibration(method, fit(pairs.scores, pairs.labels))
+    off = cross_validated(pairs, lambda scores, labels: Calibration(method, fit(scores, labels)).apply)
+    threshold = threshold_for(found.apply(pairs.scores), pairs.labels, precision)
+    return (
+        replace(
+            found,
+            threshold=threshold.value,
+            precision=precision,
+            n_pairs=len(pairs.units),
+            ece=off.ece,
+            brier=off.brier,
+        ),
+        threshold,
+    )
+
+
+def _mark(model: str) -> str:
+    """Return what changes with the weights of a model, "" where there are none here."""
+    from ..model import registry, remote
+    from ..model.calibrated import weights_mark
+    from ..model.checkpoint import read_checkpoint
+
+    if model == load.FAKE_MODEL or remote.is_remote(model):
+        return ""
+    return weights_mark(load.weights_folders(read_checkpoint(registry.locate(model))))
+
+
+def _sha256(path: str) -> str:
+    from ..model import registry
+
+    return "" if path == "-" else registry.sha256(Path(path))
+
+
+# ── what came of it ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _written(found: Calibration, folder: Path | None) -> Path | None:
+    from ..model.calibrated import write_calibration
+
+    return write_calibration(folder, found) if folder is not None else None
+
+
+def _show(found: Calibration, threshold: Threshold, written: Path | None) -> None:
+    heads = [Text(head, answer_view.QUIET) for head in ("", "before", "after, unseen questions")]
+    rows: list[list[str | Text]] = [
+        [Text(name, "cyan"), *(f"{value:.3f}" for value in pair)]
+        for name, pair in (("ECE", found.ece), ("Brier score", found.brier))
+        if pair is not None
+    ]
+    console.table([heads, *rows], right=[1, 2])
+    console.say(
+        f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {threshold.n:,} pairs from there "
+        f"on are relevant (surely {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
+    )
+    console.say(
+        str(written)
+        if written
+        else "nothing was written: --write puts it into the checkpoint, --out DIR there"
+    )

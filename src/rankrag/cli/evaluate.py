@@ -1,0 +1,220 @@
+"""`rankrag eval`: benchmarks at hand, answers of a system, their scores, and a report over systems."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from . import answer_view, console, load, progress
+from .options import Output, RetrieverName, warn_untrained
+from .systems import Measured, Plan, assemble, run_file, short_hash
+
+if TYPE_CHECKING:
+    from ..eval.answers import Facts
+    from ..eval.benchmark import Item, Loaded
+
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
+]
+Names = Annotated[
+    list[str], typer.Argument(help="Benchmarks (`rankrag eval list`), or files with question and answers.")
+]
+
+
+def list_(data_root: DataRoot = None, output: Output = "text") -> None:
+    """List the benchmarks: what is at hand, how many questions, and where the others come from."""
+    from ..eval.load import at_hand
+
+    rows = at_hand(data_root)
+    if output == "json":
+        console.emit({"benchmarks": [row.record() for row in rows]})
+        return
+    heads = ("benchmark", "at hand", "paper", "measures", "file or source")
+    cells = [
+        (
+            Text(row.benchmark.name, "cyan"),
+            f"{row.questions:,}" if row.questions else "–",
+            f"{row.benchmark.paper.size:,}" if row.benchmark.paper else "",
+            " ".join(row.benchmark.measures),
+            Text(row.path or row.benchmark.source, "" if row.path else answer_view.QUIET),
+        )
+        for row in rows
+    ]
+    console.table([[Text(head, answer_view.QUIET) for head in heads], *cells], right=[1, 2])
+
+
+# ── predict ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="Folder of the evaluation; answers go to OUT/NAME/BENCHMARK.")
+]
+SystemName = Annotated[str, typer.Option("--name", help="Name of the system in every table.")]
+MaybeIndex = Annotated[Path | None, typer.Option("--index", "-i", help="Folder of the index.")]
+Runs = Annotated[
+    list[str] | None,
+    typer.Option("--run", metavar="FILE", help="A TREC run in place of a search; several are fused."),
+]
+Corpus = Annotated[
+    list[str] | None, typer.Option("--corpus", metavar="FILE", help="Texts of a run's passages.")
+]
+CorpusName = Annotated[str, typer.Option(help="What the report calls the corpus.")]
+AnyModel = Annotated[
+    str, typer.Option("--model", "-m", help="Ranks and answers. Retrieval alone needs none.")
+]
+RankerFolder = Annotated[
+    str | None, typer.Option("--ranker", metavar="DIR", help="A cross-encoder that ranks in its place.")
+]
+GeneratorName = Annotated[
+    str | None, typer.Option("--generator", help="Answers in its place, for example openai:NAME@URL.")
+]
+Ranking = Annotated[bool, typer.Option(help="Rank what was retrieved.")]
+Generate = Annotated[bool, typer.Option(help="Answer, too.")]
+Cite = Annotated[bool, typer.Option(help="Cite, too.")]
+RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
+ReadK = Annotated[int, typer.Option(min=1, help="Passages given to the generator.")]
+SampleSize = Annotated[int | None, typer.Option("-n", min=1, help="Questions a benchmark. Default: all.")]
+Seed = Annotated[int, typer.Option(help="Which sample: the same for every system.")]
+Parallel = Annotated[int, typer.Option(min=1, help="Questions at a time, where a server answers.")]
+
+
+def predict(
+    benchmarks: Names,
+    out: Out,
+    name: SystemName,
+    data_root: DataRoot = None,
+    index: MaybeIndex = None,
+    run: Runs = None,
+    corpus: Corpus = None,
+    corpus_name: CorpusName = "",
+    retriever: RetrieverName = None,
+    model: AnyModel = load.DEFAULT_MODEL,
+    ranker: RankerFolder = None,
+    generator: GeneratorName = None,
+    ranking: Ranking = True,
+    generate: Generate = True,
+    cite: Cite = True,
+    retrieve_k: RetrieveK = 30,
+    read_k: ReadK = 5,
+    n: SampleSize = None,
+    seed: Seed = 0,
+    parallel: Parallel = 1,
+    output: Output = "text",
+) -> None:
+    """Ask a system the questions of benchmarks and keep every answer with its trace.
+
+    May be interrupted at any time: the same command goes on where it stopped, and a larger -n asks only
+    what is missing. Relevances are kept in OUT/relevance.sqlite, so no pair is ranked twice.
+    """
+    runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
+    plan = Plan(
+        *(name, index, runs, texts, retriever, model, generator, retrieve_k, read_k),
+        *(ranking, generate, cite, corpus_name, cache, ranker),
+    )
+    refused = predict_all(plan, benchmarks, data_root, out, (n, seed, parallel))
+    if output == "json":
+        console.emit({"system": name, "answers": str(out / name), "refused": refused})
+
+
+def predict_all(
+    plan: Plan,
+    benchmarks: Sequence[str],
+    data_root: Path | None,
+    out: Path,
+    how: tuple[int | None, int, int],
+) -> int:
+    """Let a system answer samples of benchmarks below a folder; return how many it refused.
+
+    `how` is (questions of each or None for all, seed, questions at a time).
+    """
+    from ..eval.benchmark import sample
+    from ..eval.load import load_benchmark
+
+    n, seed, parallel = how
+    loaded = [load_benchmark(one, data_root) for one in benchmarks]
+    chosen = {one.benchmark.name: sample(one.items, n, seed) for one in loaded}
+    out.mkdir(parents=True, exist_ok=True)
+    with console.working("loading the system"):
+        asked = {name: [item.question for item in items] for name, items in chosen.items()}
+        system = assemble(plan, asked)
+    if system.engine is not None and plan.ranking:
+        warn_untrained(plan.model or "", system.engine.trained)
+    refused = sum(
+        _predict(system, one, chosen[one.benchmark.name], out / plan.name, (seed, parallel)) for one in loaded
+    )
+    if refused:
+        console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
+    return refused
+
+
+def _predict(
+    system: Measured, loaded: Loaded, items: Sequence[Item], folder: Path, how: tuple[int, int]
+) -> int:
+    from ..eval.answers import AnswerFile
+    from ..eval.predict import predict as ask_all
+
+    seed, parallel = how
+    facts = facts_of(system, loaded, len(items), seed)
+    ask = system.ask(loaded.benchmark.max_tokens)
+    with (
+        AnswerFile(folder / loaded.benchmark.name, facts) as file,
+        progress.reporting() as report,
+    ):
+        return ask_all(
+            items,
+            ask,
+            file,
+            lambda done, of: report(done, of, f"{loaded.benchmark.name} questions"),
+            parallel,
+        )
+
+
+def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:
+    """Return what `facts.json` says: everything that decides the answers, and where they were made."""
+    from ..eval.answers import Facts
+
+    return Facts(
+        system=system.system,
+        benchmark=loaded.benchmark.name,
+        file=Path(loaded.path).name,
+        sha256=loaded.sha256,
+        questions=len(loaded.items),
+        seed=seed,
+        n=n,
+        max_tokens=loaded.benchmark.max_tokens if system.plan.generating else 0,
+        runs={Path(run).stem: short_hash(run_file(run, loaded.benchmark.name)) for run in system.plan.runs},
+        versions=versions(),
+        device=device(),
+    )
+
+
+def device() -> str:
+    """Return what the models run on, as a report says it."""
+    from importlib.util import find_spec
+
+    if find_spec("torch"):
+        import torch
+
+        if torch.cuda.is_available():
+            return str(torch.cuda.get_device_name())
+    return f"CPU, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what decides numbers."""
+    from importlib.metadata import PackageNotFoundError
+
+    found = {"python": platform.python_version()}
+    for package in ("rankrag", "torch", "transformers", "lancedb", "numpy", "ir-measures"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,225 @@
+"""`rankrag eval add`, `score` and `report`: from answers to numbers, from numbers to a page. No model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ..errors import InvalidInputError, NotFoundError
+from . import answer_view, console
+from .evaluate import DataRoot
+from .options import Output
+
+if TYPE_CHECKING:
+    from ..eval.benchmark import Loaded
+    from ..eval.results import Cell, Results, Value
+    from ..eval.score import Scores
+
+Folders = Annotated[
+    list[Path], typer.Argument(help="Folders of answers, or folders above them.", metavar="DIR...")
+]
+
+
+# ── add ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def add(
+    file: Annotated[Path, typer.Argument(help="JSON lines with `id` and `text` (or `answer`, `output`).")],
+    benchmark: Annotated[str, typer.Option("--benchmark", help="Name of the benchmark, or its file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the evaluation.")],
+    name: Annotated[str, typer.Option("--name", help="Name of the system in every table.")],
+    data_root: DataRoot = None,
+    n: Annotated[int | None, typer.Option("-n", min=1, help="Questions of the sample. Default: all.")] = None,
+    seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
+) -> None:
+    """Take in the answers that another system wrote, to be scored beside the others."""
+    from ..eval.answers import AnswerFile, Facts, read_others
+    from ..eval.benchmark import sample
+    from ..eval.load import load_benchmark
+    from ..eval.results import System
+    from ..types import Answer
+
+    loaded = load_benchmark(benchmark, data_root)
+    texts = read_others(str(file))
+    items = sample(loaded.items, n, seed)
+    if not (given := [item for item in items if item.question.id in texts]):
+        first = items[0].question.id if items else ""
+        raise InvalidInputError(
+            f"{file}: found no answer to a question of {benchmark}, wanted ids such as {first!r}"
+        )
+    system = System(name, "", "", 0, 0, None, name, facts={"answers": file.name})
+    benchmark, data = loaded.benchmark.name, (Path(loaded.path).name, loaded.sha256, len(loaded.items))
+    with AnswerFile(out / name / benchmark, Facts(system, benchmark, *data, seed, len(items))) as answers:
+        for item in given:
+            if item.question.id not in answers.done:
+                answers.add(Answer(item.question, text=texts[item.question.id], done=True))
+    console.say(f"{out / name / benchmark}: {len(given):,} answers to {len(items):,} questions")
+
+
+# ── score ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def score(
+    folders: Folders,
+    data_root: DataRoot = None,
+    n: Annotated[
+        int | None, typer.Option("-n", min=1, help="Questions of the sample. Default: those of predict.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Score the answers of systems; needs no model. A question without an answer counts zero."""
+    from ..eval.summary import cell
+
+    data: dict[str, Loaded] = {}
+    cells = [cell(score_folder(folder, data_root, n, data)) for folder in answer_folders(folders)]
+    if output == "json":
+        from dataclasses import asdict
+
+        console.emit({"cells": [asdict(one) for one in cells]})
+    else:
+        _show(cells)
+
+
+def answer_folders(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of answers at or below these, in order; raises NotFoundError if there are none."""
+    from ..eval.answers import FACTS
+
+    found = [path.parent for folder in folders for path in sorted(folder.rglob(FACTS))]
+    if not found:
+        raise NotFoundError(
+            f"found no answers below {', '.join(map(str, folders))}: make some with `rankrag eval predict`"
+        )
+    return list(dict.fromkeys(found))
+
+
+def score_folder(
+    folder: Path, data_root: Path | None, n: int | None = None, data: dict[str, Loaded] | None = None
+) -> Scores:
+    """Score a folder of answers on its sample (or its first `n`) and write the scores there.
+
+    `data` keeps the benchmarks that were read, for the next folder.
+    """
+    from ..eval.answers import read_answers
+    from ..eval.benchmark import sample
+    from ..eval.load import load_benchmark
+    from ..eval.results import BenchmarkFacts
+    from ..eval.score import Scores, score, write_scores
+
+    given, known = read_answers(folder), {} if data is None else data
+    facts = given.facts
+    if facts.benchmark not in known:
+        known[facts.benchmark] = load_benchmark(facts.benchmark, data_root)
+    loaded = known[facts.benchmark]
+    one = loaded.benchmark
+    if facts.sha256 != loaded.sha256:
+        raise InvalidInputError(
+            f"{folder}: found answers to {facts.file} ({facts.sha256[:12]}), wanted the same data as "
+            f"{loaded.path} ({loaded.sha256[:12]}): give the folder with that file as --data-root"
+        )
+    items = sample(loaded.items, facts.n if n is None else n, facts.seed)
+    scores = Scores(
+        system=replace(facts.system, facts={**facts.system.facts, **facts.versions, "device": facts.device}),
+        benchmark=BenchmarkFacts(one.name, one.title, one.family, one.measures, one.note),
+        data_sha256=loaded.sha256,
+        of=len(loaded.items),
+        rows=score(items, given.answers, one, facts.system),
+    )
+    write_scores(folder, scores)
+    return scores
+
+
+def _show(cells: Iterable[Cell]) -> None:
+    heads = ("system", "benchmark", "questions", "measure", "x100", "95 % interval")
+    rows: list[tuple[str | Text, ...]] = [tuple(Text(head, answer_view.QUIET) for head in heads)]
+    for one in cells:
+        asked = f"{one.questions:,}" + (f" ({one.unanswered:,} without answer)" if one.unanswered else "")
+        for place, (name, value) in enumerate(one.measures.items()):
+            first = (Text(one.system, "cyan"), one.benchmark, asked) if place == 0 else ("", "", "")
+            rows.append((*first, name, f"{value.value * 100:.1f}", _interval(value)))
+    console.table(rows, right=[2, 4])
+
+
+def _interval(value: Value) -> str:
+    return f"{value.low * 100:.1f} to {value.high * 100:.1f}"
+
+
+# ── report ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def report(
+    folders: Folders,
+    to: Annotated[Path, typer.Option("--to", help="Folder of the report: HTML, Markdown, JSON, plots.")],
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare", metavar="A:B", help="Test system B against A. Default: each against the first."
+        ),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of the page.")] = "RankRAG evaluation",
+    missing: Annotated[
+        list[str] | None, typer.Option("--missing", help="A sentence on what is not at hand; repeatable.")
+    ] = None,
+    browse: Annotated[bool, typer.Option(help="Put questions and answers into the page.")] = True,
+    output: Output = "text",
+) -> None:
+    """Write a report over scored systems: one self-contained page, Markdown, JSON and plots."""
+    from ..eval.answers import read_answers
+    from ..eval.report import write_report
+    from ..eval.score import read_scores
+    from ..eval.summary import question_rows
+
+    places = answer_folders(folders)
+    scores = [read_scores(place) for place in places]
+    results = results_of(scores, _pairs(compare, scores), title, missing or ())
+    if browse:
+        answers = {
+            (one.system.name, one.benchmark.name): read_answers(place)
+            for one, place in zip(scores, places, strict=True)
+        }
+        results = replace(results, questions=question_rows(scores, answers))
+    written = write_report(to, results)
+    if output == "json":
+        console.emit({"written": [str(path) for path in written]})
+    else:
+        console.say("\n".join(map(str, written)))
+
+
+def results_of(
+    scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], title: str, missing: Sequence[str]
+) -> Results:
+    """Return the results of systems, with comparisons of each pair (a, b)."""
+    from ..eval.results import Results
+    from ..eval.summary import calibrations, cell, comparisons
+
+    return Results(
+        title=title,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["rankrag", *sys.argv[1:]]),
+        systems=tuple({one.system.name: one.system for one in scores}.values()),
+        benchmarks=tuple({one.benchmark.name: one.benchmark for one in scores}.values()),
+        cells=tuple(cell(one) for one in scores),
+        comparisons=comparisons(scores, pairs),
+        reliability=tuple(found for one in scores if (found := calibrations(one))),
+        missing=tuple(missing),
+    )
+
+
+def _pairs(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tuple[str, str]]:
+    names = list(dict.fromkeys(one.system.name for one in scores))
+    if compare is None:
+        return [(names[0], name) for name in names[1:]]
+    found = []
+    for pair in compare:
+        a, sign, b = pair.partition(":")
+        if not sign or not {a, b} <= set(names):
+            raise InvalidInputError(f"found --compare {pair!r}, wanted A:B with systems {', '.join(names)}")
+        found.append((a, b))
+    return found

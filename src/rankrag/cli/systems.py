@@ -1,0 +1,290 @@
+"""A system to be measured: a retriever or runs, a ranker or none, a generator or none.
+
+Where `load.py` puts together what a person asks, this puts together what an evaluation compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from .. import prompts
+from ..errors import InvalidInputError, NotFoundError
+from ..eval.relevance_cache import CachedRanker, RelevanceCache
+from ..eval.results import System
+from ..formats import read_passages, read_run
+from ..pipeline import Pipeline
+from ..types import Answer, Cut, Filters, Hit, Passage, Question, Usage
+from . import load
+
+DEPTH = 100
+"""Hits of each run that a fusion looks at, if not more are asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a system is made of, as the command line says it.
+
+    `index` is searched with `retriever`, or, where there are `runs`, holds the texts of what they name;
+    several runs are fused by reciprocal ranks. `corpus` are files with texts, in place of an index.
+    `model` ranks if `ranking`, unless `ranker` names the folder of a cross-encoder; `generator` (by default
+    `model`) answers if `generating`. `variant` says in the ablation table what the system lacks.
+    """
+
+    name: str
+    index: Path | None
+    runs: tuple[str, ...]
+    corpus: tuple[str, ...]
+    retriever: load.RetrieverKind | None
+    model: str | None
+    generator: str | None
+    retrieve_k: int
+    read_k: int
+    ranking: bool
+    generating: bool
+    cite: bool
+    corpus_name: str
+    cache: Path | None = None
+    ranker: str | None = None
+    variant: str = ""
+
+
+@dataclass(slots=True)
+class Measured:
+    """A system that can be asked, with what a report says of it."""
+
+    plan: Plan
+    system: System
+    shelf: load.Shelf
+    engine: load.Engine | None
+    answering: load.Engine | None
+    ranker: CachedRanker | None = None
+
+    def ask(self, max_tokens: int) -> Callable[[Question], Answer]:
+        """Return what asks this system, with answers of at most so many tokens."""
+        pipeline = self._pipeline(max_tokens)
+
+        def ask(question: Question) -> Answer:
+            answer = replace(pipeline.ask(question), query=prompts.search_query(question))
+            if self.ranker is None or question.id not in self.ranker.reused:
+                return answer
+            # What was on file cost no time: the seconds of this ranking would flatter.
+            seconds = {step: s for step, s in answer.timings_s.items() if step != "rank"}
+            return replace(answer, timings_s=seconds)
+
+        return ask
+
+    def _pipeline(self, max_tokens: int) -> Pipeline:
+        from ..model import ModelCiter, ModelGenerator, ModelRanker
+
+        plan, engine, answering = self.plan, self.engine, self.answering
+        judge = engine or answering
+        citer = None
+        if judge is not None and self.system.cites:
+            least = load.CITED_FROM if judge.trained else load.CITED_FROM_UNTRAINED
+            citer = ModelCiter(ModelRanker(judge.lm, judge.form), least)
+        # The cache keeps what the model says; a calibration is put on top of that.
+        ranker = load.calibrated(self.ranker, engine) if self.ranker and engine else self.ranker
+        return Pipeline(
+            retriever=self.shelf.retriever,
+            ranker=ranker,
+            generator=ModelGenerator(answering.lm, answering.form, max_tokens) if answering else _Silent(),
+            citer=citer,
+            retrieve_k=plan.retrieve_k,
+            read_k=plan.read_k,
+            threshold=engine.threshold if engine and plan.ranking else None,
+            query=self.shelf.query,
+        )
+
+
+def assemble(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> Measured:
+    """Return a system ready to be asked the questions of these benchmarks (runs are read for them alone)."""
+    load.check_counts(plan.retrieve_k, plan.read_k)
+    shelf = _shelf(plan, questions)
+    apart = plan.generating and plan.generator is not None and plan.generator != plan.model
+    needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
+    engine = load.open_engine(plan.model) if needed and plan.model else None
+    answering = engine if plan.generating else None
+    if apart and plan.generator is not None:
+        answering = load.open_engine(plan.generator)
+    system = System(
+        name=plan.name,
+        retriever=shelf.kind if not plan.runs else "+".join(Path(run).stem for run in plan.runs),
+        corpus=plan.corpus_name or (plan.index.name if plan.index else ", ".join(map(_file, plan.corpus))),
+        retrieve_k=plan.retrieve_k,
+        read_k=plan.read_k,
+        ranker=(plan.ranker or plan.model) if plan.ranking else None,
+        generator=(plan.generator or plan.model) if plan.generating else None,
+        cites=_cites(plan, engine or answering),
+        facts=_facts(plan, engine),
+    )
+    found = Measured(plan, system, shelf, engine, answering)
+    if plan.ranking:
+        found.ranker = _ranker(plan, engine, system)
+    return found
+
+
+def _cites(plan: Plan, judge: load.Engine | None) -> bool:
+    """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
+    able = judge is not None and (plan.ranking or not judge.remote)
+    return plan.cite and plan.generating and able
+
+
+def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRanker:
+    from ..model import ModelRanker
+    from ..model.cross_encoder import CrossEncoderRanker
+
+    cache = RelevanceCache(plan.cache)
+    if plan.ranker:
+        return CachedRanker(CrossEncoderRanker(Path(plan.ranker)), cache, system.facts["ranker_sha256"])
+    if engine is None:
+        raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-ranking")
+    identity = json.dumps({key: system.facts.get(key, "") for key in ("model_sha256", "template_hash")})
+    return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
+
+
+# ── what a report says ───────────────────────────────────────────────────────────────────────────────
+
+
+def _facts(plan: Plan, engine: load.Engine | None) -> dict[str, str]:
+    facts = {}
+    if engine is not None and plan.model is not None:
+        facts = {
+            "template": engine.form.name,
+            "template_hash": prompts.template_hash(engine.form),
+            "model_sha256": weights_hash(plan.model),
+            "trained": str(engine.trained).lower(),
+        }
+        if engine.calibration:
+            found = json.dumps(asdict(engine.calibration), sort_keys=True)
+            facts["calibration"] = hashlib.sha256(found.encode()).hexdigest()[:16]
+    if plan.variant:
+        facts["variant"] = plan.variant
+    if plan.ranking and plan.ranker:
+        facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)])
+    if plan.index is not None and not plan.runs:
+        from ..index import read_manifest
+
+        facts["index"] = f"{read_manifest(plan.index).n_passages} passages"
+    return facts
+
+
+def weights_hash(name: str) -> str:
+    """Return 16 hex digits over a model, its base included; "" for fake or a server."""
+    from ..model import registry, remote
+    from ..model.checkpoint import read_checkpoint
+
+    if name == load.FAKE_MODEL or remote.is_remote(name):
+        return ""
+    card = read_checkpoint(registry.locate(name))
+    return _folder_hash([card.folder, *([registry.locate(card.base)] if card.is_adapter else [])])
+
+
+def _folder_hash(folders: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.glob("*")):
+            if path.suffix == ".safetensors" or path.name in ("tokenizer.json", "adapter_config.json"):
+                digest.update(f"{path.name} {short_hash(path)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def short_hash(path: Path) -> str:
+    """Return 16 hex digits of the SHA-256 of a file."""
+    from ..model import registry
+
+    return registry.sha256(path)[:16]
+
+
+def _file(path: str) -> str:
+    return Path(path).name.split(".")[0]
+
+
+# ── retrieval from runs ──────────────────────────────────────────────────────────────────────────────
+
+
+def _shelf(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> load.Shelf:
+    if not plan.runs:
+        if plan.index is None:
+            raise InvalidInputError("found neither an index nor runs, wanted --index DIR or --run FILE")
+        return load.open_shelf(plan.index, plan.retriever)
+    # A fusion looks deeper than what is taken, as `Hybrid` does.
+    depth = plan.retrieve_k if len(plan.runs) == 1 else max(plan.retrieve_k, DEPTH)
+    runs = [_read_run(run, questions, depth) for run in plan.runs]
+    texts = _texts(plan, {name for run in runs for names in run.values() for name, _ in names})
+    return load.Shelf(_Runs(runs, texts), "bm25", lambda question: question.id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """Finds what runs hold for a question, whose id is the query; several runs are fused."""
+
+    runs: Sequence[Mapping[str, Sequence[tuple[str, float]]]]
+    texts: Mapping[str, Passage]
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits, best first."""
+        from ..index import fuse
+
+        if filters:
+            raise InvalidInputError("found filters for runs, wanted none: filter when the run is made")
+        rankings = [[Hit(self.texts[name], score) for name, score in run.get(query, ())] for run in self.runs]
+        return (rankings[0] if len(rankings) == 1 else fuse(rankings))[:k]
+
+
+def run_file(run: str, benchmark: str) -> Path:
+    """Return the file of a run for a benchmark: itself, or BENCHMARK.run in a folder."""
+    path = Path(run)
+    if path.is_dir() and not (path / f"{benchmark}.run").is_file():
+        raise NotFoundError(f"found no {benchmark}.run in {run}, wanted one a benchmark: write it there")
+    return path / f"{benchmark}.run" if path.is_dir() else path
+
+
+def _read_run(
+    run: str, questions: Mapping[str, Sequence[Question]], k: int
+) -> dict[str, list[tuple[str, float]]]:
+    """Return the best hits of a run, by question id: by score, then by passage id."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    for benchmark, asked in questions.items():
+        wanted = {_token(question.id): question.id for question in asked}
+        for question, name, score in read_run(str(run_file(run, benchmark))):
+            if question in wanted:
+                found.setdefault(wanted[question], []).append((name, score))
+    return {name: sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
+
+
+def _texts(plan: Plan, ids: set[str]) -> dict[str, Passage]:
+    from ..index import open_store
+
+    found: dict[str, Passage] = {}
+    if plan.index is not None:
+        found = open_store(plan.index).passages(sorted(ids))
+    for path in plan.corpus:
+        found |= {one.id: one for one in read_passages(path) if one.id in ids}
+    if missing := sorted(ids - found.keys()):
+        place = plan.index or ", ".join(plan.corpus) or "nothing"
+        raise InvalidInputError(
+            f"{', '.join(plan.runs)}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
+            f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
+        )
+    return found
+
+
+def _token(name: str) -> str:
+    return "_".join(name.split()) or "_"
+
+
+class _Silent:
+    """Stands where a generator would when only retrieval and ranking are measured."""
+
+    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:  # noqa: ARG002
+        return iter(())
+
+    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:  # noqa: ARG002
+        return ()
+
+    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:  # noqa: ARG002
+        return Usage()

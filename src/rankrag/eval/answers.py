@@ -1,0 +1,262 @@
+"""What a system gave for a benchmark, on disk: a folder that grows by a line a question.
+
+    facts.json       the system, the benchmark, the sample: a folder holds the answers of one system
+    answers.jsonl    one answer a line, in the order in which they were finished; hits by id and score
+    passages.jsonl   the text of every passage that a hit names, once
+
+A kill loses at most the question in work: a line that was not finished is cut off when work goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..formats import answer_record, passage, read_records, writing
+from ..types import Answer, Citation, Hit, Passage, Question
+from .results import System
+
+FACTS, ANSWERS, PASSAGES = "facts.json", "answers.jsonl", "passages.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a folder of answers holds: which system, asked what, and where.
+
+    `file`, `sha256` and `questions` are of the benchmark's data, `runs` the hashes of the runs that stood in
+    for a search; the sample is the first `n` questions in the order of `seed`. `n`, `versions` and `device`
+    may differ when work goes on: more questions, another day, another machine.
+    """
+
+    system: System
+    benchmark: str
+    file: str
+    sha256: str
+    questions: int
+    seed: int
+    n: int
+    max_tokens: int = 0
+    runs: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    device: str = ""
+
+
+_FREE = frozenset({"n", "versions", "device"})
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The answers of a folder by question id, and why there is none where a question could not be asked."""
+
+    facts: Facts
+    answers: Mapping[str, Answer]
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+class AnswerFile:
+    """A folder of answers, open for adding; `done` holds the ids of the questions that have their line."""
+
+    def __init__(self, folder: Path, facts: Facts) -> None:
+        """Open a folder, new or begun; raises InvalidInputError if it holds the answers of another system."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / FACTS).exists():
+            _check_same(folder, asdict(read_facts(folder)), asdict(facts))
+        with writing(str(folder / FACTS)) as stream:
+            stream.write(json.dumps(asdict(facts), indent=1, ensure_ascii=False) + "\n")
+        for name in (ANSWERS, PASSAGES):
+            _cut_half_line(folder / name)
+        self.done = {str(record["id"]) for record in _records(folder / ANSWERS)}
+        self._passages = {str(record["id"]) for record in _records(folder / PASSAGES)}
+        self._streams = {
+            name: (folder / name).open("a", encoding="utf-8", newline="\n") for name in (ANSWERS, PASSAGES)
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams.values():
+            stream.close()
+
+    def add(self, answer: Answer) -> None:
+        """Write an answer; the passages that are not on file yet go first, so that no answer lacks one."""
+        for hit in answer.retrieved:
+            if hit.passage.id not in self._passages:
+                self._passages.add(hit.passage.id)
+                self._write(PASSAGES, _passage_record(hit.passage))
+        brief = {
+            name: [_brief(hit) for hit in hits]
+            for name, hits in (("retrieved", answer.retrieved), ("ranked", answer.ranked))
+        }
+        self._write(ANSWERS, answer_record(answer) | brief)
+
+    def fail(self, question: Question, reason: str) -> None:
+        """Write that a question could not be asked: it has no answer, and counts zero."""
+        self._write(ANSWERS, {"id": question.id, "question": question.text, "failed": reason})
+
+    def _write(self, name: str, record: Mapping[str, object]) -> None:
+        self._streams[name].write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._streams[name].flush()
+
+
+def read_facts(folder: Path) -> Facts:
+    """Return what a folder of answers says of its system and benchmark."""
+    path = folder / FACTS
+    if not path.is_file():
+        raise NotFoundError(
+            f"found no {FACTS} in {folder}, wanted a folder of answers: `rankrag eval predict` makes one"
+        )
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return Facts(**(found | {"system": System(**found["system"])}))
+    except (KeyError, TypeError, ValueError) as problem:
+        raise FormatError(str(path), None, f"found no facts ({problem}): predict anew") from problem
+
+
+def read_answers(folder: Path) -> Given:
+    """Return the answers of a folder, with the texts of their passages."""
+    facts = read_facts(folder)
+    texts = {
+        str(record["id"]): passage(str(folder / PASSAGES), number, record)
+        for number, record in _numbered(folder / PASSAGES)
+    }
+    answers: dict[str, Answer] = {}
+    failed: dict[str, str] = {}
+    for number, record in _numbered(folder / ANSWERS):
+        if "failed" in record:
+            failed[str(record["id"])] = str(record["failed"])
+        else:
+            answers[str(record["id"])] = _answer(f"{folder / ANSWERS}:{number}", record, texts)
+    return Given(facts, answers, failed)
+
+
+TEXTS = ("text", "answer", "prediction", "output")
+"""Names under which other systems' files hold the answer; KILT's `output` is a list of `{"answer"}`."""
+
+
+def read_others(path: str) -> dict[str, str]:
+    """Return answers that another system wrote, by question id: JSON lines with an id and a text."""
+    found: dict[str, str] = {}
+    for number, record in read_records(path):
+        name = next((str(record[key]) for key in ("id", "_id", "question_id", "qid") if key in record), "")
+        value = next((record[key] for key in TEXTS if key in record), None)
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = value[0].get("answer", "")
+        if not name or not isinstance(value, str):
+            raise FormatError(
+                path, number, f"found no id or no text, wanted `id` and one of {', '.join(TEXTS)}"
+            )
+        if name in found:
+            raise FormatError(path, number, f"found a second answer to {name!r}, wanted one a question")
+        found[name] = value
+    return found
+
+
+# ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_same(folder: Path, found: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    different = [
+        name
+        for name in sorted(found.keys() | wanted.keys())
+        if name not in _FREE and found.get(name) != wanted.get(name)
+    ]
+    if different:
+        name = different[0]
+        raise InvalidInputError(
+            f"{folder} holds the answers of another system: found {name} {found.get(name)!r}, "
+            f"wanted {wanted.get(name)!r}: choose another folder or system name"
+        )
+
+
+def _cut_half_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as stream:
+        content = stream.read()
+        stream.truncate(content.rfind(b"\n") + 1)
+
+
+def _records(path: Path) -> Iterator[Mapping[str, object]]:
+    return (record for _, record in _numbered(path))
+
+
+def _numbered(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
+    if path.exists():
+        yield from read_records(str(path))
+
+
+def _brief(hit: Hit) -> dict[str, object]:
+    record: dict[str, object] = {"id": hit.passage.id, "score": hit.score}
+    return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
+
+
+def _passage_record(one: Passage) -> dict[str, object]:
+    return {"id": one.id, "title": one.title, "text": one.text}
+
+
+def _answer(place: str, record: Mapping[str, object], texts: Mapping[str, Passage]) -> Answer:
+    try:
+        question = Question(id=str(record["id"]), text=str(record["question"]))
+        answer = Answer(
+            question,
+            query=str(record["query"]),
+            retrieved=_hits(record["retrieved"], texts),
+            ranked=_hits(record["ranked"], texts),
+            read_k=_whole(record["read_k"]),
+            text=str(record["text"]),
+            abstained=bool(record["abstained"]),
+            done=True,
+        )
+        cited = tuple(_citation(one) for one in _objects(record["citations"]))
+        seconds = {str(step): float(str(s)) for step, s in _object(record["timings_s"]).items()}
+        return replace(answer, citations=cited, timings_s=seconds)
+    except (KeyError, TypeError, ValueError) as problem:
+        raise FormatError(
+            place, None, f"found no {problem}, wanted an answer as `rankrag eval predict` writes it"
+        ) from problem
+
+
+def _citation(record: Mapping[str, object]) -> Citation:
+    spots = [
+        value if isinstance(value, int) else None for value in map(record.get, ("source_start", "source_end"))
+    ]
+    return Citation(
+        start=_whole(record["start"]),
+        end=_whole(record["end"]),
+        passage_id=str(record["passage_id"]),
+        relevance=float(str(record["relevance"])),
+        source=str(record["source"]),
+        source_start=spots[0],
+        source_end=spots[1],
+    )
+
+
+def _hits(value: object, texts: Mapping[str, Passage]) -> tuple[Hit, ...]:
+    return tuple(
+        Hit(texts[str(one["id"])], float(str(one["score"])), bool(one.get("scored", True)))
+        for one in _objects(value)
+    )
+
+
+def _objects(value: object) -> Sequence[dict[str, object]]:
+    if not isinstance(value, list):
+        raise TypeError("list")
+    return [_object(one) for one in value]
+
+
+def _object(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise TypeError("object")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("number")
+    return value

@@ -1,0 +1,63 @@
+"""Measures of citations against gold passages.
+
+The ancestors are citation precision and recall of ALCE (arXiv 2305.14627). ALCE asks a model of natural
+language inference whether the cited passages entail a sentence; here no model judges. A citation is correct
+if its passage is gold for the question, or holds a gold answer. So the measures say whether the right
+passages are cited, not whether each sentence follows from them, and computing them again changes nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ...types import Answer, Style
+from ..benchmark import Item
+from .retrieval import has_answer
+from .text import declined
+
+_NO_STRINGS: frozenset[Style] = frozenset({"true_false", "choice", "number"})
+"""Styles whose gold is no string to look for in a passage: verdicts, letters, results of a calculation."""
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?][\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9])|(?=\n)|$)", re.DOTALL)
+
+
+def citation_values(answer: Answer, item: Item) -> dict[str, float]:
+    """Return `citation_precision` and `citation_recall` of an answer, in 0..1; without what does not apply.
+
+    Precision is the share of the citations that are correct; an answer that cites nothing has none (ALCE: 0).
+    Recall is the share of the answer's sentences that a correct citation overlaps. Neither is there
+    for an item without gold passages or without an answer, nor for an answer that is empty or declined: what
+    was not answered is counted by coverage and by the answer measures.
+    """
+    gold, text = item.gold, answer.text
+    if not (gold.passages and gold.answerable and text.strip()) or declined(text, answer.abstained):
+        return {}
+    right = _right_passages(answer, item)
+    correct = [one for one in answer.citations if one.passage_id in right]
+    backed = [any(one.start < end and start < one.end for one in correct) for start, end in _sentences(text)]
+    found: dict[str, float] = {}
+    if answer.citations:
+        found["citation_precision"] = len(correct) / len(answer.citations)
+    if backed:
+        found["citation_recall"] = sum(backed) / len(backed)
+    return found
+
+
+def _right_passages(answer: Answer, item: Item) -> frozenset[str]:
+    """Return the ids of passages that a citation is right to name: gold ones, and those with an answer."""
+    answers = () if item.question.style in _NO_STRINGS else item.gold.answers
+    cited = {one.passage_id for one in answer.citations} - item.gold.passages
+    holding = {
+        hit.passage.id
+        for hit in answer.ranked
+        if hit.passage.id in cited and has_answer(hit.passage.text, answers)
+    }
+    return item.gold.passages | holding
+
+
+def _sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans, in characters, of the sentences that hold a letter or a digit."""
+    for match in _SENTENCE.finditer(text):
+        if any(character.isalnum() for character in match.group()):
+            yield match.span()

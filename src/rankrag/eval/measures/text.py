@@ -1,0 +1,262 @@
+"""Measures of an answer's text against the gold of its question.
+
+Exact match and F1 are those of SQuAD's official script, max over the accepted answers; the paper's other
+measures follow arXiv 2407.02485, section 5.1. A label before the answer (`Answer:`, `A:`) does not count.
+`ANSWER_MEASURES` holds the measures that a benchmark may name.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from ...errors import InvalidInputError
+from ...prompts import FALSE, TRUE, UNANSWERABLE
+from ...types import Answer
+from ..benchmark import Item
+
+AnswerMeasure = Callable[[Answer, Item], float]
+"""What an answer is worth for an item, in 0..1."""
+
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+_ARTICLE = re.compile(r"\b(a|an|the)\b")
+_LABEL = re.compile(r"\s*(?:(?i:answer)|A)\s*:")
+
+
+# ── words in common ──────────────────────────────────────────────────────────────────────────────────
+
+
+@lru_cache(maxsize=1 << 14)  # every measure of an answer asks for the same few texts
+def normalize(text: str) -> str:
+    """Return a text in lower case without punctuation, articles and superfluous spaces, in this order.
+
+    The `normalize_answer` of https://rajpurkar.github.io/SQuAD-explorer (v1.1, the same in v2.0): only the
+    punctuation of ASCII is taken out, and it leaves no space, so that `U.S.` is `us`.
+    """
+    return " ".join(_ARTICLE.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact_match(text: str, answers: Sequence[str]) -> float:
+    """Return 1 if the text is one of the answers after normalisation, else 0; 0 where there are none."""
+    said = normalize(_unlabelled(text))
+    return float(any(said == normalize(answer) for answer in answers))
+
+
+def f1(text: str, answers: Sequence[str]) -> float:
+    """Return the highest F1 of the text's words against those of an answer, as bags; 0 without answers.
+
+    As in SQuAD v2.0, where one of the two has no words left the value is 1 if neither has any, else 0.
+    For conversations ChatRAG-Bench (https://huggingface.co/datasets/nvidia/ChatRAG-Bench) also takes the
+    best answer, but puts a space in the place of punctuation: there `well-known` is two words, here one. Of
+    322 INSCIT references scored against the others of their turn the mean is 43.8 here and 44.1 there.
+    """
+    said = normalize(_unlabelled(text)).split()
+    return max((_overlap(said, normalize(answer).split()) for answer in answers), default=0.0)
+
+
+def _overlap(said: Sequence[str], wanted: Sequence[str]) -> float:
+    if not said or not wanted:
+        return float(said == wanted)
+    common = (Counter(said) & Counter(wanted)).total()
+    return 2 * common / (len(said) + len(wanted))  # 2PR / (P + R) with P = common / said, R = common / wanted
+
+
+def contained(text: str, answers: Sequence[str]) -> float:
+    """Return 1 if an answer stands in the text as whole words after normalisation, else 0.
+
+    The paper's Acc on TriviaQA and PopQA follows Self-RAG (arXiv 2310.11511, `match`) and Mallen et al.
+    (arXiv 2212.10511), who look for the raw string. Ours differs in two ways: `art` is not found in
+    `Mozart`, and case, punctuation and articles do not matter. Never below `exact_match`.
+    """
+    said = normalize(_unlabelled(text))
+    wanted = [normalize(answer) for answer in answers]
+    return float(any(said == one or (one and f" {one} " in f" {said} ") for one in wanted))
+
+
+def _unlabelled(text: str) -> str:
+    label = _LABEL.match(text)
+    return text[label.end() :] if label else text
+
+
+# ── claims ───────────────────────────────────────────────────────────────────────────────────────────
+
+_ECHO = re.compile(r"true or false", re.IGNORECASE)
+_QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|‘[^’]*’|(?<!\w)'.+?'(?!\w)", re.DOTALL)
+_AT_THE_START = re.compile(r"\W*(?:(?P<true>yes|right)|(?P<false>no))\b", re.IGNORECASE)
+_VERDICT = re.compile(
+    r"(?P<negated>(?:\b(?:not|never|cannot)|n['’]t)\s+(?:(?:be|been|a|an|the|quite|\w+ly)\s+)*)?"
+    r"\b(?:(?P<true>true|correct|accurate|support(?:s|ed)?)"
+    r"|(?P<false>false|untrue|incorrect|inaccurate|wrong|refute[sd]?|contradict(?:s|ed)?"
+    r"|unsupported|no\s+(?:evidence|proof|support)))\b",
+    re.IGNORECASE,
+)
+
+
+def verdict(text: str) -> str | None:
+    """Return which label an answer gives a claim, `True` or `False`; None where it gives neither.
+
+    The rules, in this order:
+
+    1. the words "true or false" are passed over, and so is what stands in quotation marks (the claim said
+       again), unless there is no verdict outside them;
+    2. `yes`, `right` or `no` count as the first word of the answer only;
+    3. otherwise the first of true, correct, accurate, supports; false, untrue, incorrect, inaccurate, wrong,
+       refutes, contradicts, unsupported, no evidence; in any case and form. `not` (n't, never, cannot)
+       turns the word round, if only adverbs, articles and `be` stand between: not entirely true.
+    """
+    said = _ECHO.sub(" ", _unlabelled(text))
+    for words in (_QUOTED.sub(" ", said), said):
+        if found := _AT_THE_START.match(words) or _VERDICT.search(words):
+            groups = found.groupdict()
+            return TRUE if (groups["true"] is not None) != bool(groups.get("negated")) else FALSE
+    return None
+
+
+def claim_accuracy(text: str, answers: Sequence[str]) -> float:
+    """Return 1 if the verdict of the text is among the answers (`True`, `False`), else 0."""
+    return float(verdict(text) in answers)
+
+
+# ── multiple choice ──────────────────────────────────────────────────────────────────────────────────
+
+_OPENS = r"[\s:(\[*\"']*"
+# What may follow a letter that is an answer. After `C.` a small letter makes it an initial: C. difficile.
+_ENDS = r"(?:\W*$|[):\],;]|\.(?!\s*[a-z])|\s*\n|\s+[-–—]\s|\*\*)"
+_ALONE = r"(?!\W*(?:(?:and|or)\W+)?[A-Z](?:\W*$|[).:,/]|\s+(?:and|or)\b))"
+_LEAD = re.compile(
+    rf"{_OPENS}(?:so,? |therefore,? )?(?:the )?(?:\w+ )?\b(?:answer|option|choice)\b(?:\s+is\b)?{_OPENS}",
+    re.I,
+)
+_LETTER = re.compile(r"(?:A:)?\W*([A-Za-z])\W*")
+_LETTER_AND_TEXT = re.compile(rf"{_OPENS}([A-Z])(\s+|[\s.:,)\]*]+)(\S.*)", re.DOTALL)
+_FIRST = re.compile(rf"{_OPENS}([A-Z]){_ENDS}{_ALONE}")
+_NAMED = re.compile(
+    r"(?i:\b(?:answer|option|choice)\b)(?:\s+(?:is|would be|must be|should be))?(?:\s+option)?"
+    rf"{_OPENS}\b([A-Z])(?:{_ENDS}|\s+(?:because|since|as|for)\b|\s+is\b(?! not\b| wrong| incorrect)){_ALONE}"
+)
+
+
+def choice(text: str, options: Mapping[str, str]) -> str | None:
+    """Return the letter that an answer chooses; None where it chooses none or more than one.
+
+    `options` maps capital letters to their texts. An opening like `The correct answer is` or `Option` is
+    passed over. Then the first rule that finds anything decides:
+
+    1. a capital with the text of its own option: `B. Aspirin`; with no more than a space between them nothing
+       may follow, so that `A patient` is A only where that is the whole answer and option A is "patient";
+    2. a letter alone, whatever stands around it, in either case: `B`, `(b)`, `**B.**`, `A: B`;
+    3. the text of exactly one option alone: `No.`, `pneumonia`; if none is the same but for case and
+       punctuation at its ends, one that is the same after `normalize`;
+    4. a capital at the start before `.`, `:`, `)`, `,`, a dash or the end of its line: `B) as it has fever`.
+       An article is never followed by one of these; `C. difficile` is no answer C;
+    5. anywhere, a capital after the word answer, option or choice, if the phrase ends there or goes on with
+       `is`, `because`, `since`, `as`, `for`: `I think option B is right`, not `option B is wrong`;
+    6. the longest option that the answer begins with, before punctuation: `Yes, because it was randomised`.
+
+    Two letters side by side (`A or B`, `A, B`) are no choice. A text that only mentions an option is none.
+    """
+    said = text.strip()
+    lead = _LEAD.match(said)
+    rest = said[lead.end() :] if lead else said
+    for letters in _readings(said, rest, options):
+        if found := {letter for letter in letters if letter in options}:
+            return found.pop() if len(found) == 1 else None
+    return None
+
+
+def choice_accuracy(text: str, answers: Sequence[str], options: Mapping[str, str]) -> float:
+    """Return 1 if the letter that the text chooses is among the answers, else 0."""
+    return float(choice(text, options) in answers)
+
+
+def _readings(said: str, rest: str, options: Mapping[str, str]) -> Iterator[Sequence[str]]:
+    """Yield what each rule of `choice` finds, in their order; `rest` is what was said after an opening."""
+    yield _with_its_text(rest, options)
+    yield _letters(_LETTER.fullmatch(rest))
+    yield next((same for form in (_plain, normalize) if (same := _same(form, (said, rest), options))), [])
+    yield _letters(_FIRST.match(rest))
+    yield _NAMED.findall(said)
+    yield _beginning(rest, options)
+
+
+def _letters(found: re.Match[str] | None) -> list[str]:
+    return [found[1].upper()] if found else []
+
+
+def _with_its_text(said: str, options: Mapping[str, str]) -> list[str]:
+    found = _LETTER_AND_TEXT.match(said)
+    option = _plain(options.get(found[1], "")) if found else ""
+    if not found or not option:
+        return []
+    words = _plain(found[3])
+    return [found[1]] if words == option or (found[2].strip() and words.startswith(f"{option} ")) else []
+
+
+def _same(form: Callable[[str], str], texts: Sequence[str], options: Mapping[str, str]) -> list[str]:
+    said = {form(text) for text in texts} - {""}
+    return [letter for letter, option in options.items() if form(option) in said]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split()).strip(" .,;:!*\"'")
+
+
+def _beginning(said: str, options: Mapping[str, str]) -> list[str]:
+    """Return the letters of the longest option texts that stand at the start, before punctuation."""
+    begun = [
+        (len(option.strip()), letter)
+        for letter, option in options.items()
+        if option.strip() and re.match(rf"{re.escape(option.strip())}\s*[.,;:!\n]", said, re.IGNORECASE)
+    ]
+    return [letter for length, letter in begun if length == max(begun)[0]]
+
+
+# ── the measures that a benchmark names ──────────────────────────────────────────────────────────────
+
+
+def declined(text: str, abstained: bool) -> bool:
+    """Say whether a question was declined: the system abstained, or the text says the stock sentence.
+
+    The stock sentence is the `UNANSWERABLE` that the model was taught. Saying it counts whatever else is
+    said, on every question alike, so adding it to each answer gains nothing. A refusal in other words
+    does not count (ChatRAG-Bench accepts 37 phrases, "there is no" among them, which answers also use).
+    """
+    return abstained or contained(text, (UNANSWERABLE,)) == 1.0
+
+
+def unanswerable(text: str, abstained: bool) -> float:
+    """Return 1 if a question that has no answer was declined, else 0."""
+    return float(declined(text, abstained))
+
+
+def _measured(of: Callable[[str, Item], float]) -> AnswerMeasure:
+    def value(answer: Answer, item: Item) -> float:
+        if not item.gold.answerable:
+            return unanswerable(answer.text, answer.abstained)
+        if not answer.text.strip() or declined(answer.text, answer.abstained):
+            return 0.0
+        return of(answer.text, item)
+
+    return value
+
+
+ANSWER_MEASURES: dict[str, AnswerMeasure] = {
+    "EM": _measured(lambda text, item: exact_match(text, item.gold.answers)),
+    "F1": _measured(lambda text, item: f1(text, item.gold.answers)),
+    "Acc": _measured(lambda text, item: contained(text, item.gold.answers)),
+    "Claim": _measured(lambda text, item: claim_accuracy(text, item.gold.answers)),
+    "Choice": _measured(lambda text, item: choice_accuracy(text, item.gold.answers, item.question.options)),
+}
+"""Name to measure. A declined or empty answer is worth 0; where no answer exists, declining is worth 1."""
+
+
+def answer_value(name: str, answer: Answer, item: Item) -> float:
+    """Return the value of the measure `name`, in 0..1; raises InvalidInputError for another name."""
+    if name not in ANSWER_MEASURES:
+        raise InvalidInputError(
+            f"found answer measure {name!r}, wanted one of {', '.join(ANSWER_MEASURES)}: choose one of them"
+        )
+    return ANSWER_MEASURES[name](answer, item)

@@ -1,0 +1,117 @@
+"""Conversations: ChatRAG-Bench, Doc2Dial, TopiOCQA, INSCIT."""
+
+from __future__ import annotations
+
+import ast
+import csv
+from collections.abc import Iterator
+
+from ... import formats
+from ...errors import FormatError
+from ...prompts import UNANSWERABLE
+from ...types import Question, Style, Turn
+from ..benchmark import Dropped, Gold, Item
+from .fields import Fields, alternating, array, objects
+
+
+def chatrag(path: str, style: Style) -> Iterator[Item | Dropped]:
+    """Yield ChatRAG-Bench: an array of `{messages, answers, ctxs}`.
+
+    See huggingface.co/datasets/nvidia/ChatRAG-Bench. Turns of a conversation begin with the same words, which
+    makes the unit. The stock sentence that the benchmark adds to INSCIT's gold answers is left out, as in the
+    paper's scores; where it stands alone the turn has no answer.
+    """
+    for row in array(path):
+        turns = _messages(row)
+        if not turns or turns[-1].role != "user":
+            raise row.fault("found no messages that end with the user's, wanted a question")
+        answers = _chatrag_answers(row)
+        answerable = any(not _is_refusal(text) for text in answers)
+        said = tuple(text for text in answers if not _is_refusal(text))
+        name = str(row.values.get("id") or f"chatrag-{row.place}")
+        question = Question(name, turns[-1].text, turns[:-1], style)
+        if not answers:
+            yield Dropped("no gold answer")
+        else:
+            yield Item(question, Gold(said, answerable=answerable), f"conversation {turns[0].text}")
+
+
+def _messages(row: Fields) -> tuple[Turn, ...]:
+    found = []
+    for message in row.records("messages"):
+        role = message.text("role")
+        if role not in ("user", "assistant"):
+            raise row.fault(f"found a message of {role!r}, wanted user or assistant")
+        found.append(Turn("user" if role == "user" else "assistant", message.text("content")))
+    return tuple(found)
+
+
+def _chatrag_answers(row: Fields) -> list[str]:
+    value = row.values.get("answers")
+    if isinstance(value, dict):  # SQuAD's shape, {"text": [...]}, stands in some of its files
+        return Fields(row.path, row.place, value).texts("text")
+    return row.texts("answers") or row.texts("answer")
+
+
+def _is_refusal(text: str) -> bool:
+    return text.strip().startswith(UNANSWERABLE.split(".")[0] + ".") and "cannot find" in text
+
+
+def doc2dial(path: str, style: Style) -> Iterator[Item | Dropped]:
+    """Yield Doc2Dial's csv for reading comprehension: turns newest first, between tabs.
+
+    Answers are as Python writes them; ids are the dialogue's, an underscore and the turn's number.
+    """
+    with formats.open_text(path) as stream:
+        for place, values in enumerate(csv.DictReader(stream), 2):
+            row = Fields(path, place, dict(values))
+            newest, *before = [_speaker(row, part) for part in row.text("question").split("\t")]
+            name = f"doc2dial-{row.text('id')}"
+            answers = tuple(text.strip() for text in _literal(row, "answers"))
+            question = Question(name, newest.text, tuple(before[::-1]), style)
+            yield Item(question, Gold(answers), name.rpartition("_")[0])
+
+
+def _speaker(row: Fields, part: str) -> Turn:
+    name, sign, text = part.strip().partition(":")
+    if name not in ("user", "agent") or not sign:
+        raise row.fault(f"found the turn {part[:40]!r}, wanted it to begin with user: or agent:")
+    return Turn("user" if name == "user" else "assistant", text.strip())
+
+
+def _literal(row: Fields, name: str) -> list[str]:
+    try:
+        found = ast.literal_eval(row.text(name))["text"]
+    except (SyntaxError, ValueError, KeyError, TypeError) as error:
+        raise row.fault(f"found no 'text' in {name}, wanted SQuAD's answers") from error
+    return [str(text) for text in found]
+
+
+def topiocqa(path: str, style: Style) -> Iterator[Item | Dropped]:
+    """Yield TopiOCQA: an array of `{Conversation_no, Turn_no, Question, Answer, Context}`.
+
+    `UNANSWERABLE` is the answer of turns that have none; further answers, where the file has them, count too.
+    """
+    for row in array(path):
+        conversation, turn = row.values.get("Conversation_no"), row.values.get("Turn_no")
+        if not isinstance(conversation, int) or not isinstance(turn, int):
+            raise row.fault("found no numbers in Conversation_no and Turn_no")
+        name = f"topiocqa-dev-{conversation}-{turn}"
+        further = [one.text("Answer") for one in row.records("Additional_answers")]
+        answers = list(dict.fromkeys([row.text("Answer"), *further]))
+        said = tuple(text for text in answers if text != "UNANSWERABLE")
+        history = alternating(row.texts("Context"))
+        question = Question(name, row.text("Question"), history, style)
+        yield Item(question, Gold(said, answerable=bool(said)), str(conversation))
+
+
+def inscit(path: str, style: Style) -> Iterator[Item | Dropped]:
+    """Yield INSCIT: `{conversation: {turns: [{context, labels: [{response}]}]}}`; every response is gold."""
+    for name, dialogue in objects(path):
+        for place, turn in enumerate(dialogue.records("turns")):
+            said = turn.texts("context")
+            if not said:
+                raise FormatError(path, dialogue.place, f"{name}: found a turn without context")
+            answers = tuple(label.text("response") for label in turn.records("labels"))
+            question = Question(f"inscit-{name}-{place}", said[-1], alternating(said[:-1]), style)
+            yield Item(question, Gold(answers), name) if answers else Dropped("no gold answer")

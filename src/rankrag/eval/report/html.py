@@ -1,0 +1,180 @@
+"""The report as one page that needs nothing else: no network, no build, opened from the disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from html import escape
+from importlib import resources
+from itertools import groupby
+
+from ..results import Results
+from .browser import browser_data, embedded
+from .plots import Plot, inline
+from .table import Entry, Group, Heading, Row, Section, Table
+
+
+def html(results: Results, sections: Sequence[Section], plots: Sequence[Plot]) -> str:
+    """Return the page. Every text of the results is escaped; the browser's come as JSON and stay text."""
+    style, script = _asset("page.css"), _asset("page.js")
+    parts = [
+        "<!doctype html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<title>{escape(results.title)}</title>",
+        f"<style>\n{style}</style>",
+        "</head>",
+        "<body>",
+        '<a class="skip" href="#content">Skip to the content</a>',
+        f"<header><h1>{escape(results.title)}</h1>{_navigation(sections, bool(results.questions))}</header>",
+        '<main id="content">',
+        *(line for section in sections for line in _section(section, plots)),
+        *(_browser(results) if results.questions else ()),
+        "</main>",
+        *([f"<script>{script}</script>"] if results.questions else ()),
+        "</body>",
+        "</html>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(script: str) -> str:
+    """Return a policy under which only this page's own script runs and nothing is fetched."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _navigation(sections: Sequence[Section], questions: bool) -> str:
+    places = [(one.name, one.title) for one in sections] + ([("questions", "Questions")] if questions else [])
+    links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in places)
+    return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+
+
+# ── sections ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _section(section: Section, plots: Sequence[Plot]) -> Iterator[str]:
+    yield f'<section id="{section.name}" aria-labelledby="{section.name}-title">'
+    yield f'<h2 id="{section.name}-title">{escape(section.title)}</h2>'
+    yield from (f"<p>{escape(text)}</p>" for text in section.text if text)
+    if section.command:
+        yield f'<pre tabindex="0">{escape(section.command)}</pre>'
+    mine = [plot for plot in plots if plot.section == section.name]
+    for table in section.tables:
+        yield from () if table.folded else _table(table)
+    if mine:
+        yield f'<div class="plots">{"".join(_plot(plot) for plot in mine)}</div>'
+    for table in section.tables:
+        yield from _folded(table) if table.folded else ()
+    if section.points:
+        yield f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in section.points)}</ul>"
+    yield "</section>"
+
+
+def _plot(plot: Plot) -> str:
+    words = escape(plot.words)
+    return f'<figure><div role="img" aria-label="{words}">{inline(plot)}</div></figure>'
+
+
+# ── tables ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _folded(table: Table) -> Iterator[str]:
+    yield f"<details><summary>{escape(table.title)}</summary>"
+    yield from _table(table)
+    yield "</details>"
+
+
+def _table(table: Table) -> Iterator[str]:
+    """Yield a table in a box of its own, which scrolls by touch and by keyboard."""
+    title = escape(table.title)
+    yield f'<div class="scroll" role="region" aria-label="{title}" tabindex="0">'
+    yield f"<table{' class=flat' if table.flat else ''}><caption>{title}</caption>"
+    yield f"<thead>{_headings(table)}</thead>"
+    yield from (_group(group, len(table.headings)) for group in table.groups if group.rows)
+    yield "</table></div>"
+    yield from (f'<p class="note">{escape(note)}</p>' for note in table.notes)
+
+
+def _headings(table: Table) -> str:
+    """Return one row of headings, or two where columns stand together."""
+    corner = escape(table.corner)
+    if not any(one.group for one in table.headings):
+        titles = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in table.headings)
+        return f'<tr><th scope="col">{corner}</th>{titles}</tr>'
+    groups = "".join(_over(list(ones)) for _, ones in groupby(table.headings, key=lambda one: one.group))
+    below = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in table.headings if one.group)
+    return f'<tr><th scope="col" rowspan="2">{corner}</th>{groups}</tr><tr>{below}</tr>'
+
+
+def _over(headings: Sequence[Heading]) -> str:
+    first = headings[0]
+    if not first.group:
+        return "".join(f'<th scope="col" rowspan="2">{escape(one.title)}</th>' for one in headings)
+    return f'<th scope="colgroup" colspan="{len(headings)}">{escape(first.group)}</th>'
+
+
+def _group(group: Group, columns: int) -> str:
+    title = (
+        f'<tr class="group"><th scope="rowgroup" colspan="{columns + 1}">'
+        f"<span>{escape(group.title)}</span></th></tr>"
+        if group.title
+        else ""
+    )
+    rows = "".join(_row(row) for row in group.rows)
+    return f'<tbody class="{group.kind}">{title}{rows}</tbody>'
+
+
+def _row(row: Row) -> str:
+    small = "".join(f"<small>{escape(line)}</small>" for line in row.small)
+    entries = "".join(_entry(entry) for entry in row.entries)
+    return f'<tr><th scope="row">{escape(row.head)}{small}</th>{entries}</tr>'
+
+
+def _entry(entry: Entry) -> str:
+    text = escape(entry.text)
+    shown = f"<strong>{text}</strong>" if entry.bold else text
+    mark = f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""
+    small = "".join(f"<small>{escape(line)}</small>" for line in entry.small)
+    tone = f' class="{entry.tone}"' if entry.tone else ""
+    return f"<td{tone}>{shown}{mark}{small}</td>"
+
+
+# ── the browser ──────────────────────────────────────────────────────────────────────────────────────
+
+_CONTROLS = (
+    ("benchmark", "Benchmark"),
+    ("a", "System A"),
+    ("b", "System B"),
+    ("measure", "Measure"),
+    ("show", "Show"),
+)
+
+
+def _browser(results: Results) -> Iterator[str]:
+    """Yield the place of the question browser and its data; the script fills it."""
+    yield '<section id="questions" aria-labelledby="questions-title">'
+    yield '<h2 id="questions-title">Questions</h2>'
+    yield "<noscript><p>The questions are shown by a script; they stand in results.json too.</p></noscript>"
+    yield '<form id="controls" autocomplete="off">'
+    for name, title in _CONTROLS:
+        yield f'<label>{title} <select id="pick-{name}"></select></label>'
+    yield '<label>Search <input id="pick-text" type="search" placeholder="words"></label>'
+    yield "</form>"
+    yield '<p id="count" role="status"></p>'
+    yield '<div id="rows"></div>'
+    yield '<button id="more" type="button" hidden>Show more</button>'
+    yield f'<script type="application/json" id="data">{embedded(browser_data(results))}</script>'
+    yield "</section>"

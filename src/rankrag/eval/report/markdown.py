@@ -1,0 +1,73 @@
+"""The report as Markdown: the same sections and tables as the page, plots as files beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ..results import Results
+from .plots import Plot
+from .table import Entry, Group, Heading, Row, Section, Table
+
+
+def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot]) -> str:
+    """Return the report as Markdown; plots are named by their place, `plots/NAME.svg`."""
+    lines = [f"# {escaped(results.title)}", ""]
+    for section in sections:
+        lines += [f"## {escaped(section.title)}", ""]
+        lines += [line for text in section.text if text for line in (escaped(text), "")]
+        lines += [*(f"    {line}" for line in section.command.splitlines()), ""] if section.command else []
+        lines += [line for table in section.tables for line in (*_table(table), "")]
+        for plot in plots:
+            if plot.section == section.name:
+                lines += [f"![{escaped(plot.words)}](plots/{plot.name}.svg)", ""]
+        lines += [f"- {escaped(point)}" for point in section.points]
+        lines += [""] if section.points else []
+    if results.questions:
+        lines += [
+            "## Questions",
+            "",
+            f"The page report.html shows what each system answered to {len(results.questions):,} questions.",
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def escaped(text: str) -> str:
+    r"""Return a text that Markdown shows as it is, on one line: no markup, no HTML, no end of a cell."""
+    flat = " ".join(text.split())
+    safe = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", safe)
+
+
+def _table(table: Table) -> Iterator[str]:
+    """Yield the lines of a table; Markdown has one row of headings, so groups stand in the titles."""
+    yield f"### {escaped(table.title)}"
+    yield ""
+    yield _line([escaped(table.corner), *(_heading(one) for one in table.headings)])
+    yield _line(["---", *("---:" for _ in table.headings)])
+    for group in table.groups:
+        if group.title:
+            yield _line([f"*{escaped(group.title)}*", *("" for _ in table.headings)])
+        yield from (_line([_head(row, group), *(_entry(one) for one in row.entries)]) for row in group.rows)
+    yield ""
+    yield from (f"- {escaped(note)}" for note in table.notes)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _heading(heading: Heading) -> str:
+    return escaped(f"{heading.group} {heading.title}".strip())
+
+
+def _head(row: Row, group: Group) -> str:
+    small = f" ({'; '.join(row.small)})" if row.small else ""
+    text = escaped(row.head + small)
+    return f"*{text}* (quoted)" if group.kind == "quoted" else text
+
+
+def _entry(entry: Entry) -> str:
+    text = f"**{escaped(entry.text)}**" if entry.bold else escaped(entry.text)
+    small = f" ({escaped('; '.join(entry.small))})" if entry.small else ""
+    return text + entry.mark + small

@@ -1,0 +1,227 @@
+"""From the scores of systems to the results of a report: means, intervals, comparisons."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from .answers import Given as GivenAnswers
+from .calibration import brier, ece, reliability
+from .measures.abstention import aurc
+from .results import Cell, Comparison, Curve, Given, QuestionRow, Reliability, Value
+from .score import Row, Scores, check_paired
+from .statistics import Paired, compare, holm, interval, pooled
+
+POOLED = "*"
+"""The name of the benchmark where a comparison is over several."""
+
+DRAWS = 1000
+"""Resamplings for what is no mean (areas, calibration)."""
+
+
+def cell(scores: Scores) -> Cell:
+    """Return the means of a system on a benchmark, with their intervals."""
+    return Cell(
+        system=scores.system.name,
+        benchmark=scores.benchmark.name,
+        measures=_means(scores.rows) | _confidence(scores),
+        seconds=_seconds(scores.rows),
+        questions=len(scores.rows),
+        of=scores.of,
+        unanswered=sum(not row.answered for row in scores.rows),
+        data_sha256=scores.data_sha256,
+    )
+
+
+def _means(rows: Sequence[Row]) -> dict[str, Value]:
+    names = dict.fromkeys(name for row in rows for name in row.values)
+    return {
+        name: interval([row.values[name] for row in having], [row.unit for row in having])
+        for name in names
+        if (having := [row for row in rows if name in row.values])
+    }
+
+
+def _seconds(rows: Sequence[Row]) -> dict[str, Value]:
+    names = dict.fromkeys(step for row in rows for step in row.seconds)
+    return {
+        step: interval([row.seconds[step] for row in having], [row.unit for row in having], bounds=None)
+        for step in names
+        if (having := [row for row in rows if step in row.seconds])
+    }
+
+
+def _confidence(scores: Scores) -> dict[str, Value]:
+    """Return what the relevance is worth: for abstaining (questions), and as a probability (pairs)."""
+    found: dict[str, Value] = {}
+    headline = next(iter(scores.benchmark.measures), "")
+    sure = [row for row in scores.rows if row.relevance is not None and headline in row.values]
+    if sure:
+        found["aurc"] = _resampled(
+            sure, lambda rows: aurc([row.relevance or 0.0 for row in rows], _correct(rows, headline))
+        )
+    answered = [row for row in scores.rows if row.values.get("coverage") == 1.0 and headline in row.values]
+    if answered and len(answered) < len(scores.rows):
+        found["selective_acc"] = interval(_correct(answered, headline), [row.unit for row in answered])
+    judged = [row for row in scores.rows if row.pairs]
+    if judged:
+        found["ece"] = _resampled(judged, lambda rows: ece(*_pairs(rows)))
+        found["brier"] = _resampled(judged, lambda rows: brier(*_pairs(rows)))
+    return found
+
+
+def _correct(rows: Sequence[Row], measure: str) -> list[float]:
+    return [row.values[measure] for row in rows]
+
+
+def _pairs(rows: Iterable[Row]) -> tuple[np.ndarray, np.ndarray]:
+    pairs = [pair for row in rows for pair in row.pairs]
+    return np.array([score for score, _ in pairs]), np.array([gold for _, gold in pairs], dtype=bool)
+
+
+def _resampled(rows: Sequence[Row], measure: Callable[[Sequence[Row]], float], seed: int = 0) -> Value:
+    """Return a measure that is no mean of questions, with a percentile interval over resampled units."""
+    units: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        units[row.unit].append(row)
+    groups, rng = list(units.values()), np.random.default_rng(seed)
+    drawn = [
+        measure([row for n in rng.integers(len(groups), size=len(groups)) for row in groups[n]])
+        for _ in range(DRAWS)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Value(measure(rows), float(low), float(high), len(rows), len(groups))
+
+
+def calibrations(scores: Scores) -> Reliability | None:
+    """Return how often ranked passages of a stated relevance are gold, None where no gold is known."""
+    rows = [row for row in scores.rows if row.pairs]
+    if not rows:
+        return None
+    values, bins = _confidence(scores), reliability(*_pairs(rows))
+    return Reliability(scores.system.name, scores.benchmark.name, bins, values["ece"], values["brier"])
+
+
+# ── comparisons ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def comparisons(
+    scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], measures: Sequence[str] = ("answer-R@5",)
+) -> tuple[Comparison, ...]:
+    """Return system b against a for each pair (a, b), on each benchmark that both were scored on.
+
+    What is compared: the headline measure of each benchmark and `measures`; the headline also pooled over
+    the benchmarks that share it. Holm's correction is over everything returned.
+    """
+    by_name = {(one.system.name, one.benchmark.name): one for one in scores}
+    benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))
+    found: list[tuple[str, str, str, str, Paired]] = []
+    for a, b in pairs:
+        shared = [
+            (by_name[a, name], by_name[b, name])
+            for name in benchmarks
+            if (a, name) in by_name and (b, name) in by_name
+        ]
+        for one, other in shared:
+            check_paired(one, other)
+            for measure in dict.fromkeys([*one.benchmark.measures[:1], *measures]):
+                if values := _values(one, other, measure):
+                    found.append((one.benchmark.name, measure, a, b, compare(*values)))
+        found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared, measures)]
+    corrected = holm([test.p for *_, test in found])
+    return tuple(
+        Comparison(
+            benchmark,
+            measure,
+            a,
+            b,
+            difference=test.difference,
+            p=test.p,
+            p_holm=p,
+            detectable=test.detectable,
+            wins=test.wins,
+            ties=test.ties,
+            losses=test.losses,
+        )
+        for (benchmark, measure, a, b, test), p in zip(found, corrected, strict=True)
+    )
+
+
+def _values(a: Scores, b: Scores, measure: str) -> tuple[list[float], list[float], list[str]] | None:
+    both = [
+        (x, y) for x, y in zip(a.rows, b.rows, strict=True) if measure in x.values and measure in y.values
+    ]
+    if not both:
+        return None
+    return (
+        [x.values[measure] for x, _ in both],
+        [y.values[measure] for _, y in both],
+        [x.unit for x, _ in both],
+    )
+
+
+def _pooled(shared: Sequence[tuple[Scores, Scores]], measures: Sequence[str]) -> Iterable[tuple[str, Paired]]:
+    heads = [a.benchmark.measures[0] for a, _ in shared if a.benchmark.measures]
+    for measure in dict.fromkeys([*heads, *measures]):
+        strata = [
+            values
+            for a, b in shared
+            if (measure in measures or a.benchmark.measures[:1] == (measure,))
+            and (values := _values(a, b, measure))
+        ]
+        if len(strata) > 1:
+            yield measure, pooled(strata)
+
+
+# ── curves ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def curves(cells: Sequence[Cell], places: Mapping[str, tuple[str, float]], x_name: str) -> tuple[Curve, ...]:
+    """Return every measure, and the seconds of a question, against what a study varies.
+
+    `places` says on which line and where each system stands; a line of one point is left out.
+    """
+    points: dict[tuple[str, str, str], list[tuple[float, Value]]] = defaultdict(list)
+    for one in cells:
+        if one.system in places:
+            line, x = places[one.system]
+            seconds = {f"{step} seconds": value for step, value in one.seconds.items()}
+            for measure, value in {**one.measures, **seconds}.items():
+                points[line, one.benchmark, measure].append((x, value))
+    return tuple(
+        Curve(line, benchmark, measure, x_name, tuple(sorted(found, key=lambda point: point[0])))
+        for (line, benchmark, measure), found in points.items()
+        if len(found) > 1
+    )
+
+
+# ── the browser ──────────────────────────────────────────────────────────────────────────────────────
+
+WORDS = 40
+"""Words of a passage that the browser shows."""
+
+
+def question_rows(
+    scores: Sequence[Scores], answers: Mapping[tuple[str, str], GivenAnswers]
+) -> tuple[QuestionRow, ...]:
+    """Return every question with what each system gave, for the browser of a report."""
+    shown: dict[tuple[str, str], dict[str, Given]] = defaultdict(dict)
+    asked: dict[tuple[str, str], Row] = {}
+    for one in scores:
+        given = answers[one.system.name, one.benchmark.name].answers
+        for row in one.rows:
+            place = (one.benchmark.name, row.id)
+            asked.setdefault(place, row)
+            answer = given.get(row.id)
+            read = [hit.passage for hit in answer.ranked[: answer.read_k]] if answer else []
+            shown[place][one.system.name] = Given(
+                text=answer.text if answer else "",
+                values=row.values,
+                read=tuple((passage.title, " ".join(passage.text.split()[:WORDS])) for passage in read),
+            )
+    return tuple(
+        QuestionRow(benchmark, name, row.question, row.gold, shown[benchmark, name])
+        for (benchmark, name), row in asked.items()
+    )

@@ -1,0 +1,198 @@
+"""`rankrag eval`: from questions to a report, with a model without weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli_call import call
+from rankrag.eval.answers import read_answers
+from rankrag.eval.report import read_results
+
+FACTS = [
+    ("Paris", "capital", "France"),
+    ("Rome", "capital", "Italy"),
+    ("Bern", "capital", "Switzerland"),
+    ("Oslo", "capital", "Norway"),
+    ("Athens", "capital", "Greece"),
+    ("Vienna", "capital", "Austria"),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an index, a run and a file of questions."""
+    folder = tmp_path_factory.mktemp("eval")
+    passages = [
+        {"_id": f"p{n}", "title": country, "text": f"{city} is the {what} of {country}."}
+        for n, (city, what, country) in enumerate(FACTS)
+    ] + [
+        {"_id": f"x{n}", "text": f"The weather of {country} is fine."}
+        for n, (*_, country) in enumerate(FACTS)
+    ]
+    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, passages)))
+    questions = [
+        {
+            "id": f"q{n}",
+            "question": f"What is the {what} of {country}?",
+            "answers": [city],
+            "passages": [{"id": f"p{n}", "text": f"{city} is the {what} of {country}.", "relevant": True}],
+        }
+        for n, (city, what, country) in enumerate(FACTS)
+    ]
+    (folder / "capitals.jsonl").write_text("\n".join(map(json.dumps, questions)))
+    lines = [
+        f"q{n} Q0 {name} {r} {9 - r} x" for n in range(6) for r, name in enumerate((f"x{n}", f"p{n}"), 1)
+    ]
+    (folder / "x.run").write_text("\n".join(lines))
+    from rankrag.index import Settings, build
+
+    build([str(folder / "corpus.jsonl")], folder / "index", Settings(words=0))
+    return folder
+
+
+def predict(place: Path, out: Path, name: str, *more: str) -> tuple[str, ...]:
+    return (
+        *("eval", "predict", str(place / "capitals.jsonl"), "--out", str(out), "--name", name),
+        *("--model", "fake", "--retrieve-k", "5", "--read-k", "1", "--index", str(place / "index"), *more),
+    )
+
+
+def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
+    run = ("--run", str(place / "x.run"))
+    call(capsys, *predict(place, tmp_path, "plain", "--no-ranking", *run))
+    call(capsys, *predict(place, tmp_path, "ranked", *run))
+    data = ("--data-root", str(place))
+    out, _ = call(capsys, "eval", "score", str(tmp_path), *data, "--output", "json")
+    cells = {cell["system"]: cell["measures"] for cell in json.loads(out)["cells"]}
+    # The run has the wrong passage first; word overlap puts the right one there.
+    assert cells["plain"]["answer-R@1"]["value"] == 0.0
+    assert cells["ranked"]["answer-R@1"]["value"] == 1.0
+    assert cells["ranked"]["retrieved answer-R@1"]["value"] == 0.0
+    assert cells["plain"]["Acc"]["value"] == 0.0
+    assert cells["ranked"]["Acc"]["value"] == 1.0
+    assert cells["plain"]["Acc"]["high"] > 0.0, "six failures do not prove that it never succeeds"
+    out, _ = call(capsys, "eval", "score", str(tmp_path), *data)
+    assert "answer-R@1" in out
+    report = tmp_path / "report"
+    out, _ = call(capsys, "eval", "report", str(tmp_path), "--to", str(report), "--compare", "plain:ranked")
+    assert "report.html" in out
+    results = read_results(report / "results.json")
+    found = {(one.benchmark, one.measure): one for one in results.comparisons}
+    assert found["capitals", "answer-R@5"].difference.value == 0.0
+    headline = found["capitals", results.benchmarks[0].measures[0]]
+    assert (headline.a, headline.b) == ("plain", "ranked")
+    assert len(results.questions) == 6
+    assert {*results.questions[0].given} == {"plain", "ranked"}
+
+
+def test_a_larger_sample_asks_only_what_is_missing(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "s", "-n", "2"))
+    folder = tmp_path / "s" / "capitals"
+    two = (folder / "answers.jsonl").read_text()
+    assert len(two.splitlines()) == 2
+    call(capsys, *predict(place, tmp_path, "s", "-n", "5"))
+    five = (folder / "answers.jsonl").read_text()
+    assert five.startswith(two)
+    assert len(five.splitlines()) == 5
+    _, err = call(capsys, *predict(place, tmp_path, "s", "--retrieve-k", "3"), code=5)
+    assert "answers of another system" in err
+
+
+def test_a_ranking_that_was_on_file_has_no_seconds(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "first", "-n", "2"))
+    call(capsys, *predict(place, tmp_path, "second", "-n", "3"))
+    first = read_answers(tmp_path / "first" / "capitals").answers
+    second = read_answers(tmp_path / "second" / "capitals").answers
+    assert all("rank" in answer.timings_s for answer in first.values())
+    assert sorted("rank" in answer.timings_s for answer in second.values()) == [False, False, True]
+    name = next(iter(first))
+    assert second[name].ranked == first[name].ranked
+
+
+def test_retrieval_alone_needs_no_model(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    command = predict(place, tmp_path, "bm25", "--no-ranking", "--no-generate", "--model", "not-there")
+    call(capsys, *command)
+    out, _ = call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place), "--output", "json")
+    (cell,) = json.loads(out)["cells"]
+    assert cell["measures"]["R@5"]["value"] == 1.0
+    assert "EM" not in cell["measures"]
+    assert "ece" not in cell["measures"]
+
+
+def test_unanswered_questions_count_zero(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "gpt.jsonl"
+    given.write_text('{"id": "q0", "answer": "Paris"}\n{"id": "q1", "answer": "Milan"}\n')
+    data = ("--benchmark", str(place / "capitals.jsonl"), "--data-root", str(place))
+    call(capsys, "eval", "add", str(given), *data, "--out", str(tmp_path / "o"), "--name", "gpt")
+    out, _ = call(capsys, "eval", "score", str(tmp_path / "o"), *data[2:], "--output", "json")
+    (cell,) = json.loads(out)["cells"]
+    assert cell["measures"]["EM"]["value"] == pytest.approx(1 / 6)
+    assert cell["unanswered"] == 4
+    given.write_text('{"id": "z", "answer": "Paris"}')
+    _, err = call(
+        capsys, "eval", "add", str(given), *data, "--out", str(tmp_path / "o"), "--name", "two", code=5
+    )
+    assert "found no answer to a question" in err
+
+
+def test_what_is_wrong_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    _, err = call(capsys, "eval", "predict", "nqq", "--out", str(tmp_path), "--name", "x", code=5)
+    assert "nqq" in err
+    _, err = call(capsys, *predict(place, tmp_path, "r", "--run", str(tmp_path)), code=4)
+    assert "found no capitals.run" in err
+    (tmp_path / "odd.run").write_text("q0 Q0 gone 1 1.0 x")
+    _, err = call(capsys, *predict(place, tmp_path, "r", "--run", str(tmp_path / "odd.run")), code=5)
+    assert "found 1 passages (first 'gone')" in err
+    _, err = call(capsys, "eval", "score", str(tmp_path / "none"), code=4)
+    assert "found no answers below" in err
+    call(capsys, *predict(place, tmp_path, "ok", "-n", "2"))
+    _, err = call(capsys, "eval", "report", str(tmp_path), "--to", str(tmp_path / "rep"), code=4)
+    assert "rankrag eval score" in err
+
+
+def test_two_runs_are_fused(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
+    other = tmp_path / "y.run"
+    other.write_text("\n".join(f"q{n} Q0 p{n} 1 5 y" for n in range(6)))
+    command = predict(place, tmp_path, "fused", "--run", str(place / "x.run"), "--run", str(other))
+    call(capsys, *command, "--no-ranking", "--no-generate")
+    answers = read_answers(tmp_path / "fused" / "capitals").answers
+    assert [hit.passage.id for hit in answers["q3"].retrieved] == ["p3", "x3"]
+
+
+STUDY = """
+title: Passages read
+x: read_k
+benchmarks: [{file}]
+base: {{model: fake, index: {index}, retrieve_k: 4, line: reads}}
+variants:
+  one: {{read_k: 1, x: 1}}
+  three: {{read_k: 3, x: 3}}
+"""
+
+
+def test_a_study_draws_a_curve(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "study.yaml"
+    recipe.write_text(STUDY.format(file=place / "capitals.jsonl", index=place / "index"))
+    command = ("eval", "study", str(recipe), "--out", str(tmp_path / "out"), "--set", "n=4")
+    call(capsys, *command, "--data-root", str(place))
+    results = read_results(tmp_path / "out" / "report" / "results.json")
+    curve = next(one for one in results.curves if one.measure == "EM")
+    assert (curve.system, curve.x_name, [x for x, _ in curve.points]) == ("reads", "read_k", [1.0, 3.0])
+    assert results.cells[0].questions == 4
+    _, err = call(capsys, *command[:5], "--set", "m=4", code=5)
+    assert "m: extra inputs are not permitted" in err
+    _, err = call(capsys, "eval", "study", "k-swep", "--out", str(tmp_path), code=4)
+    assert "wanted one of ablation, k-sweep, ranking-data, retrievers" in err
