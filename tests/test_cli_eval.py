@@ -62,10 +62,9 @@ def predict(place: Path, out: Path, name: str, *more: str) -> tuple[str, ...]:
 
 def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
     run = ("--run", str(place / "x.run"))
-    call(capsys, *predict(place, tmp_path, "plain", "--no-ranking", *run))
+    call(capsys, *predict(place, tmp_path, "plain", "--no-rank", *run))
     call(capsys, *predict(place, tmp_path, "ranked", *run))
-    data = ("--data-root", str(place))
-    out, _ = call(capsys, "eval", "score", str(tmp_path), *data, "--output", "json")
+    out, _ = call(capsys, "eval", "score", str(tmp_path), "--output", "json")
     cells = {cell["system"]: cell["measures"] for cell in json.loads(out)["cells"]}
     # The run has the wrong passage first; word overlap puts the right one there.
     assert cells["plain"]["answer-R@1"]["value"] == 0.0
@@ -74,7 +73,7 @@ def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: P
     assert cells["plain"]["Acc"]["value"] == 0.0
     assert cells["ranked"]["Acc"]["value"] == 1.0
     assert cells["plain"]["Acc"]["high"] > 0.0, "six failures do not prove that it never succeeds"
-    out, _ = call(capsys, "eval", "score", str(tmp_path), *data)
+    out, _ = call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
     assert "answer-R@1" in out
     report = tmp_path / "report"
     out, _ = call(capsys, "eval", "report", str(tmp_path), "--to", str(report), "--compare", "plain:ranked")
@@ -119,7 +118,7 @@ def test_a_ranking_that_was_on_file_has_no_seconds(
 def test_retrieval_alone_needs_no_model(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
-    command = predict(place, tmp_path, "bm25", "--no-ranking", "--no-generate", "--model", "not-there")
+    command = predict(place, tmp_path, "bm25", "--no-rank", "--no-generate", "--model", "not-there")
     call(capsys, *command)
     out, _ = call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place), "--output", "json")
     (cell,) = json.loads(out)["cells"]
@@ -167,7 +166,7 @@ def test_two_runs_are_fused(capsys: pytest.CaptureFixture[str], place: Path, tmp
     other = tmp_path / "y.run"
     other.write_text("\n".join(f"q{n} Q0 p{n} 1 5 y" for n in range(6)))
     command = predict(place, tmp_path, "fused", "--run", str(place / "x.run"), "--run", str(other))
-    call(capsys, *command, "--no-ranking", "--no-generate")
+    call(capsys, *command, "--no-rank", "--no-generate")
     answers = read_answers(tmp_path / "fused" / "capitals").answers
     assert [hit.passage.id for hit in answers["q3"].retrieved] == ["p3", "x3"]
 

@@ -208,7 +208,18 @@ def test_a_log_gets_a_line_now_and_then(
     with progress.reporting() as report:
         for done in (50, 120, 130):
             report(done, 1000, "passages")
-    assert capsys.readouterr().err == "120 of 1,000 passages · 10/s\n"
+    assert capsys.readouterr().err == "120 of 1,000 passages · 10/s · 0:01:28 left\n"
+
+
+def test_what_was_done_before_is_no_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 21.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress.reporting() as report:
+        report(500, 510, "questions")
+        report(504, 510, "questions")
+    assert capsys.readouterr().err == "504 of 510 questions · 5 s each · 0:00:30 left\n"
 
 
 def test_tracked_items_come_through_in_order() -> None:

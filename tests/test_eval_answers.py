@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with AnswerFile(tmp_path, replace(FACTS, n=8, device="another")) as file:
         predict(ITEMS[:8], answered, file, lambda done, of: reported.append((done, of)))
     assert asked == ["q0", "q1"]
-    assert reported[0] == (3, 8)
+    assert reported[:2] == [(2, 8), (3, 8)]
     assert reported[-1] == (8, 8)
     assert [*read_answers(tmp_path).answers] == [item.question.id for item in ITEMS]
 

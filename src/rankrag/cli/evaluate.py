@@ -75,7 +75,7 @@ RankerFolder = Annotated[
 GeneratorName = Annotated[
     str | None, typer.Option("--generator", help="Answers in its place, for example openai:NAME@URL.")
 ]
-Ranking = Annotated[bool, typer.Option(help="Rank what was retrieved.")]
+Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
 RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
@@ -188,6 +188,7 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:
         questions=len(loaded.items),
         seed=seed,
         n=n,
+        path=str(Path(loaded.path).resolve()),
         max_tokens=loaded.benchmark.max_tokens if system.plan.generating else 0,
         runs={Path(run).stem: short_hash(run_file(run, loaded.benchmark.name)) for run in system.plan.runs},
         versions=versions(),

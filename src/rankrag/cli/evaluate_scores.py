@@ -19,6 +19,7 @@ from .evaluate import DataRoot
 from .options import Output
 
 if TYPE_CHECKING:
+    from ..eval.answers import Facts
     from ..eval.benchmark import Loaded
     from ..eval.results import Cell, Results, Value
     from ..eval.score import Scores
@@ -57,7 +58,8 @@ def add(
         )
     system = System(name, "", "", 0, 0, None, name, facts={"answers": file.name})
     benchmark, data = loaded.benchmark.name, (Path(loaded.path).name, loaded.sha256, len(loaded.items))
-    with AnswerFile(out / name / benchmark, Facts(system, benchmark, *data, seed, len(items))) as answers:
+    facts = Facts(system, benchmark, *data, seed, len(items), path=str(Path(loaded.path).resolve()))
+    with AnswerFile(out / name / benchmark, facts) as answers:
         for item in given:
             if item.question.id not in answers.done:
                 answers.add(Answer(item.question, text=texts[item.question.id], done=True))
@@ -109,14 +111,13 @@ def score_folder(
     """
     from ..eval.answers import read_answers
     from ..eval.benchmark import sample
-    from ..eval.load import load_benchmark
     from ..eval.results import BenchmarkFacts
     from ..eval.score import Scores, score, write_scores
 
     given, known = read_answers(folder), {} if data is None else data
     facts = given.facts
     if facts.benchmark not in known:
-        known[facts.benchmark] = load_benchmark(facts.benchmark, data_root)
+        known[facts.benchmark] = _data(facts, data_root)
     loaded = known[facts.benchmark]
     one = loaded.benchmark
     if facts.sha256 != loaded.sha256:
@@ -134,6 +135,19 @@ def score_folder(
     )
     write_scores(folder, scores)
     return scores
+
+
+def _data(facts: Facts, data_root: Path | None) -> Loaded:
+    """Return the benchmark of a folder of answers: below the data root, or where it lay when it was asked."""
+    from ..eval.benchmarks.registry import BENCHMARKS
+    from ..eval.load import load_benchmark
+
+    path = Path(facts.path)
+    if data_root is not None or not (facts.path and path.exists()):
+        return load_benchmark(facts.benchmark, data_root)
+    if facts.benchmark in BENCHMARKS:
+        return load_benchmark(facts.benchmark, path=path)
+    return load_benchmark(facts.path)
 
 
 def _show(cells: Iterable[Cell]) -> None:

@@ -66,7 +66,7 @@ class _Bars:
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         if unit not in self.tasks:
-            self.tasks[unit] = self.bars.add_task(unit, total=total or None)
+            self.tasks[unit] = self.bars.add_task(unit, total=total or None, completed=done)
         self.bars.update(self.tasks[unit], completed=done, total=total or None)
 
 
@@ -75,13 +75,19 @@ class _Lines:
 
     def __init__(self, err: Console) -> None:
         self.err = err
-        self.started = self.written = monotonic()
+        self.written = monotonic()
+        self.begun: dict[str, tuple[int, float]] = {}
+        """What was done of a unit when it was first reported, and when: that is no speed of this run."""
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         now = monotonic()
+        before, started = self.begun.setdefault(unit, (done, now))
         if now - self.written >= LINE_EVERY_S:
             self.written = now
-            self.err.print(Text(_counts(done, total, unit, done / (now - self.started))))
+            speed = (done - before) / (now - started) if now > started else 0.0
+            seconds = int((total - done) / speed) if speed and total > done else 0
+            left = f" · {timedelta(seconds=seconds)} left" if seconds else ""
+            self.err.print(Text(_counts(done, total, unit, speed) + left))
 
 
 def _counts(done: int, total: int, unit: str, speed: float | None) -> str:
@@ -91,6 +97,8 @@ def _counts(done: int, total: int, unit: str, speed: float | None) -> str:
     text = f"{done / scale:,.0f} of {total / scale:,.0f} {unit}" if total else f"{done / scale:,.0f} {unit}"
     if not speed:
         return text
+    if speed < 1 and not name:
+        return f"{text} · {1 / speed:,.0f} s each"
     if name:
         scale, name = _scale(speed)
     return f"{text} · {speed / scale:,.0f} {name}".rstrip() + "/s"

@@ -141,7 +141,7 @@ def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRan
     if plan.ranker:
         return CachedRanker(CrossEncoderRanker(Path(plan.ranker)), cache, system.facts["ranker_sha256"])
     if engine is None:
-        raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-ranking")
+        raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-rank")
     identity = json.dumps({key: system.facts.get(key, "") for key in ("model_sha256", "template_hash")})
     return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
 

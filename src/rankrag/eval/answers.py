@@ -28,8 +28,8 @@ class Facts:
     """What a folder of answers holds: which system, asked what, and where.
 
     `file`, `sha256` and `questions` are of the benchmark's data, `runs` the hashes of the runs that stood in
-    for a search; the sample is the first `n` questions in the order of `seed`. `n`, `versions` and `device`
-    may differ when work goes on: more questions, another day, another machine.
+    for a search; the sample is the first `n` questions in the order of `seed`. `n`, `path` (where the
+    data lay), `versions` and `device` may differ when work goes on: more questions, another machine.
     """
 
     system: System
@@ -41,11 +41,12 @@ class Facts:
     n: int
     max_tokens: int = 0
     runs: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
 
 
-_FREE = frozenset({"n", "versions", "device"})
+_FREE = frozenset({"n", "path", "versions", "device"})
 
 
 @dataclass(frozen=True, slots=True)

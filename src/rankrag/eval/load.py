@@ -28,7 +28,7 @@ def load_benchmark(name: str, data_root: Path | None = None, path: Path | None =
     """
     if name in BENCHMARKS:
         benchmark = BENCHMARKS[name]
-        found = (str(path), sniff(str(path))) if path else _at(benchmark, data_root)
+        found = (str(path), _kind(benchmark, path)) if path else _at(benchmark, data_root)
         if found is None:
             raise _not_at_hand(benchmark, data_root)
         return _load(benchmark, *found)
@@ -91,6 +91,12 @@ def _at(benchmark: Benchmark, data_root: Path | None) -> tuple[str, Reader] | No
                 if path.is_file():  # ChatRAG-Bench and INSCIT itself both have an inscit/dev.json
                     return str(path), sniff(str(path)) if kind == "chatrag" else kind
     return None
+
+
+def _kind(benchmark: Benchmark, path: Path) -> Reader:
+    """Return the format of a file that was named: by its name if that is known, else by its content."""
+    known = {f"{Path(name).name}{ending}": kind for name, kind in benchmark.files for ending in COMPRESSED}
+    return known[path.name] if path.name in known and path.is_file() else sniff(str(path))
 
 
 def _not_at_hand(benchmark: Benchmark, data_root: Path | None) -> NotFoundError:

@@ -27,6 +27,7 @@ def predict(items: Sequence[Item], ask: Ask, file: AnswerFile, report: Report, p
     """
     waiting = [item.question for item in items if item.question.id not in file.done]
     before, refused = len(items) - len(waiting), 0
+    report(before, len(items))
     for done, (question, found) in enumerate(_answers(waiting, ask, parallel), before + 1):
         if isinstance(found, Answer):
             file.add(found)
