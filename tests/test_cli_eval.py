@@ -8,56 +8,14 @@ from pathlib import Path
 import pytest
 
 from cli_call import call
+from eval_place import make, predict
 from rankrag.eval.answers import read_answers
 from rankrag.eval.report import read_results
-
-FACTS = [
-    ("Paris", "capital", "France"),
-    ("Rome", "capital", "Italy"),
-    ("Bern", "capital", "Switzerland"),
-    ("Oslo", "capital", "Norway"),
-    ("Athens", "capital", "Greece"),
-    ("Vienna", "capital", "Austria"),
-]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an index, a run and a file of questions."""
-    folder = tmp_path_factory.mktemp("eval")
-    passages = [
-        {"_id": f"p{n}", "title": country, "text": f"{city} is the {what} of {country}."}
-        for n, (city, what, country) in enumerate(FACTS)
-    ] + [
-        {"_id": f"x{n}", "text": f"The weather of {country} is fine."}
-        for n, (*_, country) in enumerate(FACTS)
-    ]
-    (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, passages)))
-    questions = [
-        {
-            "id": f"q{n}",
-            "question": f"What is the {what} of {country}?",
-            "answers": [city],
-            "passages": [{"id": f"p{n}", "text": f"{city} is the {what} of {country}.", "relevant": True}],
-        }
-        for n, (city, what, country) in enumerate(FACTS)
-    ]
-    (folder / "capitals.jsonl").write_text("\n".join(map(json.dumps, questions)))
-    lines = [
-        f"q{n} Q0 {name} {r} {9 - r} x" for n in range(6) for r, name in enumerate((f"x{n}", f"p{n}"), 1)
-    ]
-    (folder / "x.run").write_text("\n".join(lines))
-    from rankrag.index import Settings, build
-
-    build([str(folder / "corpus.jsonl")], folder / "index", Settings(words=0))
-    return folder
-
-
-def predict(place: Path, out: Path, name: str, *more: str) -> tuple[str, ...]:
-    return (
-        *("eval", "predict", str(place / "capitals.jsonl"), "--out", str(out), "--name", name),
-        *("--model", "fake", "--retrieve-k", "5", "--read-k", "1", "--index", str(place / "index"), *more),
-    )
+    return make(tmp_path_factory.mktemp("eval"))
 
 
 def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
@@ -195,3 +153,13 @@ def test_a_study_draws_a_curve(capsys: pytest.CaptureFixture[str], place: Path, 
     assert "m: extra inputs are not permitted" in err
     _, err = call(capsys, "eval", "study", "k-swep", "--out", str(tmp_path), code=4)
     assert "wanted one of ablation, k-sweep, ranking-data, retrievers" in err
+
+
+def test_steps_that_were_not_done_have_no_seconds(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "plain", "--no-rank", "--no-cite", "--run", str(place / "x.run")))
+    call(capsys, *predict(place, tmp_path, "whole"))
+    out, _ = call(capsys, "eval", "score", str(tmp_path), "--output", "json")
+    seconds = {cell["system"]: [*cell["seconds"]] for cell in json.loads(out)["cells"]}
+    assert seconds == {"plain": ["generate"], "whole": ["retrieve", "rank", "generate", "cite"]}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rankrag.errors import InvalidInputError
 from rankrag.eval.benchmark import Gold, Item
-from rankrag.eval.measures.abstention import aurc, coverage, risk_coverage, selective_accuracy
+from rankrag.eval.measures.abstention import aurc, risk_coverage
 from rankrag.eval.measures.citations import citation_values
 from rankrag.eval.measures.retrieval import RETRIEVED, answer_recall, has_answer, judged, ranking_values
 from rankrag.eval.measures.text import (
@@ -517,10 +517,25 @@ def test_values_that_do_not_apply_are_left_out() -> None:
     answer = said("", ranked=hits("Paris."))
     assert ranking_values(answer, item("True", style="true_false"), [1], by_answer=False) == {}
     assert ranking_values(answer, item(answerable=False), [1], by_answer=True) == {}
-    assert ranking_values(answer, item(grades={"Paris.": 0}), [1], by_answer=True) == {}
+    judged_only = ranking_values(answer, item(grades={"Paris.": 0}), [1], by_answer=True)
+    assert judged_only == {"nDCG@10": 0.0, f"{RETRIEVED}nDCG@10": 0.0}, "a judged question counts"
     assert set(ranking_values(answer, item("Paris"), [1, 5], by_answer=True)) == {
         *("answer-R@1", "answer-R@5", "retrieved answer-R@1", "retrieved answer-R@5")
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The passage does not say the claim is true.",
+        "I cannot say that it is true",
+        "It doesn't clearly show whether this is correct.",
+    ],
+)
+def test_what_is_not_said_is_no_verdict(text: str) -> None:
+    assert verdict(text) is None
+    assert verdict("True. " + text) == "True"
+    assert verdict(text + " So it is false.") is None
 
 
 def test_a_question_without_an_answer_counts_zero() -> None:
@@ -597,15 +612,6 @@ def test_selective_accuracy_is_the_precision_of_scikit_learn(seed: int) -> None:
 def test_confidences_that_cannot_be_ordered_are_refused(sure: list[float], right: list[float]) -> None:
     with pytest.raises(InvalidInputError, match="wanted one of each"):
         aurc(sure, right)
-
-
-def test_at_the_systems_own_abstentions() -> None:
-    answered = [True, False, True, True]
-    assert coverage(answered) == 0.75
-    assert selective_accuracy([1, 0, 0, 0.5], answered) == pytest.approx(0.5)
-    assert selective_accuracy([1, 1], [False, False]) is None
-    with pytest.raises(InvalidInputError, match="found no questions"):
-        coverage([])
 
 
 # ── citations ────────────────────────────────────────────────────────────────────────────────────────

@@ -187,9 +187,9 @@ def test_a_retrieval_stands_once_above_its_rankings(results: Results) -> None:
 
 def test_a_system_says_below_its_name_where_it_reads_from(results: Results) -> None:
     closed, plain, *_ = results.systems
-    assert described(closed) == ("no retrieval",)
-    assert described(plain) == ("bm25 over wiki2015 + gold", "retrieve_k 100, read_k 5")
-    assert described(replace(closed, retriever="")) == ("answers from elsewhere",)
+    assert described(results, closed, ["nq"]) == ("no retrieval",)
+    assert described(results, plain, ["nq"]) == ("bm25 over wiki2015 + gold", "retrieve_k 100, read_k 5")
+    assert described(results, replace(closed, retriever=""), ["nq"]) == ("answers from elsewhere",)
 
 
 def test_collections_have_a_table_of_their_own(results: Results) -> None:
@@ -278,3 +278,15 @@ def test_sections_with_nothing_to_say_are_left_out(results: Results) -> None:
     bare = Results("t", "now", "cmd", results.systems[:1], (), ())
     assert [one.name for one in sections(bare)] == ["summary", "provenance"]
     assert "missing" in [one.name for one in sections(results)]
+
+
+def test_what_was_searched_may_differ_between_the_benchmarks_of_a_system(results: Results) -> None:
+    plain = results.systems[1]
+    cells = tuple(
+        replace(one, corpus="wiki + PubMed") if one.benchmark == "pubmedqa" else one for one in results.cells
+    )
+    changed = replace(results, cells=cells)
+    assert described(changed, plain, ["pubmedqa"])[0] == "bm25 over wiki + PubMed"
+    assert described(changed, plain, ["nq"])[0] == "bm25 over wiki2015 + gold"
+    both = described(changed, plain, ["nq", "pubmedqa"])[0]
+    assert both == "bm25 over wiki2015 + gold and wiki + PubMed"

@@ -143,10 +143,10 @@ def test_without_bounds_it_is_scipys_bootstrap_a_little_wider() -> None:
 
 def test_the_quantile_of_t_is_scipys() -> None:
     special = pytest.importorskip("scipy.special")
-    from rankrag.eval.statistics import _student
+    from rankrag.eval.statistics import student
 
     for free in (1, 2, 3, 4, 7, 19, 149, 5000):
-        assert _student(free) == pytest.approx(special.stdtrit(free, 0.975), rel=2e-3)
+        assert student(free) == pytest.approx(special.stdtrit(free, 0.975), rel=2e-3)
 
 
 def test_one_unit_says_nothing() -> None:

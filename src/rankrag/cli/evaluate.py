@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from ..errors import InvalidInputError
 from . import answer_view, console, load, progress
 from .options import Output, RetrieverName, warn_untrained
-from .systems import Measured, Plan, assemble, run_file, short_hash
+from .systems import Measured, Plan, assemble, run_file, run_names, short_hash
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
@@ -139,11 +140,13 @@ def predict_all(
 
     n, seed, parallel = how
     loaded = [load_benchmark(one, data_root) for one in benchmarks]
+    names = [one.benchmark.name for one in loaded]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
     chosen = {one.benchmark.name: sample(one.items, n, seed) for one in loaded}
     out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
-        asked = {name: [item.question for item in items] for name, items in chosen.items()}
-        system = assemble(plan, asked)
+        system = assemble(plan)
     if system.engine is not None and plan.ranking:
         warn_untrained(plan.model or "", system.engine.trained)
     refused = sum(
@@ -162,7 +165,8 @@ def _predict(
 
     seed, parallel = how
     facts = facts_of(system, loaded, len(items), seed)
-    ask = system.ask(loaded.benchmark.max_tokens)
+    questions = [item.question for item in items]
+    ask = system.ask(loaded.benchmark.name, questions, loaded.benchmark.max_tokens)
     with (
         AnswerFile(folder / loaded.benchmark.name, facts) as file,
         progress.reporting() as report,
@@ -190,7 +194,10 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:
         n=n,
         path=str(Path(loaded.path).resolve()),
         max_tokens=loaded.benchmark.max_tokens if system.plan.generating else 0,
-        runs={Path(run).stem: short_hash(run_file(run, loaded.benchmark.name)) for run in system.plan.runs},
+        runs={
+            name: short_hash(run_file(run, loaded.benchmark.name))
+            for name, run in zip(run_names(system.plan), system.plan.runs, strict=True)
+        },
         versions=versions(),
         device=device(),
     )

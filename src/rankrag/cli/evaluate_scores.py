@@ -17,11 +17,12 @@ from ..errors import InvalidInputError, NotFoundError
 from . import answer_view, console
 from .evaluate import DataRoot
 from .options import Output
+from .systems import short_hash
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
     from ..eval.benchmark import Loaded
-    from ..eval.results import Cell, Results, Value
+    from ..eval.results import Cell, Results, System, Value
     from ..eval.score import Scores
 
 Folders = Annotated[
@@ -56,7 +57,7 @@ def add(
         raise InvalidInputError(
             f"{file}: found no answer to a question of {benchmark}, wanted ids such as {first!r}"
         )
-    system = System(name, "", "", 0, 0, None, name, facts={"answers": file.name})
+    system = System(name, "", "", 0, 0, None, name, facts={"answers": f"{file.name} {short_hash(file)}"})
     benchmark, data = loaded.benchmark.name, (Path(loaded.path).name, loaded.sha256, len(loaded.items))
     facts = Facts(system, benchmark, *data, seed, len(items), path=str(Path(loaded.path).resolve()))
     with AnswerFile(out / name / benchmark, facts) as answers:
@@ -109,7 +110,7 @@ def score_folder(
 
     `data` keeps the benchmarks that were read, for the next folder.
     """
-    from ..eval.answers import read_answers
+    from ..eval.answers import ANSWERS, read_answers
     from ..eval.benchmark import sample
     from ..eval.results import BenchmarkFacts
     from ..eval.score import Scores, score, write_scores
@@ -131,7 +132,8 @@ def score_folder(
         benchmark=BenchmarkFacts(one.name, one.title, one.family, one.measures, one.note),
         data_sha256=loaded.sha256,
         of=len(loaded.items),
-        rows=score(items, given.answers, one, facts.system),
+        rows=score(items, given.answers, one, facts.system, from_runs=bool(facts.runs)),
+        answers_sha256=short_hash(folder / ANSWERS),
     )
     write_scores(folder, scores)
     return scores
@@ -187,12 +189,11 @@ def report(
     """Write a report over scored systems: one self-contained page, Markdown, JSON and plots."""
     from ..eval.answers import read_answers
     from ..eval.report import write_report
-    from ..eval.score import read_scores
     from ..eval.summary import question_rows
 
     places = answer_folders(folders)
-    scores = [read_scores(place) for place in places]
-    results = results_of(scores, _pairs(compare, scores), title, missing or ())
+    scores = [_fresh(place) for place in places]
+    results = results_of(scores, pairs_of(compare, scores), title, missing or ())
     if browse:
         answers = {
             (one.system.name, one.benchmark.name): read_answers(place)
@@ -206,12 +207,55 @@ def report(
         console.say("\n".join(map(str, written)))
 
 
+def _fresh(folder: Path) -> Scores:
+    """Return the scores of a folder; raises InvalidInputError if there are other answers by now."""
+    from ..eval.answers import ANSWERS
+    from ..eval.score import read_scores
+
+    scores = read_scores(folder)
+    if scores.answers_sha256 != short_hash(folder / ANSWERS):
+        raise InvalidInputError(
+            f"{folder}: found other answers than those that were scored: run `rankrag eval score {folder}`"
+        )
+    return scores
+
+
+def _check_names(scores: Sequence[Scores]) -> None:
+    """Raise InvalidInputError where one name stands for two systems, or a system was scored twice."""
+    known: dict[str, System] = {}
+    seen: set[tuple[str, str]] = set()
+    for one in scores:
+        system, place = one.system, (one.system.name, one.benchmark.name)
+        if place in seen:
+            raise InvalidInputError(f"found {place[0]!r} on {place[1]} twice, wanted it once")
+        seen.add(place)
+        # What is searched may differ between benchmarks, with what says so; the rest is the system.
+        same = replace(system, retriever="", corpus="", facts=_own_facts(system))
+        if known.setdefault(system.name, same) != same:
+            raise InvalidInputError(
+                f"found two systems called {system.name!r} (one of them on {place[1]}), wanted a name for "
+                "each: predict again with another --name"
+            )
+
+
+def _own_facts(system: System) -> dict[str, str]:
+    names = ("template_hash", "model_sha256", "ranker_sha256", "generator_sha256", "calibration", "variant")
+    return {name: system.facts[name] for name in names if name in system.facts}
+
+
 def results_of(
     scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], title: str, missing: Sequence[str]
 ) -> Results:
     """Return the results of systems, with comparisons of each pair (a, b)."""
+    from ..eval.benchmarks.registry import BENCHMARKS
     from ..eval.results import Results
     from ..eval.summary import calibrations, cell, comparisons
+
+    _check_names(scores)
+
+    # In the order of the paper's tables; what the paper does not have follows.
+    order = {name: place for place, name in enumerate(BENCHMARKS)}
+    scores = sorted(scores, key=lambda one: order.get(one.benchmark.name, len(order)))
 
     return Results(
         title=title,
@@ -226,7 +270,8 @@ def results_of(
     )
 
 
-def _pairs(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tuple[str, str]]:
+def pairs_of(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tuple[str, str]]:
+    """Return the pairs of systems to compare; by default each against the first."""
     names = list(dict.fromkeys(one.system.name for one in scores))
     if compare is None:
         return [(names[0], name) for name in names[1:]]

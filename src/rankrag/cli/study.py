@@ -7,6 +7,7 @@ predicts and is scored; what is done is not done again.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from rich.text import Text
 
 from . import answer_view, console, progress
 from .evaluate import DataRoot, predict_all
-from .evaluate_scores import results_of, score_folder
+from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
-from .systems import Plan
+from .systems import Plan, short_hash
 
 if TYPE_CHECKING:
     from ..eval.score import Scores
@@ -59,7 +60,7 @@ def study(
             variant=setup.variant,
         )
         predict_all(plan, chosen.benchmarks, data_root, out, (chosen.n, chosen.seed, 1))
-        scores += [score_folder(folder, data_root) for folder in sorted((out / name).iterdir())]
+        scores += [score_folder(folder, data_root) for folder in answer_folders([out / name])]
     _write(chosen, scores, out, output)
 
 
@@ -67,8 +68,8 @@ def _write(chosen: Study, scores: Sequence[Scores], out: Path, output: str) -> N
     from ..eval.report import write_report
     from ..eval.summary import curves
 
-    names = list(chosen.variants)
-    results = results_of(scores, [(names[0], name) for name in names[1:]], chosen.title, ())
+    pairs = pairs_of(chosen.compare or None, scores)
+    results = results_of(scores, pairs, chosen.title, ())
     if chosen.x is not None:
         places = {
             name: (setup.line, setup.x) for name, setup in chosen.setups().items() if setup.x is not None
@@ -90,7 +91,8 @@ def _checkpoint(name: str, training: Training, out: Path) -> str:
     from ..data import subset
 
     # Variants that differ only in how they are asked share a checkpoint.
-    digest = hashlib.sha256(training.model_dump_json().encode()).hexdigest()[:12]
+    contents = [short_hash(Path(path)) for path in (training.recipe, f"{training.blend}/examples.jsonl")]
+    digest = hashlib.sha256(json.dumps([training.model_dump(), contents]).encode()).hexdigest()[:12]
     target = out / "checkpoints" / digest
     blend = target / "blend"
     if not (blend / "subset.json").exists():

@@ -58,6 +58,7 @@ class Study(_Strict):
     n: int | None = Field(default=None, ge=1, description="questions of each; None: all")
     seed: int = Field(default=0, description="which sample")
     corpus_name: str = Field(default="", description="what the report calls the corpus")
+    compare: list[str] = Field(default=[], description="A:B, tests B against A; empty: all against the first")
     cache: bool = Field(default=True, description="keep relevances; without it every ranking is timed")
     base: dict[str, object] = Field(default={}, description="what all systems share")
     variants: dict[str, dict[str, object]] = Field(min_length=1, description="what differs, by name")
@@ -87,7 +88,7 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
         raise NotFoundError(f"found no study {name!r}, wanted one of {known}, or a YAML file: check the name")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
         raise FormatError(str(path), None, f"found broken YAML ({problem})") from problem
     for setting in settings:
         _set(values, setting)
@@ -108,4 +109,7 @@ def _set(values: object, setting: str) -> None:
         values = values.setdefault(name, {}) if isinstance(values, dict) else None
     if not sign or not isinstance(values, dict):
         raise InvalidInputError(f"found the setting {setting!r}, wanted NAME=VALUE, like base.index=DIR")
-    values[last] = yaml.safe_load(text)
+    try:
+        values[last] = yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        raise InvalidInputError(f"found the setting {setting!r}, whose value is broken YAML") from problem

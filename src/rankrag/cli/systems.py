@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import prompts
-from ..errors import InvalidInputError, NotFoundError
+from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..eval.relevance_cache import CachedRanker, RelevanceCache
 from ..eval.results import System
 from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
-from ..types import Answer, Cut, Filters, Hit, Passage, Question, Usage
+from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, Usage
 from . import load
 
 DEPTH = 100
@@ -58,18 +59,25 @@ class Measured:
 
     plan: Plan
     system: System
-    shelf: load.Shelf
+    shelf: load.Shelf | None
     engine: load.Engine | None
     answering: load.Engine | None
     ranker: CachedRanker | None = None
 
-    def ask(self, max_tokens: int) -> Callable[[Question], Answer]:
-        """Return what asks this system, with answers of at most so many tokens."""
-        pipeline = self._pipeline(max_tokens)
+    def ask(
+        self, benchmark: str, questions: Sequence[Question], max_tokens: int
+    ) -> Callable[[Question], Answer]:
+        """Return what asks this system the questions of a benchmark, with answers of at most so many tokens.
+
+        Ids are those of a benchmark: runs are read, and what was on file is noted, for each apart.
+        """
+        ranker = replace(self.ranker, reused=set()) if self.ranker else None
+        shelf = self.shelf or _runs_shelf(self.plan, benchmark, questions)
+        pipeline = self._pipeline(shelf, ranker, max_tokens)
 
         def ask(question: Question) -> Answer:
             answer = replace(pipeline.ask(question), query=prompts.search_query(question))
-            if self.ranker is None or question.id not in self.ranker.reused:
+            if ranker is None or question.id not in ranker.reused:
                 return answer
             # What was on file cost no time: the seconds of this ranking would flatter.
             seconds = {step: s for step, s in answer.timings_s.items() if step != "rank"}
@@ -77,7 +85,7 @@ class Measured:
 
         return ask
 
-    def _pipeline(self, max_tokens: int) -> Pipeline:
+    def _pipeline(self, shelf: load.Shelf, cached: Ranker | None, max_tokens: int) -> Pipeline:
         from ..model import ModelCiter, ModelGenerator, ModelRanker
 
         plan, engine, answering = self.plan, self.engine, self.answering
@@ -86,24 +94,26 @@ class Measured:
         if judge is not None and self.system.cites:
             least = load.CITED_FROM if judge.trained else load.CITED_FROM_UNTRAINED
             citer = ModelCiter(ModelRanker(judge.lm, judge.form), least)
-        # The cache keeps what the model says; a calibration is put on top of that.
-        ranker = load.calibrated(self.ranker, engine) if self.ranker and engine else self.ranker
+        # The cache keeps what the model says; a calibration is put on top of that. Neither it nor the
+        # threshold is for the relevance of a cross-encoder.
+        own = engine if plan.ranking and plan.ranker is None else None
+        ranker = load.calibrated(cached, own) if cached and own else cached
         return Pipeline(
-            retriever=self.shelf.retriever,
+            retriever=shelf.retriever,
             ranker=ranker,
             generator=ModelGenerator(answering.lm, answering.form, max_tokens) if answering else _Silent(),
             citer=citer,
             retrieve_k=plan.retrieve_k,
             read_k=plan.read_k,
-            threshold=engine.threshold if engine and plan.ranking else None,
-            query=self.shelf.query,
+            threshold=own.threshold if own else None,
+            query=shelf.query,
         )
 
 
-def assemble(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> Measured:
-    """Return a system ready to be asked the questions of these benchmarks (runs are read for them alone)."""
-    load.check_counts(plan.retrieve_k, plan.read_k)
-    shelf = _shelf(plan, questions)
+def assemble(plan: Plan) -> Measured:
+    """Return a system ready to be asked; raises InvalidInputError for a plan that makes none."""
+    _check(plan)
+    shelf = None if plan.runs or plan.index is None else load.open_shelf(plan.index, plan.retriever)
     apart = plan.generating and plan.generator is not None and plan.generator != plan.model
     needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
     engine = load.open_engine(plan.model) if needed and plan.model else None
@@ -112,7 +122,7 @@ def assemble(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> Measure
         answering = load.open_engine(plan.generator)
     system = System(
         name=plan.name,
-        retriever=shelf.kind if not plan.runs else "+".join(Path(run).stem for run in plan.runs),
+        retriever=shelf.kind if shelf else "+".join(run_names(plan)),
         corpus=plan.corpus_name or (plan.index.name if plan.index else ", ".join(map(_file, plan.corpus))),
         retrieve_k=plan.retrieve_k,
         read_k=plan.read_k,
@@ -127,6 +137,22 @@ def assemble(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> Measure
     return found
 
 
+def _check(plan: Plan) -> None:
+    load.check_counts(plan.retrieve_k, plan.read_k)
+    if not re.fullmatch(r"[^/\\:\s.][^/\\:]*", plan.name):
+        raise InvalidInputError(
+            f"found the system name {plan.name!r}, wanted one without / \\ : and a dot in front"
+        )
+    if not plan.runs and plan.index is None:
+        raise InvalidInputError("found neither an index nor runs, wanted --index DIR or --run FILE")
+
+
+def run_names(plan: Plan) -> list[str]:
+    """Return a name for each run: that of its file or folder, the whole path where two are alike."""
+    stems = [Path(run).stem for run in plan.runs]
+    return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, plan.runs, strict=True)]
+
+
 def _cites(plan: Plan, judge: load.Engine | None) -> bool:
     """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
     able = judge is not None and (plan.ranking or not judge.remote)
@@ -139,10 +165,14 @@ def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRan
 
     cache = RelevanceCache(plan.cache)
     if plan.ranker:
-        return CachedRanker(CrossEncoderRanker(Path(plan.ranker)), cache, system.facts["ranker_sha256"])
+        specialist = CrossEncoderRanker(Path(plan.ranker))
+        specialist.load()
+        return CachedRanker(specialist, cache, system.facts["ranker_sha256"])
     if engine is None:
         raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-rank")
-    identity = json.dumps({key: system.facts.get(key, "") for key in ("model_sha256", "template_hash")})
+    # A server's weights cannot be hashed: its name, and what its context cuts, have to do.
+    weights = system.facts["model_sha256"] or f"{plan.model} {engine.lm.context_length}"
+    identity = json.dumps({"model": weights, "template_hash": system.facts["template_hash"]})
     return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
 
 
@@ -164,11 +194,16 @@ def _facts(plan: Plan, engine: load.Engine | None) -> dict[str, str]:
     if plan.variant:
         facts["variant"] = plan.variant
     if plan.ranking and plan.ranker:
-        facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)])
+        facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)], "*")
+    if plan.generating and plan.generator and plan.generator != plan.model:
+        facts["generator_sha256"] = weights_hash(plan.generator)
     if plan.index is not None and not plan.runs:
         from ..index import read_manifest
 
-        facts["index"] = f"{read_manifest(plan.index).n_passages} passages"
+        built = read_manifest(plan.index)
+        facts["index"] = f"{built.n_passages} passages, of {built.updated}"
+    for file in plan.corpus:
+        facts[f"corpus {Path(file).name}"] = short_hash(Path(file))
     return facts
 
 
@@ -183,12 +218,13 @@ def weights_hash(name: str) -> str:
     return _folder_hash([card.folder, *([registry.locate(card.base)] if card.is_adapter else [])])
 
 
-def _folder_hash(folders: Sequence[Path]) -> str:
+def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:
+    """Return 16 hex digits over the files of folders that decide what a model says."""
     digest = hashlib.sha256()
     for folder in folders:
-        for path in sorted(folder.glob("*")):
-            if path.suffix == ".safetensors" or path.name in ("tokenizer.json", "adapter_config.json"):
-                digest.update(f"{path.name} {short_hash(path)}\n".encode())
+        wanted = patterns or ("*.safetensors", "tokenizer.json", "adapter_config.json")
+        for path in sorted({path for pattern in wanted for path in folder.glob(pattern) if path.is_file()}):
+            digest.update(f"{path.name} {short_hash(path)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -206,14 +242,14 @@ def _file(path: str) -> str:
 # ── retrieval from runs ──────────────────────────────────────────────────────────────────────────────
 
 
-def _shelf(plan: Plan, questions: Mapping[str, Sequence[Question]]) -> load.Shelf:
-    if not plan.runs:
-        if plan.index is None:
-            raise InvalidInputError("found neither an index nor runs, wanted --index DIR or --run FILE")
-        return load.open_shelf(plan.index, plan.retriever)
+def _runs_shelf(plan: Plan, benchmark: str, questions: Sequence[Question]) -> load.Shelf:
     # A fusion looks deeper than what is taken, as `Hybrid` does.
     depth = plan.retrieve_k if len(plan.runs) == 1 else max(plan.retrieve_k, DEPTH)
-    runs = [_read_run(run, questions, depth) for run in plan.runs]
+    runs = [_read_run(run_file(run, benchmark), questions, depth) for run in plan.runs]
+    if questions and not any(runs):
+        raise InvalidInputError(
+            f"{', '.join(plan.runs)}: found no question of {benchmark}, wanted ids as {questions[0].id!r}"
+        )
     texts = _texts(plan, {name for run in runs for names in run.values() for name, _ in names})
     return load.Shelf(_Runs(runs, texts), "bm25", lambda question: question.id)
 
@@ -243,17 +279,17 @@ def run_file(run: str, benchmark: str) -> Path:
     return path / f"{benchmark}.run" if path.is_dir() else path
 
 
-def _read_run(
-    run: str, questions: Mapping[str, Sequence[Question]], k: int
-) -> dict[str, list[tuple[str, float]]]:
+def _read_run(path: Path, questions: Sequence[Question], k: int) -> dict[str, list[tuple[str, float]]]:
     """Return the best hits of a run, by question id: by score, then by passage id."""
-    found: dict[str, list[tuple[str, float]]] = {}
-    for benchmark, asked in questions.items():
-        wanted = {_token(question.id): question.id for question in asked}
-        for question, name, score in read_run(str(run_file(run, benchmark))):
-            if question in wanted:
-                found.setdefault(wanted[question], []).append((name, score))
-    return {name: sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
+    wanted = {_token(question.id): question.id for question in questions}
+    found: dict[str, dict[str, float]] = {}
+    for question, name, score in read_run(str(path)):
+        if question in wanted:
+            hits = found.setdefault(wanted[question], {})
+            if name in hits:
+                raise FormatError(str(path), None, f"found passage {name!r} twice for question {question!r}")
+            hits[name] = score
+    return {name: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
 
 
 def _texts(plan: Plan, ids: set[str]) -> dict[str, Passage]:

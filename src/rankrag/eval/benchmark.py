@@ -79,7 +79,7 @@ class Benchmark:
     """Questions and gold under a name, and how they are asked and measured.
 
     `measures` are names of answer measures, the headline first. `files` are (path below a data root,
-    format), the first that exists is read. `gold_corpus` says whether answers stand in known passages.
+    format), the first that exists is read.
     `source` says how to get the full official set. `note` says what a reader of its numbers must know.
     """
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from .benchmark import Benchmark, Dropped, Item, Loaded, Reader
 from .benchmarks.registry import BENCHMARKS
-from .collection import collection_benchmark, is_collection
+from .collection import COMPRESSED, collection_benchmark, is_collection
 from .readers.registry import reader, sniff
 
-COMPRESSED = ("", ".xz", ".gz")
 PLACES = ("", "eval", "data")
 """Folders below a data root in which files are looked for."""
 
@@ -58,6 +57,7 @@ def _load(benchmark: Benchmark, path: str, kind: Reader) -> Loaded:
 def _own(path: Path) -> Benchmark:
     """Return a benchmark for a user's own file, named as the file is."""
     name = path.name.split(".")[0]
+    name = f"own-{name}" if name in BENCHMARKS else name  # nobody's own questions are the paper's
     return Benchmark(name, name, "own", "phrase", ("EM", "F1", "Acc"), 32)
 
 
@@ -142,10 +142,16 @@ class AtHand:
 
 
 def at_hand(data_root: Path | None) -> Iterator[AtHand]:
-    """Yield every benchmark of the table, with what a data root has of it."""
+    """Yield every benchmark of the table, with what a data root has of it, or why that cannot be read."""
+    if data_root is not None and not data_root.is_dir():
+        raise NotFoundError(f"found no folder {data_root}, wanted one with benchmarks: check the path")
     for benchmark in BENCHMARKS.values():
         if (found := _at(benchmark, data_root)) is None:
             yield AtHand(benchmark)
-        else:
+            continue
+        try:
             loaded = _load(benchmark, *found)
+        except InvalidInputError as problem:
+            yield AtHand(benchmark, str(problem))
+        else:
             yield AtHand(benchmark, loaded.path, len(loaded.items), sum(loaded.dropped.values()))

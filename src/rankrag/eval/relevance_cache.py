@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 
+from ..errors import InvalidInputError
 from ..types import Hit, Question, Ranker
 
 
@@ -22,8 +23,15 @@ class RelevanceCache:
         self._file = sqlite3.connect(
             path or ":memory:", timeout=60, check_same_thread=False, isolation_level=None
         )
-        self._file.execute("PRAGMA journal_mode=WAL")
-        self._file.execute("CREATE TABLE IF NOT EXISTS relevance (key BLOB PRIMARY KEY, score REAL, cut INT)")
+        try:
+            self._file.execute("PRAGMA journal_mode=WAL")
+            self._file.execute(
+                "CREATE TABLE IF NOT EXISTS relevance (key BLOB PRIMARY KEY, score REAL, cut INT)"
+            )
+        except sqlite3.DatabaseError as problem:
+            raise InvalidInputError(
+                f"found no relevances in {path} ({problem}): delete the file, it is made anew"
+            ) from problem
 
     def get(self, key: bytes) -> tuple[float, int] | None:
         """Return relevance and cut characters, None where there are none."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+POOLED = "*"
+"""Stands for a benchmark where something is over several of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -42,7 +45,8 @@ class Cell:
 
     `measures` maps a name (`EM`, `answer-R@5`, `nDCG@10`) to its value, `seconds` a step to the mean seconds
     of a question. `questions` is the number scored, `of` the number in the file, `unanswered` those for
-    which the system gave nothing (each counted as zero).
+    which the system gave nothing (each counted as zero). `retriever` and `corpus` are what was searched for
+    this benchmark: they may differ between the benchmarks of one system.
     """
 
     system: str
@@ -53,6 +57,8 @@ class Cell:
     of: int = 0
     unanswered: int = 0
     data_sha256: str = ""
+    retriever: str = ""
+    corpus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A measure against something that was varied, for one system on one benchmark (or all: `*`)."""
+    """A measure against something that was varied, for one system on one benchmark."""
 
     system: str
     benchmark: str

@@ -7,7 +7,7 @@ where none is known) has no value there; its mean is over the questions to which
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,30 +50,52 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """The rows of one system on one benchmark; `of` is the number of questions in the file of the data."""
+    """The rows of one system on one benchmark; `of` is the number of questions in the file of the data.
+
+    `answers_sha256` (16 digits) is of the answers that were scored.
+    """
 
     system: System
     benchmark: BenchmarkFacts
     data_sha256: str
     of: int
     rows: tuple[Row, ...]
+    answers_sha256: str = ""
 
 
 def score(
-    items: Sequence[Item], answers: Mapping[str, Answer], benchmark: Benchmark, system: System
+    items: Sequence[Item],
+    answers: Mapping[str, Answer],
+    benchmark: Benchmark,
+    system: System,
+    from_runs: bool = False,
 ) -> tuple[Row, ...]:
-    """Return a row for every item, answered or not, in the order of the items."""
-    return tuple(_row(item, answers.get(item.question.id), benchmark, system) for item in items)
+    """Return a row for every item, answered or not, in the order of the items.
+
+    A step that a system lacks, and a search that runs stood in for, has no seconds: none would flatter.
+    """
+    done = {
+        "retrieve": not from_runs,
+        "rank": system.ranker is not None,
+        "generate": system.generator is not None,
+        "cite": system.cites,
+    }
+    timed = frozenset(step for step, has in done.items() if has)
+    return tuple(_row(item, answers.get(item.question.id), benchmark, system, timed) for item in items)
 
 
-def _row(item: Item, answer: Answer | None, benchmark: Benchmark, system: System) -> Row:
+def _row(
+    item: Item, answer: Answer | None, benchmark: Benchmark, system: System, timed: Container[str]
+) -> Row:
     given = answer if answer is not None else Answer(item.question, done=True)
     values: dict[str, float] = {}
     if system.generator is not None and benchmark.family != "ranking":
         values |= {name: answer_value(name, given, item) for name in benchmark.measures}
-        values["coverage"] = float(answer is not None and not declined(given.text, given.abstained))
+        said = given.text.strip() and not declined(given.text, given.abstained)
+        values["coverage"] = float(bool(said))
         values |= citation_values(given, item) if system.cites else {}
-    values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in _BY_ANSWER)
+    if system.retrieve_k:
+        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in _BY_ANSWER)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
     return Row(
@@ -83,7 +105,7 @@ def _row(item: Item, answer: Answer | None, benchmark: Benchmark, system: System
         gold=item.gold.answers,
         answered=answer is not None,
         values=values,
-        seconds=given.timings_s,
+        seconds={step: seconds for step, seconds in given.timings_s.items() if step in timed},
         relevance=max(relevances, default=0.0) if ranked else None,
         pairs=_pairs(given, item) if ranked else (),
     )
@@ -124,7 +146,8 @@ def read_scores(folder: Path) -> Scores:
         system = System(**record["system"])
         facts = record["benchmark"] | {"measures": tuple(record["benchmark"]["measures"])}
         rows = tuple(_read_row(row) for row in record["rows"])
-        return Scores(system, BenchmarkFacts(**facts), record["data_sha256"], record["of"], rows)
+        known = (record["data_sha256"], record["of"], rows, record["answers_sha256"])
+        return Scores(system, BenchmarkFacts(**facts), *known)
     except (KeyError, TypeError, ValueError) as problem:
         raise FormatError(
             str(path), None, f"found no scores ({problem}): make them with `rankrag eval score {folder}`"

@@ -211,7 +211,7 @@ def _pooled_interval(samples: Sequence[_Sample], bounds: Bounds | None, seed: in
     if free == 0:
         low, high = bounds or (mean, mean)
     else:
-        wide = _student(free) / NormalDist().inv_cdf((1 + LEVEL) / 2)
+        wide = student(free) / NormalDist().inv_cdf((1 + LEVEL) / 2)
         low, high = centre - (centre - low) * wide, centre + (high - centre) * wide
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
@@ -236,7 +236,7 @@ def _bootstrap(
     return centre + (np.concatenate(means) - centre) * math.sqrt(k / max(1, k - 1)), centre
 
 
-def _student(free: int) -> float:
+def student(free: int) -> float:
     """Return the quantile of Student's t at (1 + LEVEL) / 2, to 0.2 %.
 
     Exact for one and two degrees of freedom, else the series of Abramowitz and Stegun, 26.7.5.
@@ -288,11 +288,12 @@ def _detectable(samples: Sequence[_Sample], most: float) -> float:
     (z + z') standard errors, z = 1.96 for the level and z' = 0.84 for the power. That is too little where few
     units differ: signs of five give p = 2 / 2^5 at best. When (z + z')^2 = 7.8 units are expected to differ,
     all one way, then six or more do with a probability of 0.8 (Poisson), and six are significant. So the
-    bound is what 7.8 units of the usual size add, or of size `most` where none differed.
+    bound is what 7.8 units of the usual size add, or of size `most` where none differed; and no difference is
+    larger than `most`.
     """
     z = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
     error = math.sqrt(sum(sample.variance for sample in samples)) / len(samples)
     added = _contributions(samples)
     differing = added[added != 0]
     usual = math.sqrt((differing**2).mean()) if len(differing) else most / len(added)
-    return max(z * error, z**2 * usual)
+    return min(most, max(z * error, z**2 * usual))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from .answers import Given as GivenAnswers
 from .calibration import brier, ece, reliability
 from .measures.abstention import aurc
-from .results import Cell, Comparison, Curve, Given, QuestionRow, Reliability, Value
+from .results import POOLED, Cell, Comparison, Curve, Given, QuestionRow, Reliability, Value
 from .score import Row, Scores, check_paired
-from .statistics import Paired, compare, holm, interval, pooled
-
-POOLED = "*"
-"""The name of the benchmark where a comparison is over several."""
+from .statistics import Paired, compare, holm, interval, pooled, student
 
 DRAWS = 1000
 """Resamplings for what is no mean (areas, calibration)."""
@@ -32,6 +30,8 @@ def cell(scores: Scores) -> Cell:
         of=scores.of,
         unanswered=sum(not row.answered for row in scores.rows),
         data_sha256=scores.data_sha256,
+        retriever=scores.system.retriever,
+        corpus=scores.system.corpus,
     )
 
 
@@ -46,11 +46,12 @@ def _means(rows: Sequence[Row]) -> dict[str, Value]:
 
 def _seconds(rows: Sequence[Row]) -> dict[str, Value]:
     names = dict.fromkeys(step for row in rows for step in row.seconds)
-    return {
+    found = {
         step: interval([row.seconds[step] for row in having], [row.unit for row in having], bounds=None)
         for step in names
         if (having := [row for row in rows if step in row.seconds])
     }
+    return {step: replace(value, low=max(0.0, value.low)) for step, value in found.items()}
 
 
 def _confidence(scores: Scores) -> dict[str, Value]:
@@ -82,7 +83,12 @@ def _pairs(rows: Iterable[Row]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _resampled(rows: Sequence[Row], measure: Callable[[Sequence[Row]], float], seed: int = 0) -> Value:
-    """Return a measure that is no mean of questions, with a percentile interval over resampled units."""
+    """Return a measure that is no mean of questions, with an interval from resampled units.
+
+    Measured plus and minus Student's t of the standard error, within 0..1: percentiles of a measure that
+    resampling shifts (calibration error grows on fewer distinct pairs) may leave out the measure itself.
+    Where no resampling changes anything, as far as 3 units of `n` could (the rule of three).
+    """
     units: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         units[row.unit].append(row)
@@ -91,8 +97,9 @@ def _resampled(rows: Sequence[Row], measure: Callable[[Sequence[Row]], float], s
         measure([row for n in rng.integers(len(groups), size=len(groups)) for row in groups[n]])
         for _ in range(DRAWS)
     ]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Value(measure(rows), float(low), float(high), len(rows), len(groups))
+    found, n = measure(rows), len(groups)
+    half = 1.0 if n < 2 else student(n - 1) * float(np.std(drawn)) * (n / (n - 1)) ** 0.5 or 3 / n
+    return Value(found, max(0.0, found - half), min(1.0, found + half), len(rows), n)
 
 
 def calibrations(scores: Scores) -> Reliability | None:

@@ -43,6 +43,10 @@ class CrossEncoderRanker:
             raise FailureError(f"{self.folder}: found no number, wanted a relevance: train it anew")
         return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
 
+    def load(self) -> None:
+        """Load the weights now, so that the first ranking is not slower than the others."""
+        self._model  # noqa: B018
+
     @cached_property
     def _model(self) -> CrossEncoder:
         if not (self.folder / "config.json").is_file():

@@ -40,16 +40,3 @@ def aurc(confidences: Sequence[float], correct: Sequence[float]) -> float:
     A confidence that says nothing gives the error over all questions.
     """
     return float(risk_coverage(confidences, correct)[1].mean())
-
-
-def coverage(answered: Sequence[bool]) -> float:
-    """Return the share of questions that the system chose to answer; raises InvalidInputError for none."""
-    if not answered:
-        raise InvalidInputError("found no questions, wanted at least one: check the sample")
-    return sum(answered) / len(answered)
-
-
-def selective_accuracy(correct: Sequence[float], answered: Sequence[bool]) -> float | None:
-    """Return the mean value of the questions that the system chose to answer, None if it chose none."""
-    kept = [value for value, given in zip(correct, answered, strict=True) if given]
-    return sum(kept) / len(kept) if kept else None

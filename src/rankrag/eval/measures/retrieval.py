@@ -138,12 +138,12 @@ def ranking_values(answer: Answer, item: Item, depths: Sequence[int], by_answer:
     if by_answer:
         found |= dict(_by_answer(orders, item.gold.answers, depths))
     relevant = dict.fromkeys(item.gold.passages, 1)
+    values: dict[str, dict[str, float]] = {}
     if relevant:
-        binary = judged(orders, dict.fromkeys(orders, relevant), [*(f"R@{k}" for k in depths), "RR@10"])
-        graded = judged(orders, dict.fromkeys(orders, item.gold.grades or relevant), ["nDCG@10"])
-        values = binary | graded
-        found |= {order + name: values[name][order] for order in orders for name in values}
-    return found
+        values |= judged(orders, dict.fromkeys(orders, relevant), [*(f"R@{k}" for k in depths), "RR@10"])
+    if grades := item.gold.grades or relevant:
+        values |= judged(orders, dict.fromkeys(orders, grades), ["nDCG@10"])
+    return found | {order + name: values[name][order] for order in orders for name in values}
 
 
 def _by_answer(

@@ -93,6 +93,11 @@ _VERDICT = re.compile(
     r"|unsupported|no\s+(?:evidence|proof|support)))\b",
     re.IGNORECASE,
 )
+_UNSAID = re.compile(
+    r"(?:\b(?:not|cannot)|n['’]t)\s+(?:\w+\s+){0,2}?(?:say|state|show|tell|know|determine|mention|indicate|clear)\b"
+    r"[^.!?]*$",
+    re.IGNORECASE,
+)
 
 
 def verdict(text: str) -> str | None:
@@ -105,11 +110,14 @@ def verdict(text: str) -> str | None:
     2. `yes`, `right` or `no` count as the first word of the answer only;
     3. otherwise the first of true, correct, accurate, supports; false, untrue, incorrect, inaccurate, wrong,
        refutes, contradicts, unsupported, no evidence; in any case and form. `not` (n't, never, cannot)
-       turns the word round, if only adverbs, articles and `be` stand between: not entirely true.
+       turns the word round, if only adverbs, articles and `be` stand between: not entirely true. After
+       "cannot say", "does not show" and the like in the same sentence there is no verdict.
     """
     said = _ECHO.sub(" ", _unlabelled(text))
     for words in (_QUOTED.sub(" ", said), said):
         if found := _AT_THE_START.match(words) or _VERDICT.search(words):
+            if _UNSAID.search(words[: found.start()]):
+                return None
             groups = found.groupdict()
             return TRUE if (groups["true"] is not None) != bool(groups.get("negated")) else FALSE
     return None

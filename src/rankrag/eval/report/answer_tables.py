@@ -137,7 +137,7 @@ def _rows(
         if all(value is None for value in mine):
             continue
         label = (labels or {}).get(one.name, "")
-        small = (*([label] if label else []), *described(one))
+        small = (*([label] if label else []), *described(results, one, {at.benchmark for at in columns}))
         entries = [measured(v, lead == one.name) for v, lead in zip(mine, leaders, strict=True)]
         average = _average([mine[n] for n in paper.headline(columns)])
         rows.append((Row(one.name, tuple(entries), small), average))

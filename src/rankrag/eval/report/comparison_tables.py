@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..results import Comparison, Results
+from ..results import POOLED, Comparison, Results
 from .best import LEVEL, verdict
-from .names import POOLED
 from .table import (
     Entry,
     Group,

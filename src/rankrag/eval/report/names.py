@@ -6,9 +6,6 @@ import re
 
 from ..measures.retrieval import RETRIEVED
 
-POOLED = "*"
-"""Stands for a benchmark where something is over several of them."""
-
 BY_ANSWER = ("answer-R@1", "answer-R@5", "answer-R@10", "answer-R@20")
 """Shares of questions with an answer among the first k passages, in the order of the columns."""
 

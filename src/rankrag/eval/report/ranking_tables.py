@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from .. import paper
@@ -21,6 +21,7 @@ from .table import (
     measured,
     quoted,
     retrieves,
+    searched,
     titles,
     values,
 )
@@ -88,16 +89,17 @@ def _is_collection(benchmark: BenchmarkFacts) -> bool:
 # ── how they are made ────────────────────────────────────────────────────────────────────────────────
 
 
-def _orders(results: Results) -> list[_Order]:
+def _orders(results: Results, benchmarks: Container[str]) -> list[_Order]:
     """Return each retrieval once, followed by the rankings of it."""
-    retrievals: dict[tuple[str, str], list[System]] = {}
+    retrievals: dict[tuple[str, str, int], list[System]] = {}
     for one in filter(retrieves, results.systems):
-        retrievals.setdefault((one.retriever, one.corpus), []).append(one)
+        retrievals.setdefault((*searched(results, one, benchmarks), one.retrieve_k), []).append(one)
     orders: list[_Order] = []
-    for (retriever, corpus), systems in retrievals.items():
+    for (retriever, corpus, k), systems in retrievals.items():
         unranked = [(one.name, "") for one in systems if not one.ranker]
         before = [(one.name, RETRIEVED) for one in systems if one.ranker]
-        orders.append(_Order(f"{retriever}, as retrieved", (f"over {corpus}",), (*unranked, *before)))
+        small = (f"{k} passages over {corpus}",)
+        orders.append(_Order(f"{retriever}, as retrieved", small, (*unranked, *before)))
         orders += [
             _Order(one.name, (f"{one.ranker} ranks the first {one.retrieve_k}",), ((one.name, ""),))
             for one in systems
@@ -110,7 +112,7 @@ def _rows(results: Results, columns: Sequence[tuple[str, str]]) -> tuple[Row, ..
     """Return a row for each order that has a value in one of the columns (benchmark, measure)."""
     found, rows = values(results), []
     leaders = [_leader(results, found, *column) for column in columns]
-    for order in _orders(results):
+    for order in _orders(results, {benchmark for benchmark, _ in columns}):
         mine = [order.value(found, *column) for column in columns]
         entries = tuple(
             measured(value, bold=(leader, "") in order.sources)

@@ -16,6 +16,7 @@ from .table import (
     Table,
     measured,
     sample_size,
+    searched,
     seconds,
     titles,
 )
@@ -145,15 +146,17 @@ def system_table(results: Results) -> Table:
     """Return what every system is made of, a column each; the facts are those that it was written with."""
     named = dict.fromkeys(name for one in results.systems for name in one.facts)
     columns = ("retriever", "corpus", "retrieve_k", "read_k", "ranker", "generator", *named)
-    facts = [_facts(one, list(named)) for one in results.systems]
+    every = [one.name for one in results.benchmarks]
+    facts = [
+        (*(text or DASH for text in searched(results, one, every)), *_facts(one, list(named)))
+        for one in results.systems
+    ]
     rows = tuple(Row(name, tuple(Entry(one[n]) for one in facts)) for n, name in enumerate(columns))
     return Table("Systems", "Fact", tuple(Heading(one.name) for one in results.systems), (Group(rows),))
 
 
 def _facts(system: System, named: Sequence[str]) -> tuple[str, ...]:
     return (
-        system.retriever or DASH,
-        system.corpus or DASH,
         str(system.retrieve_k),
         str(system.read_k),
         system.ranker or "none",

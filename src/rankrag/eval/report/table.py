@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
@@ -177,11 +178,20 @@ def retrieves(system: System) -> bool:
     return system.retriever not in ("", "none") and system.retrieve_k > 0
 
 
-def described(system: System) -> tuple[str, ...]:
+def searched(results: Results, system: System, benchmarks: Container[str]) -> tuple[str, str]:
+    """Return retriever and corpus of a system on some benchmarks; several are joined."""
+    cells = [one for one in results.cells if one.system == system.name and one.benchmark in benchmarks]
+    retrievers = dict.fromkeys(one.retriever or system.retriever for one in cells)
+    corpora = dict.fromkeys(one.corpus or system.corpus for one in cells)
+    return " and ".join(retrievers) or system.retriever, " and ".join(corpora) or system.corpus
+
+
+def described(results: Results, system: System, benchmarks: Container[str]) -> tuple[str, ...]:
     """Return what stands below the name of a system: where it reads from, and how much."""
     if not system.retriever:
         return ("answers from elsewhere",)
     if not retrieves(system):
         return ("no retrieval",)
     depth = f"retrieve_k {system.retrieve_k}, read_k {system.read_k}"
-    return (f"{system.retriever} over {system.corpus}", depth)
+    retriever, corpus = searched(results, system, benchmarks)
+    return (f"{retriever} over {corpus}", depth)

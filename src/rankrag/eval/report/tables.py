@@ -45,7 +45,8 @@ def _tables(name: str, title: str, *tables: Table) -> Section:
 
 
 def _scope(results: Results) -> str:
-    corpora = dict.fromkeys(one.corpus for one in results.systems if one.corpus)
+    searched = [one.corpus for one in results.cells] + [one.corpus for one in results.systems]
+    corpora = dict.fromkeys(filter(None, searched))
     sizes = {cell.questions for cell in results.cells}
     questions = f"{min(sizes):,} to {max(sizes):,}" if len(sizes) > 1 else f"{max(sizes, default=0):,}"
     counts = (
