@@ -140,7 +140,7 @@ def one_class(records: list[dict[str, object]]) -> list[dict[str, object]]:
     ("records", "arguments", "code", "words"),
     [
         (one_class(neutral(5)), [], 5, "found 0 relevant pairs among 15, wanted both kinds"),
-        (neutral(40), ["--precision", "0.999"], 5, "found no threshold with a precision of surely 0.999"),
+        (neutral(40), ["--precision", "0.999"], 5, "found no threshold with 0.999 as bound of its precision"),
         (neutral(1), [], 5, "found 4 pairs of 1 questions"),
         ([{"id": "a", "question": "Why?", "answers": ["x"]}], [], 5, "found no labelled pairs"),
         (neutral(5), ["--write"], 2, "found --write for fake, which has no folder"),

@@ -279,7 +279,7 @@ def test_a_threshold_by_hand() -> None:
     found = threshold_for(scores, labels, 0.9)
     assert found.value == pytest.approx(0.7)  # halfway to the next lower relevance
     assert (found.n, found.precision, found.recall) == (60, 59 / 60, 59 / 74)
-    # 74 of 90 is 0.82, surely 0.75; 74 of 120 is 0.62, surely 0.54.
+    # 74 of 90 is 0.82, its bound 0.75; 74 of 120 is 0.62, its bound 0.54.
     assert threshold_for(scores, labels, 0.7).n == 90
     everything = threshold_for(scores, labels, 0.5)
     assert (everything.value, everything.recall) == (0.2, 1.0)
@@ -301,7 +301,10 @@ def test_the_bound_is_scipys() -> None:
 
 def test_three_lucky_pairs_make_no_threshold() -> None:
     scores, labels = np.array([0.9, 0.8, 0.7, 0.2, 0.1]), np.array([1, 1, 1, 0, 0])
-    with pytest.raises(InvalidInputError, match=r"surely 0\.9, at best 0\.526 \(the 3 most .* have 1\.000\)"):
+    with pytest.raises(
+        InvalidInputError,
+        match=r"with 0\.9 as bound of its precision, at best 0\.526 \(the 3 most .* have 1\.000\)",
+    ):
         threshold_for(scores, labels, 0.9)
 
 

@@ -250,7 +250,7 @@ def _show(found: Calibration, threshold: Threshold, written: Path | None) -> Non
     console.table([heads, *rows], right=[1, 2])
     console.say(
         f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {threshold.n:,} pairs from there "
-        f"on are relevant (surely {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
+        f"on are relevant (bound {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
     )
     console.say(
         str(written)

@@ -239,8 +239,12 @@ def cross_validated(pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], Curve]
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """From `value` on, a share `precision` of the pairs is relevant; the truth is hardly below `at_least`.
+    """From `value` on, a share `precision` of the pairs is relevant, with `at_least` as lower bound.
 
+    The bound takes pairs for independent and this threshold for the only one that was tried. Neither holds,
+    so it is a little too high: of 400 simulated sets of 500 independent pairs, with a true precision of 0.88
+    at every relevance, 11 % had a threshold for 0.9 where 5 % should; more where pairs of a question are
+    alike.
     `recall` is the share of all relevant pairs that are left, `n` the number of pairs left.
     """
 
@@ -268,8 +272,8 @@ def threshold_for(scores: np.ndarray, labels: np.ndarray, precision: float) -> T
     if not len(reached):
         best = int(bounds.argmax())
         raise InvalidInputError(
-            f"found no threshold with a precision of surely {precision:g}, at best {bounds[best]:.3f} (the "
-            f"{n[best]} most relevant pairs have {found[ends][best] / n[best]:.3f}): ask for less with "
+            f"found no threshold with {precision:g} as bound of its precision, at best {bounds[best]:.3f} "
+            f"(the {n[best]} most relevant pairs have {found[ends][best] / n[best]:.3f}): ask for less with "
             "--precision, or label more pairs"
         )
     place = int(reached[-1])
