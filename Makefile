@@ -58,5 +58,5 @@ clean: ## remove .venv and everything else that make, the tests and the demo wro
 	@touch $@
 
 .venv/installed-dev: .venv/installed
-	@$(BIN)/python tools/pip_install.py --editable ".[all]" --group dev
+	@$(BIN)/python tools/pip_install.py --editable ".[all]" --group dev --group clients
 	@touch $@

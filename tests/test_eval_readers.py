@@ -167,6 +167,16 @@ def test_chatrag(tmp_path: Path) -> None:
         load("inscit", path)
 
 
+def test_inscit_s_own_file_has_the_name_of_chatrag_s(tmp_path: Path) -> None:
+    turn = {"context": ["First?"], "labels": [{"response": "One"}]}
+    (tmp_path / "inscit").mkdir()
+    path = tmp_path / "inscit" / "dev.json"
+    path.write_text(json.dumps({"dialogue": {"turns": [turn]}}))
+    for loaded in (load_benchmark("inscit", tmp_path), load_benchmark("inscit", path=path)):
+        (item,) = loaded.items
+        assert (item.gold.answers, item.unit) == (("One",), "dialogue")
+
+
 def test_mirage(tmp_path: Path) -> None:
     path = tmp_path / "benchmark.json"
     tasks = {

@@ -56,9 +56,9 @@ THIRD_PARTY: dict[str, set[str]] = {
         *{"transformers", "trl", "yaml"},
         *WEIGHTS,
     },
-    "server": {"fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"},
+    "server": {"anyio", "fastapi", "mcp", "numpy", "prometheus_client", "pydantic", "starlette"},
     # `rankrag doctor` asks PyTorch for the device; `rankrag prompt show` counts tokens without the weights.
-    "cli": {"click", "pydantic", "rich", "tokenizers", "torch", "typer", "yaml"},
+    "cli": {"click", "fastapi", "pydantic", "rich", "tokenizers", "torch", "typer", "uvicorn", "yaml"},
 }
 """Room to the packages that it may import; a room that is not named may import none."""
 

@@ -6,7 +6,7 @@ anything with the right methods will do. This module imports only the standard l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -23,6 +23,10 @@ Speaker = Literal["user", "assistant"]
 
 Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
+
+
+Progress = Callable[[int, int, str], None]
+"""Is told how much is done, of how much, and of what (`bytes` or `passages`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +232,12 @@ class Citer(Protocol):
 class Documents(Protocol):
     """What a server or a command line needs of an index to change it."""
 
-    def add(self, paths: Iterable[str]) -> tuple[Document, ...]:
+    def add(self, paths: Iterable[str], progress: Progress | None = None) -> tuple[Document, ...]:
         """Index the files, replacing those that changed; return what was added or replaced."""
+        ...
+
+    def count(self) -> tuple[int, int]:
+        """Return the number of files and of passages, without reading them."""
         ...
 
     def list(self) -> tuple[Document, ...]:

@@ -25,6 +25,7 @@ from . import (
     prompt,
     rank,
     search,
+    serve,
     study,
     train,
 )
@@ -78,6 +79,8 @@ evaluation.command("report")(evaluate_scores.report)
 evaluation.command("study")(study.study)
 app.add_typer(evaluation, name="eval")
 app.command("calibrate")(calibrate.calibrate)
+app.command("serve")(serve.serve)
+app.command("mcp")(serve.mcp)
 app.command("doctor")(doctor.doctor)
 
 

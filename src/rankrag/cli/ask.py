@@ -88,5 +88,5 @@ def _load(
             index, model=model, retriever=retriever, retrieve_k=counts[0], read_k=counts[1], ranking=ranking
         )
     if ranking:
-        warn_untrained(model, rag.trained)
+        warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
     return rag

@@ -148,7 +148,7 @@ def predict_all(
     with console.working("loading the system"):
         system = assemble(plan)
     if system.engine is not None and plan.ranking:
-        warn_untrained(plan.model or "", system.engine.trained)
+        warn_untrained(plan.model or "", system.engine.trained, system.engine.threshold is not None)
     refused = sum(
         _predict(system, one, chosen[one.benchmark.name], out / plan.name, (seed, parallel)) for one in loaded
     )

@@ -30,6 +30,7 @@ from ..types import (
 )
 
 if TYPE_CHECKING:
+    from ..index import IndexDocuments
     from ..index.encoder import Encoder
     from ..model.calibrated import Calibration
     from ..model.checkpoint import Checkpoint
@@ -147,10 +148,7 @@ def load(
     retriever's order.
     """
     check_counts(retrieve_k, read_k)
-    shelf = (
-        open_shelf(index, retriever) if index is not None else Shelf(_NoIndex(), "bm25", prompts.search_query)
-    )
-    return assemble(shelf, open_engine(model), retrieve_k, read_k, ranking)
+    return assemble(open_shelf(index, retriever), open_engine(model), retrieve_k, read_k, ranking)
 
 
 def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking: bool) -> RAG:
@@ -278,19 +276,29 @@ def _form(card: Checkpoint) -> Template:
     return prompts.template(card.template)
 
 
-def open_shelf(folder: str | Path, kind: RetrieverKind | None = None) -> Shelf:
+def open_shelf(folder: str | Path | None, kind: RetrieverKind | None = None) -> Shelf:
     """Return a retriever over the index in a folder, by default the best that the index allows.
 
+    Without a folder there is nothing to search, and it says so when it is asked.
     Raises NotFoundError, InvalidInputError, or MissingModelError if the index's encoder is not here.
     """
     from ..index import open_store, retriever
 
+    if folder is None:
+        return Shelf(_NoIndex(), "bm25", prompts.search_query)
     store = open_store(Path(folder))
     used = store.manifest.encoder
     kind = kind or ("hybrid" if used else "bm25")
     encoder = open_encoder(used.name) if used and kind != "bm25" else None
     query = partial(prompts.search_query, speakers=encoder is not None and encoder.speakers)
     return Shelf(retriever(kind, store, encoder), kind, query)
+
+
+def open_documents(folder: Path) -> IndexDocuments:
+    """Return the documents of an index, to list and to change; one with vectors brings its encoder."""
+    from ..index import IndexDocuments
+
+    return IndexDocuments(folder, encoder_for(folder, None))
 
 
 def open_encoder(name: str) -> Encoder:
@@ -320,11 +328,13 @@ def encoder_for(folder: Path, name: str | None) -> Encoder | None:
 
 def token_counter(name: str) -> Callable[[str], int] | None:
     """Return what counts the tokens of a text for a model, or None if the model is not on this machine."""
-    from ..model import registry
+    from ..model.checkpoint import read_checkpoint
+    from ..model.registry import locate
     from ..model.tokenizer import token_counter as counter
 
     try:
-        return counter(registry.locate(name))
+        card = read_checkpoint(locate(name))
+        return counter(locate(card.base) if card.is_adapter else card.folder)
     except (MissingExtraError, MissingModelError):
         return None
 
@@ -333,4 +343,4 @@ class _NoIndex:
     """Stands where a retriever would: without an index there is nothing to search."""
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:  # noqa: ARG002
-        raise NotFoundError("found no index, wanted one to search: load(index=DIR)")
+        raise NotFoundError("found no index, wanted one to search: give one, --index DIR or load(index=DIR)")

@@ -71,12 +71,16 @@ def arguments() -> Iterator[None]:
         raise typer.BadParameter(str(problem)) from problem
 
 
-def warn_untrained(model: str, trained: bool) -> None:
-    """Say in one line that the order of a ranking means little, where it does."""
+def warn_untrained(model: str, trained: bool, abstains: bool = False) -> None:
+    """Say in one line that the order of a ranking means little, where it does.
+
+    `abstains` says that a calibration gave even such a model a threshold.
+    """
     from ..model.remote import is_remote
 
     if model == load.FAKE_MODEL:
         console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")
     elif not trained:
         known = "may never have been" if is_remote(model) else "was never"
-        console.warn(f"{model} {known} trained to rank: its relevance says little, and it never abstains")
+        never = "" if abstains else ", and it never abstains"
+        console.warn(f"{model} {known} trained to rank: its relevance says little{never}")

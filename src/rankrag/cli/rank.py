@@ -34,7 +34,7 @@ def rank(
     given = _read(passages)
     with console.working(f"loading {model}"):
         rag = load.load(model=model)
-    warn_untrained(model, rag.trained)
+    warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
     started = perf_counter()
     with console.working(f"ranking {len(given)} passages"):
         ranked = rag.rank(asked, given)

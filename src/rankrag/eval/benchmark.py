@@ -9,6 +9,9 @@ from typing import Literal
 
 from ..types import Question, Style
 
+FINDABLE: frozenset[Style] = frozenset({"phrase", "span", "plain", "span_or_full"})
+"""Styles whose gold answers are strings to look for in a passage: no verdicts, letters or sentences."""
+
 Family = Literal["open", "fact", "conversation", "biomedical", "own", "ranking"]
 """Open questions, claims, conversations, MIRAGE's choices, a user's own, or a ranking collection."""
 

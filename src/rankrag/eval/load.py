@@ -88,15 +88,22 @@ def _at(benchmark: Benchmark, data_root: Path | None) -> tuple[str, Reader] | No
         for place in PLACES:
             for ending in COMPRESSED:
                 path = data_root / place / f"{name}{ending}"
-                if path.is_file():  # ChatRAG-Bench and INSCIT itself both have an inscit/dev.json
-                    return str(path), sniff(str(path)) if kind == "chatrag" else kind
+                if path.is_file():
+                    return str(path), _told(kind, path)
     return None
 
 
 def _kind(benchmark: Benchmark, path: Path) -> Reader:
     """Return the format of a file that was named: by its name if that is known, else by its content."""
     known = {f"{Path(name).name}{ending}": kind for name, kind in benchmark.files for ending in COMPRESSED}
-    return known[path.name] if path.name in known and path.is_file() else sniff(str(path))
+    if path.name not in known or not path.is_file():
+        return sniff(str(path))
+    return _told(known[path.name], path)
+
+
+def _told(kind: Reader, path: Path) -> Reader:
+    """Return the format that a name promises, or that of the content where two formats share the name."""
+    return sniff(str(path)) if kind == "chatrag" else kind  # both it and INSCIT have an inscit/dev.json
 
 
 def _not_at_hand(benchmark: Benchmark, data_root: Path | None) -> NotFoundError:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..formats import writing
 from ..types import Answer, Question
-from .benchmark import Benchmark, Item
+from .benchmark import FINDABLE, Benchmark, Item
 from .measures.citations import citation_values
 from .measures.retrieval import ranking_values
 from .measures.text import answer_value, declined
@@ -24,9 +24,6 @@ SCORES = "scores.json"
 
 DEPTHS = (1, 5, 10, 20)
 """The `k` of answer recall; those beyond what was retrieved are left out."""
-
-_BY_ANSWER: frozenset[str] = frozenset({"phrase", "span", "plain", "span_or_full"})
-"""Styles whose gold answers are strings to look for in a passage: no verdicts, letters or long answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +92,7 @@ def _row(
         values["coverage"] = float(bool(said))
         values |= citation_values(given, item) if system.cites else {}
     if system.retrieve_k:
-        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in _BY_ANSWER)
+        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in FINDABLE)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
     return Row(

@@ -3,21 +3,23 @@
 from .build import Report, build
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
-from .manifest import Manifest, read_manifest
+from .manifest import UPLOADS, Manifest, read_manifest
 from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever
-from .settings import LANGUAGES, PassageEncoder, Progress, Settings
+from .settings import LANGUAGES, PassageEncoder, Settings
 from .store import Store, open_store
+from .walk import READABLE
 
 __all__ = [
     "BM25",
     "LANGUAGES",
+    "READABLE",
+    "UPLOADS",
     "Dense",
     "Estimate",
     "Hybrid",
     "IndexDocuments",
     "Manifest",
     "PassageEncoder",
-    "Progress",
     "Report",
     "RetrieverName",
     "Settings",

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
-from ..types import Passage, Source
+from ..types import Passage, Progress, Source
 from .cut import cut
 from .manifest import building, plan, updated, write_manifest
 from .parse import clean, parse
 from .records import RECORDS, Record, records
-from .settings import Progress, Settings
+from .settings import Settings
 from .store import FileRow, Row, Store
 from .tables import make_tables
 from .walk import File, exists, find, is_under

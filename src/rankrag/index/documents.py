@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PartialError
-from ..types import Document
+from ..types import Document, Progress
 from .build import build
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
@@ -21,12 +21,12 @@ class IndexDocuments:
     folder: Path
     encoder: PassageEncoder | None = None
 
-    def add(self, paths: Iterable[str]) -> tuple[Document, ...]:
+    def add(self, paths: Iterable[str], progress: Progress | None = None) -> tuple[Document, ...]:
         """Index the files, replacing those that changed; return what was added or replaced.
 
         Raises PartialError if some files could not be read; the others are in.
         """
-        report = build(paths, self.folder, Settings(encoder=self.encoder))
+        report = build(paths, self.folder, Settings(encoder=self.encoder), progress)
         if report.failed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in report.failed[:5])
             raise PartialError(
@@ -34,6 +34,11 @@ class IndexDocuments:
             )
         changed = {*report.added, *report.replaced}
         return tuple(document for document in self.list() if document.path in changed)
+
+    def count(self) -> tuple[int, int]:
+        """Return the number of files and of passages, as the last build counted them."""
+        manifest = read_manifest(self.folder)
+        return manifest.n_files, manifest.n_passages
 
     def list(self) -> tuple[Document, ...]:
         """Return every document in the index, ordered by id."""

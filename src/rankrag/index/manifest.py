@@ -19,7 +19,10 @@ FORMAT = 1
 
 _NAME = "manifest.json"
 _LOCK = "lock"
-_OURS = {_NAME, _LOCK, "passages.lance", "files.lance"}
+UPLOADS = "uploads"
+"""The folder in an index where a server keeps the files that it was sent."""
+
+_OURS = {_NAME, _LOCK, UPLOADS, "passages.lance", "files.lance"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -22,9 +22,6 @@ _STEMMED = ("Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German
             "Turkish")  # fmt: skip
 LANGUAGES = (*_STEMMED, "any")
 """Languages with a stemmer; `any` neither stems nor stops, and finds words in scripts without spaces."""
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, unit); the unit is `bytes` while files are read, `passages` while indexed."""
 
 Similarity = Literal["cosine", "dot"]
 

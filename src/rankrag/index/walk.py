@@ -16,6 +16,9 @@ from .records import RECORDS
 
 _PACKED = (".gz", ".xz")
 
+READABLE = (*PARSERS, *RECORDS)
+"""Endings of files that can be indexed, without those of compression."""
+
 
 @dataclass(frozen=True, slots=True)
 class File:

@@ -62,6 +62,11 @@ class LocalLanguageModel:
         self._lock = Lock()
 
     @property
+    def device(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return str(self._network.model.device.type)
+
+    @property
     def context_length(self) -> int:
         """The most tokens that prompt and answer may have together, without the model's start token."""
         return self._max_tokens - len(self._tokenizer.start)

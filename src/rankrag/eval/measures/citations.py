@@ -11,13 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ...types import Answer, Style
-from ..benchmark import Item
+from ...types import Answer
+from ..benchmark import FINDABLE, Item
 from .retrieval import has_answer
 from .text import declined
-
-_NO_STRINGS: frozenset[Style] = frozenset({"true_false", "choice", "number"})
-"""Styles whose gold is no string to look for in a passage: verdicts, letters, results of a calculation."""
 
 _SENTENCE = re.compile(r"\S.*?(?:[.!?][\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9])|(?=\n)|$)", re.DOTALL)
 
@@ -46,7 +43,7 @@ def citation_values(answer: Answer, item: Item) -> dict[str, float]:
 
 def _right_passages(answer: Answer, item: Item) -> frozenset[str]:
     """Return the ids of passages that a citation is right to name: gold ones, and those with an answer."""
-    answers = () if item.question.style in _NO_STRINGS else item.gold.answers
+    answers = item.gold.answers if item.question.style in FINDABLE else ()
     cited = {one.passage_id for one in answer.citations} - item.gold.passages
     holding = {
         hit.passage.id

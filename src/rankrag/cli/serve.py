@@ -1,0 +1,213 @@
+"""`rankrag serve` and `rankrag mcp`: what `ask` does, for clients of many kinds."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
+from . import console, load
+from .options import ModelName, RetrieverName, arguments
+from .served import Choice, app_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+SHUTDOWN_S = 30
+"""Seconds that requests at work have to finish once the server was told to end."""
+
+MIB = 2**20
+
+SHORTEST_KEY = 16
+"""Characters of an API key: fewer can be guessed."""
+
+Index = Annotated[
+    Path | None,
+    typer.Option(
+        "--index", "-i", help="Folder of the index. Without one only passages that are sent are ranked."
+    ),
+]
+RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
+ReadK = Annotated[int, typer.Option(min=1, help="Best passages given to the model.")]
+Rank = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
+Host = Annotated[str, typer.Option(help="Address to listen at.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
+KeyFile = Annotated[Path | None, typer.Option(help="Keys that let in, one a line; # begins a comment.")]
+NoKey = Annotated[bool, typer.Option("--no-key", help="Let anyone in, also from other machines.")]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", metavar="NAME", help="A name under which browsers reach the server."),
+]
+Origins = Annotated[
+    list[str] | None,
+    typer.Option("--allow-origin", metavar="URL", help="A site whose scripts may call the server."),
+]
+ReadOnly = Annotated[bool, typer.Option("--read-only", help="No uploads, no deletions.")]
+Running = Annotated[int, typer.Option(min=1, help="Requests at work at the same time.")]
+Waiting = Annotated[int, typer.Option(min=0, help="Requests in line; the next gets 429.")]
+Passages = Annotated[int, typer.Option(min=1, help="Passages in a request.")]
+BodyMB = Annotated[int, typer.Option(min=1, help="MiB of a JSON body.")]
+UploadMB = Annotated[int, typer.Option(min=1, help="MiB of an upload.")]
+Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")]
+
+
+def serve(
+    index: Index = None,
+    model: ModelName = load.DEFAULT_MODEL,
+    retriever: RetrieverName = None,
+    retrieve_k: RetrieveK = 30,
+    read_k: ReadK = 5,
+    rank: Rank = True,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    api_key_file: KeyFile = None,
+    no_key: NoKey = False,
+    allow_host: Hosts = None,
+    allow_origin: Origins = None,
+    read_only: ReadOnly = False,
+    max_running: Running = 8,
+    max_waiting: Waiting = 32,
+    max_passages: Passages = 1000,
+    max_body_mb: BodyMB = 8,
+    max_upload_mb: UploadMB = 64,
+    timeout: Timeout = 300,
+) -> None:
+    """Serve chat, rerank and search over HTTP, with a page at / and MCP at /mcp.
+
+    Speaks as OpenAI's chat, as Cohere's, Jina's and vLLM's rerank, and its own /v1/ask, from one model.
+    Listens on this machine only, unless --host says otherwise; then it wants keys.
+    """
+    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
+    with arguments():
+        choice.check()
+        keys = _keys(api_key_file)
+        _check_open(host, keys, no_key)
+    _check_extra()
+    from ..server import Access, Limits, Settings
+
+    limits = Limits(max_running, max_waiting, timeout, max_body_mb * MIB, max_upload_mb * MIB, max_passages)
+    access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
+    with _bound(host, port) as listener:
+        with console.working(f"loading {model}"):
+            app = app_of(choice, Settings(limits, access), read_only)
+        _run(app, host, listener)
+
+
+def mcp(
+    index: Index = None,
+    model: ModelName = load.DEFAULT_MODEL,
+    retriever: RetrieverName = None,
+    retrieve_k: RetrieveK = 30,
+    read_k: ReadK = 5,
+    rank: Rank = True,
+) -> None:
+    """Give an assistant search, rerank and ask as tools, over standard input and output.
+
+    This is the Model Context Protocol; `rankrag serve` has the same at /mcp.
+    """
+    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
+    with arguments():
+        choice.check()
+    _check_extra()
+    from ..server import Settings, tools
+
+    app = app_of(choice, Settings(), read_only=True)
+    tools(app.state.rankrag).run("stdio")
+
+
+# ── who may come in ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _keys(path: Path | None) -> tuple[str, ...]:
+    """Return the keys of a file; raises NotFoundError or InvalidInputError for a file without any."""
+    if path is None:
+        return ()
+    if not path.is_file():
+        raise NotFoundError(f"found no file of keys at {path}: make one, a key a line")
+    lines = (line.split("#", 1)[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    keys = tuple(line for line in lines if line)
+    if not keys or any(len(key) < SHORTEST_KEY or not key.isascii() for key in keys):
+        raise InvalidInputError(
+            f"found a file of keys at {path} with {'a weak one' if keys else 'none'}, wanted keys of "
+            f'{SHORTEST_KEY} letters or more: python3 -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    return keys
+
+
+def _check_open(host: str, keys: tuple[str, ...], no_key: bool) -> None:
+    """Raise InvalidInputError where others could reach the server and nothing keeps them out."""
+    if not _is_loopback(host) and not keys and not no_key:
+        raise InvalidInputError(
+            f"found --host {host}, which others can reach, and no keys, wanted keys: give --api-key-file, or "
+            "--no-key to let anyone in"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def hosts(host: str, more: Sequence[str]) -> frozenset[str] | None:
+    """Return the names under which browsers may come: any, where the server is open to other machines."""
+    if not _is_loopback(host) and not more:
+        return None
+    name = f"[{host}]" if ":" in host else host
+    return frozenset({"localhost", "127.0.0.1", "[::1]", name, *(one.lower() for one in more)})
+
+
+# ── running ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_extra() -> None:
+    """Raise MissingExtraError where what a server needs is not installed."""
+    for package in ("fastapi", "uvicorn", "prometheus_client", "multipart", "mcp"):
+        if find_spec(package) is None:
+            raise MissingExtraError(package, "serve")
+
+
+def _run(app: FastAPI, host: str, listener: socket.socket) -> None:
+    import uvicorn
+
+    from ..server import log_lines
+
+    name = f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{listener.getsockname()[1]}"
+    console.note("ready", f"{app.state.rankrag.about.model} at {url}, Ctrl-C ends it", "green")
+    log_lines()
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Hold the address to listen at; raises FailureError where it cannot be had."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise _not_had(host, port, error) from error
+    with socket.socket(family, kind, proto) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+        except OSError as error:
+            raise _not_had(host, port, error) from error
+        yield listener
+
+
+def _not_had(host: str, port: int, error: OSError) -> FailureError:
+    return FailureError(
+        f"found {host}:{port} not to be had ({error.strerror or error}), wanted a free port of this machine: "
+        "give another --port, or 0 for any"
+    )

@@ -1,0 +1,112 @@
+"""`/v1/ask` and `/v1/search`: this project's own routes, which show the whole trace of an answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from ..errors import InvalidInputError
+from ..formats import answer_record, hit_record
+from ..types import Question, Style
+from .asking import Wish, changes, granted
+from .faults import fault_event
+from .fields import Filter, Message, Own, Text, check_lengths, check_number, turns
+from .state import Shared
+from .stream import EventStream, event
+from .work import each
+
+routes = APIRouter()
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class AskRequest(Own):
+    """A question with its conversation, and what is wanted of the pipeline."""
+
+    question: Text
+    history: tuple[Message, ...] = ()
+    style: Style = "plain"
+    retrieve_k: Count | None = None
+    read_k: Count | None = None
+    filters: Filter | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    rank: bool = True
+    stream: bool = False
+
+
+class SearchRequest(Own):
+    """A question to search with; `rank` has the model order what was found."""
+
+    question: Text
+    k: Count = 10
+    filters: Filter | None = None
+    rank: bool = False
+
+
+@routes.get("/v1/info")
+async def info(state: Shared) -> dict[str, object]:
+    """Say what is served: the model, the index, and what may be asked for."""
+    counts = state.documents.count() if state.documents else None
+    upload = {"max_bytes": state.limits.upload_bytes, "suffixes": list(state.settings.suffixes)}
+    return {
+        "model": state.about.model,
+        "trained": state.about.trained,
+        "version": state.about.version,
+        "retriever": state.about.retriever,
+        "retrieve_k": state.pipeline.retrieve_k,
+        "read_k": state.pipeline.read_k,
+        "threshold": state.pipeline.threshold,
+        "ranking": state.pipeline.ranker is not None,
+        "index": {"n_documents": counts[0], "n_passages": counts[1]} if counts else None,
+        "upload": upload if state.jobs else None,
+    }
+
+
+@routes.post("/v1/ask")
+async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
+    """Answer a question. With `stream` each event holds the fields of the answer that changed."""
+    texts = {f"history.{n}": one.content for n, one in enumerate(body.history)}
+    check_lengths({"question": body.question, **texts}, state.limits)
+    question = asked(body.question, body)
+    wish = Wish(body.retrieve_k, body.read_k, body.threshold, body.rank)
+    pipeline = granted(state.pipeline, wish, state.limits)
+    if body.stream:
+        steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))
+        told = each(changes(steps, answer_record))
+        return EventStream(state.desk, _events(told), fault_event)
+    answer = await state.desk.run(request, lambda: pipeline.ask(question, body.filters))
+    return JSONResponse({**answer_record(state.finished(answer)), "done": True})
+
+
+async def _events(told: AsyncIterator[dict[str, object]]) -> AsyncIterator[str]:
+    async for changed in told:
+        yield event(changed, "answer")
+
+
+@routes.post("/v1/search")
+async def search(body: SearchRequest, request: Request, state: Shared) -> dict[str, object]:
+    """Return the passages that the index has for a question, best first."""
+    check_lengths({"question": body.question}, state.limits)
+    check_number("k", body.k, state.limits)
+    question = asked(body.question)
+    ranker = state.ranker() if body.rank else None
+
+    def found() -> list[dict[str, object]]:
+        query = state.pipeline.query(question)
+        hits = state.pipeline.retriever.search(query, body.k, body.filters)
+        return [hit_record(hit) for hit in (ranker.rank(question, hits) if ranker else hits)]
+
+    return {"object": "list", "data": await state.desk.run(request, found)}
+
+
+def asked(text: str, body: AskRequest | None = None) -> Question:
+    """Return a question; raises InvalidInputError if it has no words."""
+    if not text.strip():
+        raise InvalidInputError("question: found no words, wanted a question")
+    if body is None:
+        return Question("1", text.strip())
+    return Question("1", text.strip(), turns(body.history), body.style)

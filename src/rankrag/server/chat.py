@@ -1,0 +1,320 @@
+"""`/v1/chat/completions` and `/v1/models`, as OpenAI's clients speak."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from ..errors import InvalidInputError
+from ..pipeline import Pipeline
+from ..types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
+from .asking import Wish, granted
+from .faults import fault_event
+from .fields import Filter, Foreign, Text, as_passage, check_lengths
+from .state import Shared, State
+from .stream import EventStream, event
+from .work import each
+
+routes = APIRouter()
+
+Record = dict[str, object]
+
+NOT_GRANTED = ("tools", "functions", "logprobs", "stop", "logit_bias", "audio", "response_format")
+"""Wishes of OpenAI's clients that would change the answer, and that this server refuses to ignore."""
+
+READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
+"""Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
+
+
+class Part(Foreign):
+    """A part of a message; only text is read."""
+
+    type: str = "text"
+    text: Text | None = None
+
+
+class ChatMessage(Foreign):
+    """A message of a chat."""
+
+    role: Annotated[Text, Field(max_length=50)]
+    content: Text | list[Part] | None = None
+
+    def words(self) -> str:
+        """Return the text of a message; raises InvalidInputError for images and other parts."""
+        if isinstance(self.content, str):
+            return self.content.strip()
+        other = [part.type for part in self.content or () if part.type != "text"]
+        if other:
+            raise InvalidInputError(
+                f"messages: found a part of type {other[0]!r}, wanted text: send words only"
+            )
+        return "\n".join(part.text for part in self.content or () if part.text).strip()
+
+
+class StreamOptions(Foreign):
+    """What a stream is to hold besides the answer."""
+
+    include_usage: bool | None = None
+
+
+class ChatRequest(Foreign):
+    """A chat: OpenAI's fields, and beside them ours (an OpenAI client sends those in `extra_body`).
+
+    Answers are greedy: `temperature`, `top_p` and `seed` are accepted and change nothing.
+    """
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    model: Text | None = None
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    tools: object = None
+    functions: object = None
+    logprobs: object = None
+    stop: object = None
+    logit_bias: object = None
+    audio: object = None
+    response_format: object = None
+    # ours
+    documents: list[object] | None = None
+    filters: Filter | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="retrieve_k: passages retrieved")
+    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="read_k: passages read")
+    min_score: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="relevance that a passage must reach, or the model abstains"
+    )
+    rank: bool = True
+    style: Style = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat as it is answered: its question, its pipeline, and what its chunks have in common."""
+
+    question: Question
+    pipeline: Pipeline
+    filters: Filters | None
+    model: str
+    usage_wanted: bool = True
+    limit: int | None = None
+    warnings: tuple[str, ...] = ()
+    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    def head(self, kind: str) -> Record:
+        """Return the fields that every object of this chat begins with."""
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+@routes.get("/v1/models")
+async def models(state: Shared) -> Record:
+    """List the one model that is served."""
+    model = {"id": state.about.model, "object": "model", "created": 0, "owned_by": "rankrag"}
+    return {"object": "list", "data": [model]}
+
+
+@routes.post("/v1/chat/completions")
+async def completions(body: ChatRequest, request: Request, state: Shared) -> Response:
+    """Answer the last message of a conversation from the index, or from the passages sent with it."""
+    chat = _chat(body, state)
+    if body.stream:
+        return EventStream(state.desk, _chunks(chat, state), fault_event)
+    answer = await state.desk.run(request, lambda: chat.pipeline.ask(chat.question, chat.filters))
+    state.finished(answer)
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": answer.text, "annotations": url_citations(answer)},
+        "finish_reason": _reason(chat, answer),
+        "logprobs": None,
+    }
+    return JSONResponse(
+        {
+            **chat.head("chat.completion"),
+            "choices": [choice],
+            "usage": _usage(answer),
+            **_sources(chat, answer),
+        }
+    )
+
+
+async def _chunks(chat: Chat, state: State) -> AsyncIterator[str]:
+    head, said = chat.head("chat.completion.chunk"), ""
+    answer = None
+    async for answer in each(chat.pipeline.stream(chat.question, chat.filters)):
+        if not said and answer.text:
+            yield _chunk(head, {"role": "assistant", "content": ""})
+        if answer.text != said:
+            yield _chunk(head, {"content": answer.text[len(said) :]})
+            said = answer.text
+    if answer is None:
+        return
+    state.finished(answer)
+    if not said:
+        yield _chunk(head, {"role": "assistant", "content": ""})
+    last = _choice({"annotations": url_citations(answer)}, _reason(chat, answer))
+    yield event({**head, "choices": [last], **_sources(chat, answer)})
+    if chat.usage_wanted:
+        yield event({**head, "choices": [], "usage": _usage(answer)})
+    yield event("[DONE]")
+
+
+def _chunk(head: Record, delta: Record) -> str:
+    return event({**head, "choices": [_choice(delta, None)]})
+
+
+def _choice(delta: Record, reason: str | None) -> Record:
+    return {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+
+
+# ── in ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _chat(body: ChatRequest, state: State) -> Chat:
+    _check(body)
+    question, warnings = _question(body, state)
+    wish = Wish(
+        retrieve_k=body.top_k,
+        read_k=body.top_n,
+        threshold=body.min_score,
+        ranking=body.rank,
+        passages=_passages(body.documents, state),
+        max_tokens=body.max_completion_tokens or body.max_tokens,
+    )
+    return Chat(
+        question,
+        granted(state.pipeline, wish, state.limits),
+        body.filters,
+        state.about.model,
+        usage_wanted=bool(body.stream_options and body.stream_options.include_usage),
+        limit=wish.max_tokens,
+        warnings=warnings,
+    )
+
+
+def _check(body: ChatRequest) -> None:
+    """Raise InvalidInputError for a wish that cannot be granted and would be missed."""
+    if body.n not in (None, 1):
+        raise InvalidInputError(f"n: found {body.n}, wanted 1: answers are greedy, so all would be the same")
+    for name in NOT_GRANTED:
+        wish = getattr(body, name)
+        if wish and wish != {"type": "text"}:
+            raise InvalidInputError(f"{name}: found a value, wanted none: this server cannot grant it")
+
+
+def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...]]:
+    """Return the last message of the user with the turns before it, and what was left out."""
+    left_out = sorted({one.role for one in body.messages if one.role not in READ_AS})
+    said = [Turn(READ_AS[one.role], one.words()) for one in body.messages if one.role in READ_AS]
+    turns = [turn for turn in said if turn.text]
+    check_lengths({f"messages.{n}": turn.text for n, turn in enumerate(turns)}, state.limits)
+    if not turns or turns[-1].role != "user":
+        raise InvalidInputError("messages: found no question at the end, wanted a last message of the user")
+    warnings = tuple(f"messages of the role {role!r} were left out" for role in left_out)
+    return Question("1", turns[-1].text, tuple(turns[:-1]), body.style), warnings
+
+
+def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ...] | None:
+    if not given:
+        return None
+    passages = tuple(as_passage(number, one) for number, one in enumerate(given))
+    if len({one.id for one in passages}) < len(passages):
+        raise InvalidInputError("documents: found an id twice, wanted each once, since citations name them")
+    check_lengths({f"documents.{n}": one.text for n, one in enumerate(passages)}, state.limits)
+    return passages
+
+
+# ── out ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def url_citations(answer: Answer) -> list[Record]:
+    """Return the citations as OpenAI's `url_citation`s; what has no path or URL goes by its id."""
+    hits = _hits(answer)
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {
+                "start_index": one.start,
+                "end_index": one.end,
+                "title": hits[one.passage_id].passage.title or one.passage_id,
+                "url": one.source or one.passage_id,
+            },
+        }
+        for one in answer.citations
+    ]
+
+
+def citations(answer: Answer) -> list[Record]:
+    """Return the citations in the shape of Cohere's chat."""
+    hits = _hits(answer)
+    return [
+        {
+            "start": one.start,
+            "end": one.end,
+            "text": answer.text[one.start : one.end],
+            "sources": [{"type": "document", "id": one.passage_id, "document": _document(one, hits)}],
+            "type": "TEXT_CONTENT",
+        }
+        for one in answer.citations
+    ]
+
+
+def _document(citation: Citation, hits: Mapping[str, Hit]) -> Record:
+    passage = hits[citation.passage_id].passage
+    return {
+        "id": passage.id,
+        "title": passage.title,
+        "text": passage.text,
+        "source": citation.source,
+        "page": passage.source.page if passage.source else None,
+        "source_start": citation.source_start,
+        "source_end": citation.source_end,
+        "relevance": citation.relevance,
+    }
+
+
+def _hits(answer: Answer) -> dict[str, Hit]:
+    return {hit.passage.id: hit for hit in answer.ranked}
+
+
+def _sources(chat: Chat, answer: Answer) -> Record:
+    """Return what stands beside OpenAI's fields, the same in a stream and without one."""
+    first = {hit.passage.id: hit.score for hit in answer.retrieved}
+    hits = [
+        {
+            "id": hit.passage.id,
+            "title": hit.passage.title,
+            "source": hit.passage.source.path if hit.passage.source else "",
+            "score_retrieved": first.get(hit.passage.id),
+            "score": hit.score,
+            "scored": hit.scored and chat.pipeline.ranker is not None,
+            "read": number < answer.read_k and not answer.abstained,
+        }
+        for number, hit in enumerate(answer.ranked)
+    ]
+    retrieval = {
+        "query": answer.query,
+        "hits": hits,
+        "abstained": answer.abstained,
+        "warnings": list(chat.warnings),
+        "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
+    }
+    return {"citations": citations(answer), "retrieval": retrieval}
+
+
+def _usage(answer: Answer) -> Record:
+    read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+
+def _reason(chat: Chat, answer: Answer) -> str:
+    cut = chat.limit is not None and answer.usage.completion_tokens >= chat.limit
+    return "length" if cut else "stop"

@@ -1,0 +1,147 @@
+"""What went wrong, in the shape that OpenAI's clients expect; a traceback goes to the log alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from ..errors import (
+    FailureError,
+    InvalidInputError,
+    MissingError,
+    NotFoundError,
+    PartialError,
+)
+from .sharing import StoppedError
+from .stream import event
+from .work import BusyError, OverdueError
+
+_log = logging.getLogger("rankrag.server")
+
+INVALID, SERVER = "invalid_request_error", "server_error"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a failure becomes: its status, its type and its code."""
+
+    status: int
+    type: str
+    code: str | None = None
+
+
+KINDS: dict[type[Exception], Kind] = {
+    InvalidInputError: Kind(400, INVALID),
+    NotFoundError: Kind(404, INVALID, "not_found"),
+    MissingError: Kind(501, SERVER, "not_installed"),
+    BusyError: Kind(429, "rate_limit_error", "busy"),
+    OverdueError: Kind(504, SERVER, "timeout"),
+    StoppedError: Kind(499, INVALID, "client_left"),
+    FailureError: Kind(503, SERVER, "failure"),
+    PartialError: Kind(400, INVALID),
+}
+"""The first kind that fits counts; anything else is a bug of ours, and says no more than that."""
+
+_STATUSES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: INVALID,
+    405: INVALID,
+    413: INVALID,
+    415: INVALID,
+}
+
+
+def shape(message: str, kind: Kind, param: str | None = None) -> dict[str, object]:
+    """Return the body of an error."""
+    return {"error": {"message": message, "type": kind.type, "param": param, "code": kind.code}}
+
+
+def response(message: str, kind: Kind, param: str | None = None) -> JSONResponse:
+    """Return an error as a response."""
+    return JSONResponse(shape(message, kind, param), kind.status)
+
+
+def told(error: Exception) -> tuple[str, Kind]:
+    """Return what a client is told of an error; a bug is logged whole and told in general words."""
+    kind = next((kind for cls, kind in KINDS.items() if isinstance(error, cls)), None)
+    if kind is not None:
+        return str(error), kind
+    _log.error("bug", exc_info=error)
+    return "the server failed on this request; its log says why", Kind(500, SERVER, "bug")
+
+
+def fault_event(error: Exception) -> str:
+    """Return the event that tells of an error in a stream that has begun."""
+    return event(shape(*told(error)), "error")
+
+
+def install(app: FastAPI) -> None:
+    """Have every failure of an app answered in this shape."""
+    for cls in KINDS:
+        app.add_exception_handler(cls, _known)
+    app.add_exception_handler(RequestValidationError, _unfit)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RecursionError, _too_deep)
+    app.add_exception_handler(Exception, _known)
+
+
+def described(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI description whose errors are those that are sent, not the framework's own (422)."""
+    part = {"type": ["string", "null"]}
+    fields = {"message": {"type": "string"}, "type": {"type": "string"}, "param": part, "code": part}
+    inner = {"type": "object", "properties": fields, "required": list(fields)}
+    shown = {"type": "object", "properties": {"error": inner}, "required": ["error"]}
+    error = {
+        "description": "What was found and what was wanted",
+        "content": {"application/json": {"schema": shown}},
+    }
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = error
+    return schema
+
+
+async def _known(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - the framework's shape
+    message, kind = told(error)
+    answer = response(message, kind)
+    if isinstance(error, BusyError):
+        answer.headers["retry-after"] = str(error.retry_s)
+    return answer
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    assert isinstance(error, HTTPException)
+    kind = Kind(error.status_code, _STATUSES.get(error.status_code, SERVER))
+    answer = response(str(error.detail), kind)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _too_deep(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
+    return response("found JSON nested too deep to read, wanted a plain request", Kind(400, INVALID))
+
+
+async def _unfit(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"] if part not in ("body", "query", "path"))
+    if fault["type"] == "json_invalid":
+        return response(f"found a body that is no JSON ({_reason(fault)})", Kind(400, INVALID))
+    if fault["type"] == "model_attributes_type" and isinstance(error.body, bytes | str):
+        found = request.headers.get("content-type", "none")
+        return response(f"found the content type {found}, wanted application/json", Kind(400, INVALID))
+    message = f"{where or 'body'}: {fault['msg'].removeprefix('Value error, ')}"
+    return response(message, Kind(400, INVALID), where or None)
+
+
+def _reason(fault: dict[str, object]) -> object:
+    context = fault.get("ctx")
+    return context.get("error", fault["msg"]) if isinstance(context, dict) else fault["msg"]

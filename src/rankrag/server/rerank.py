@@ -1,0 +1,205 @@
+"""`/rerank`, `/v1/rerank`, `/v2/rerank` and `/score`: passages of the client's own, ranked without an index.
+
+Requests and responses are the union of the shapes of Cohere (v1 and v2), Jina and vLLM; a request with
+`texts` in place of `documents` is answered as Text Embeddings Inference does.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from .. import prompts
+from ..errors import InvalidInputError
+from ..types import Hit, Passage, Prompt, Question
+from .fields import Foreign, Text, as_passage, check_lengths, check_number
+from .state import Shared, State
+
+routes = APIRouter()
+
+Record = dict[str, object]
+
+
+class RerankRequest(Foreign):
+    """A query and what is to be put in order. Unknown fields are left out, as clients add them freely."""
+
+    query: Text
+    documents: list[object] | None = None
+    texts: list[Text] | None = None
+    model: Text | None = None
+    top_n: Annotated[int, Field(ge=1)] | None = None
+    return_documents: bool | None = None
+    return_text: bool = False
+    rank_fields: list[Text] | None = None
+    max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = None
+    truncate_prompt_tokens: int | None = None
+    max_chunks_per_doc: int | None = None
+    instruction: Text | None = None
+    instruct: Text | None = None
+    raw_scores: bool = False
+
+
+class ScoreRequest(Foreign):
+    """vLLM's bulk shape: one query for all documents, or a query for each."""
+
+    queries: Text | list[Text] | None = None
+    documents: Text | list[Text] | None = None
+    text_1: Text | list[Text] | None = None
+    text_2: Text | list[Text] | None = None
+    model: Text | None = None
+
+
+@routes.post("/rerank")
+@routes.post("/v1/rerank")
+@routes.post("/v2/rerank")
+async def rerank(body: RerankRequest, request: Request, state: Shared) -> Response:
+    """Return documents by relevance, most relevant first; `index` is the place in the request."""
+    passages = _passages(body, state)
+    question = Question("1", body.query.strip())
+    ranker = state.ranker()
+
+    def ranked() -> tuple[list[Hit], int]:
+        short = [_shortened(one, body.max_tokens_per_doc, state.about.n_tokens) for one in passages]
+        hits = ranker.rank(question, [Hit(one, 0.0) for one in short])
+        return hits, _tokens(body.query, short, state.about.n_tokens)
+
+    hits, n_tokens = await state.desk.run(request, ranked)
+    whole = {one.id: one for one in passages}
+    n_cut = sum(bool(hit.cut) or hit.passage.text != whole[hit.passage.id].text for hit in hits)
+    best = hits[: body.top_n]
+    if body.texts is not None:
+        return JSONResponse([_as_tei(hit, whole, body.return_text) for hit in best])
+    results = [_result(hit, body, request.url.path) for hit in best]
+    return JSONResponse(_answer(results, state, n_tokens, _warnings(body, n_cut), request.url.path))
+
+
+@routes.post("/score")
+@routes.post("/v1/score")
+async def score(body: ScoreRequest, request: Request, state: Shared) -> Record:
+    """Return the relevance of each document, in the order of the request."""
+    queries, documents = _pairs(body)
+    check_number("documents", len(documents), state.limits)
+    texts = {f"documents.{n}": text for n, text in enumerate(documents)}
+    check_lengths({"queries": max(queries, key=len), **texts}, state.limits)
+    ranker = state.ranker()
+
+    def scores() -> dict[int, float]:
+        found: dict[int, float] = {}
+        for query in dict.fromkeys(queries):
+            own = [n for n, one in enumerate(queries) if one == query]
+            hits = [Hit(Passage(str(n), documents[n].strip()), 0.0) for n in own]
+            found |= {int(hit.passage.id): hit.score for hit in ranker.rank(Question("1", query), hits)}
+        return found
+
+    found = await state.desk.run(request, scores)
+    data = [{"index": n, "object": "score", "score": found[n]} for n in range(len(documents))]
+    n_tokens = sum(state.about.n_tokens(text) for text in [*queries, *documents])
+    head = {"id": f"score-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
+    usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
+    return {**head, "model": state.about.model, "data": data, "usage": usage}
+
+
+# ── in ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _passages(body: RerankRequest, state: State) -> tuple[Passage, ...]:
+    """Return what is to be ranked; each goes by its place, whatever id the client gave it."""
+    given: Sequence[object] = body.texts if body.texts is not None else body.documents or ()
+    if not body.query.strip():
+        raise InvalidInputError("query: found no words, wanted a question")
+    if not given:
+        raise InvalidInputError("documents: found none, wanted a list of texts")
+    check_number("documents", len(given), state.limits)
+    passages = [as_passage(n, one, body.rank_fields or ()) for n, one in enumerate(given)]
+    texts = {f"documents.{n}": one.text for n, one in enumerate(passages)}
+    check_lengths({"query": body.query, **texts}, state.limits)
+    return tuple(replace(one, id=str(n)) for n, one in enumerate(passages))
+
+
+def _shortened(passage: Passage, max_tokens: int | None, n_tokens: Callable[[str], int]) -> Passage:
+    """Return a passage with at most so many tokens of text."""
+    if max_tokens is None or n_tokens(passage.text) <= max_tokens:
+        return passage
+
+    def alone(shown: Sequence[Passage]) -> Prompt:
+        return Prompt(shown[0].text, "")
+
+    prompt, _ = prompts.fit(alone, [passage], max_tokens, n_tokens)
+    return replace(passage, text=prompt.prefix)
+
+
+def _pairs(body: ScoreRequest) -> tuple[list[str], list[str]]:
+    """Return queries and documents, as many of each; one query alone goes with all documents."""
+    queries = _listed(body.queries if body.queries is not None else body.text_1)
+    documents = _listed(body.documents if body.documents is not None else body.text_2)
+    if not queries or not documents or not all(query.strip() for query in queries):
+        raise InvalidInputError("found no queries or no documents, wanted both: queries and documents")
+    if len(queries) == 1:
+        queries = queries * len(documents)
+    if len(queries) != len(documents):
+        raise InvalidInputError(
+            f"found {len(queries)} queries and {len(documents)} documents, wanted one query or as many"
+        )
+    return queries, documents
+
+
+def _listed(given: str | list[str] | None) -> list[str]:
+    return [given] if isinstance(given, str) else given or []
+
+
+# ── out ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _result(hit: Hit, body: RerankRequest, path: str) -> Record:
+    """Return one result; Cohere leaves documents out unless asked, Jina's and vLLM's clients expect them."""
+    index = int(hit.passage.id)
+    result: Record = {"index": index, "relevance_score": hit.score}
+    wanted = body.return_documents
+    if wanted or (wanted is None and path != "/v2/rerank"):
+        given = (body.documents or ())[index]
+        result["document"] = given if isinstance(given, dict) else {"text": given}
+    return result
+
+
+def _answer(results: list[Record], state: State, n_tokens: int, warnings: list[str], path: str) -> Record:
+    version = {"/v2/rerank": "2"}.get(path, "1")
+    return {
+        "id": f"rerank-{uuid.uuid4().hex}",
+        "object": "rerank",
+        "model": state.about.model,
+        "created": int(time.time()),
+        "results": results,
+        "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
+        "meta": {
+            "api_version": {"version": version},
+            "billed_units": {"search_units": 1},
+            "warnings": warnings,
+        },
+    }
+
+
+def _as_tei(hit: Hit, whole: dict[str, Passage], with_text: bool) -> Record:
+    result: Record = {"index": int(hit.passage.id), "score": hit.score}
+    return result | ({"text": whole[hit.passage.id].text} if with_text else {})
+
+
+def _warnings(body: RerankRequest, n_cut: int) -> list[str]:
+    told = [f"{n_cut} documents did not fit and were cut at their end"] if n_cut else []
+    for name in ("max_chunks_per_doc", "truncate_prompt_tokens", "instruction", "instruct"):
+        if getattr(body, name) is not None:
+            told.append(f"{name} was not used")
+    if body.raw_scores:
+        told.append("raw_scores was not used: scores are probabilities")
+    return told
+
+
+def _tokens(query: str, passages: Sequence[Passage], n_tokens: Callable[[str], int]) -> int:
+    """Return the tokens of query and documents, without the frame around them."""
+    return n_tokens(query) * len(passages) + sum(n_tokens(one.text) for one in passages)

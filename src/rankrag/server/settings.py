@@ -1,0 +1,71 @@
+"""What a server is told when it starts: its limits, who may come in, and what it says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client, or all together, may ask of the machine; beyond it a request is refused."""
+
+    running: int = 8
+    """Requests that work at the same time."""
+    waiting: int = 32
+    """Requests that may wait for their turn; the next is told to come back (429)."""
+    seconds: float = 300.0
+    """Time of one request, waiting included."""
+    body_bytes: int = 8 * MIB
+    """Size of a JSON body."""
+    upload_bytes: int = 64 * MIB
+    """Size of one upload, and sixteen times that of what its archives hold unpacked."""
+    passages: int = 1000
+    """Passages in one request, sent or retrieved."""
+    characters: int = 100_000
+    """Length of one text: a question, a message, a passage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in. Without keys anyone who reaches the port may.
+
+    `hosts` are the names under which browsers may reach the server (None: any). A page on another site
+    can have its name point at this machine, and its scripts then count as ours: only the name gives it
+    away. `origins` are other sites whose scripts may call; none is the default.
+    """
+
+    keys: tuple[str, ...] = ()
+    hosts: frozenset[str] | None = frozenset({"localhost", "127.0.0.1", "[::1]", "testserver"})
+    origins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the server says of its model and index. `n_tokens` counts as the model does."""
+
+    model: str = "rankrag"
+    trained: bool = False
+    retriever: str = ""
+    version: str = ""
+    n_tokens: Callable[[str], int] = field(default=lambda text: len(text.split()))
+    cache: Callable[[], tuple[int, int]] | None = None
+    """Entries and bytes of the remembered prefixes, where the engine has such a cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything about a server but its pipeline and documents.
+
+    `uploads` is the folder that keeps what was sent, with the state of its jobs; without one nothing can
+    be uploaded. `suffixes` are the kinds of files that the index reads.
+    """
+
+    limits: Limits = Limits()
+    access: Access = Access()
+    about: About = About()
+    uploads: Path | None = None
+    suffixes: tuple[str, ...] = ()

@@ -1,0 +1,143 @@
+"""The work of a request: it gets a place, runs in threads, and ends when its client leaves or time is up."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from threading import Event
+from typing import TypeVar
+
+import anyio
+from anyio import to_thread
+from starlette.requests import Request
+
+from .sharing import STOPPED, StoppedError
+
+T = TypeVar("T")
+
+_NOTHING = object()
+
+
+class BusyError(Exception):
+    """The line is full; `retry_s` is about when there will be room again."""
+
+    def __init__(self, retry_s: int) -> None:
+        super().__init__(f"found the line full, wanted room: ask again in {retry_s} s")
+        self.retry_s = retry_s
+
+
+class OverdueError(Exception):
+    """The request took longer than it may."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"found no end after {seconds:g} s, the most that a request may take: send fewer passages, or "
+            "start the server with more --timeout"
+        )
+
+
+class Desk:
+    """Gives places to requests: some work, some wait in line, the others are sent away."""
+
+    def __init__(self, running: int, waiting: int, seconds: float) -> None:
+        self.seconds = seconds
+        self._most = running + waiting
+        self._inside = 0
+        self._running = running
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._mean_s = 1.0
+
+    @property
+    def n_waiting(self) -> int:
+        """Requests in line."""
+        return max(0, self._inside - self._running)
+
+    @property
+    def n_running(self) -> int:
+        """Requests that work."""
+        return min(self._inside, self._running)
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Hold a place, once there is one; raises BusyError at once where the line is full.
+
+        What the model does inside ends with the block, at its next pass or token.
+        """
+        if self._inside >= self._most:
+            raise BusyError(self._retry_s())
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._running)
+        self._inside += 1
+        try:
+            async with self._limiter:
+                started, over = time.monotonic(), Event()
+                token = STOPPED.set(over)
+                try:
+                    yield
+                    self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
+                finally:
+                    over.set()
+                    with contextlib.suppress(ValueError):  # another task may end an abandoned stream
+                        STOPPED.reset(token)
+        finally:
+            self._inside -= 1
+
+    async def run(self, request: Request, work: Callable[[], T]) -> T:
+        """Return what a function returns, run in a thread.
+
+        Raises BusyError, OverdueError, StoppedError where the client has left, or what the function raises.
+        """
+
+        async def whole() -> T:
+            async with self.place():
+                return await to_thread.run_sync(work, abandon_on_cancel=True)
+
+        return await self._while_there(request, whole)
+
+    def _retry_s(self) -> int:
+        return max(1, math.ceil(self._mean_s * self._inside / self._running))
+
+    async def _while_there(self, request: Request, work: Callable[[], Awaitable[T]]) -> T:
+        found: list[T] = []
+
+        async def watch() -> None:
+            await left(request)
+            group.cancel_scope.cancel()
+
+        try:
+            with anyio.fail_after(self.seconds):
+                async with alone() as group:
+                    group.start_soon(watch)
+                    found.append(await work())
+                    group.cancel_scope.cancel()
+        except TimeoutError as error:
+            raise OverdueError(self.seconds) from error
+        if not found:
+            raise StoppedError("the client has left")
+        return found[0]
+
+
+@contextlib.asynccontextmanager
+async def alone() -> AsyncIterator[anyio.abc.TaskGroup]:
+    """Hold a task group whose only error comes out as itself, not in a group of one."""
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from None
+        raise
+
+
+async def left(request: Request) -> None:
+    """Return once the client has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def each(items: Iterator[T]) -> AsyncIterator[T]:
+    """Yield the items of an iterator whose every step may take long, each computed in a thread."""
+    while (item := await to_thread.run_sync(next, items, _NOTHING, abandon_on_cancel=True)) is not _NOTHING:
+        yield item  # type: ignore[misc]  # `next` gives an item or the mark

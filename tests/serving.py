@@ -1,0 +1,132 @@
+"""A server for tests: a small index, a language model without weights, in this process or behind a port."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from rankrag import prompts
+from rankrag.index import READABLE, IndexDocuments, build, open_store, retriever
+from rankrag.model import FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
+from rankrag.pipeline import Pipeline
+from rankrag.server import About, Settings, SharedLanguageModel, Telemetry, create_app
+from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
+
+TEXTS = {
+    "cats.md": "# Cats\n\nCats sleep for sixteen hours a day. A cat has eighteen toes.",
+    "whales.md": "# Whales\n\nThe blue whale weighs 150 tonnes. Whales breathe air.",
+    "tea.md": "# Tea\n\nGreen tea is steeped at eighty degrees. Black tea wants boiling water.",
+}
+
+QUESTION = "How many toes does a cat have?"
+
+
+def make_index(folder: Path) -> Path:
+    """Build an index of three short documents."""
+    documents = folder / "documents"
+    documents.mkdir(parents=True)
+    for name, text in TEXTS.items():
+        (documents / name).write_text(text)
+    build([str(documents)], folder / "index")
+    return folder / "index"
+
+
+def pipeline_over(index: Path | None, lm: LanguageModel, threshold: float | None = None) -> Pipeline:
+    """Return the roles in a row over an index (without one, over nothing)."""
+    judge = ModelRanker(lm, prompts.PAPER)
+    found: Retriever = retriever("bm25", open_store(index)) if index else _Nothing()
+    generator = ModelGenerator(lm, prompts.PAPER)
+    return Pipeline(found, judge, generator, ModelCiter(judge), 30, 5, threshold)
+
+
+class _Nothing:
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        return []
+
+
+def make_app(
+    index: Path | None,
+    lm: LanguageModel | None = None,
+    settings: Settings | None = None,
+    uploads: bool = True,
+    threshold: float | None = None,
+) -> FastAPI:
+    """Return an app over an index; the model is the fake one unless another is given."""
+    telemetry = Telemetry()
+    shared = SharedLanguageModel(lm or FakeLanguageModel(), 32, telemetry.batch)
+    settings = settings or Settings()
+    if index is not None and uploads:
+        (index / "uploads").mkdir(exist_ok=True)
+        settings = replace(settings, uploads=index / "uploads", suffixes=READABLE)
+    about = About("fake", False, "bm25", "0.0.0", shared.n_tokens)
+    documents = IndexDocuments(index) if index else None
+    pipeline = pipeline_over(index, shared, threshold)
+    return create_app(pipeline, documents, replace(settings, about=about), telemetry)
+
+
+def client(app: FastAPI, **more: object) -> TestClient:
+    """Return a client of an app in this process."""
+    return TestClient(app, raise_server_exceptions=False, **more)  # type: ignore[arg-type]
+
+
+@dataclass
+class SlowModel:
+    """The fake model, that holds every pass until it is let go; it counts what it was asked."""
+
+    fake: FakeLanguageModel = field(default_factory=FakeLanguageModel)
+    go: threading.Event = field(default_factory=threading.Event)
+    passes: list[int] = field(default_factory=list)
+    pieces: int = 0
+    piece_s: float = 0.0
+
+    @property
+    def context_length(self) -> int:
+        return self.fake.context_length
+
+    def n_tokens(self, text: str) -> int:
+        return self.fake.n_tokens(text)
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        assert self.go.wait(20)
+        self.passes.append(len(prompts))
+        return self.fake.logprobs(prompts, choices)
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        for piece in self.fake.generate(prompt, max_tokens, stop):
+            time.sleep(self.piece_s)
+            self.pieces += 1
+            yield piece
+
+
+@contextlib.contextmanager
+def live(app: FastAPI) -> Iterator[str]:
+    """Serve an app on a free port of this machine; give its URL."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=10))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def until(true: object, seconds: float = 20.0) -> None:
+    """Wait until a function says true."""
+    end = time.monotonic() + seconds
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)

@@ -1,0 +1,105 @@
+"""`rankrag serve` on the command line: what it refuses to start with, and a process that serves and ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from rankrag.cli import serve
+from rankrag.cli.app import run
+from serving import QUESTION, make_index, until
+
+KEY = "correct-horse-battery"
+
+
+def fails(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capsys.readouterr()
+    code = run(["serve", "--model", "fake", *arguments])
+    lines = [line for line in capsys.readouterr().err.splitlines() if ": warning: " not in line]
+    assert len(lines) == 1
+    return code, lines[0]
+
+
+def test_it_wants_keys_where_others_can_reach_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, said = fails(capsys, "--host", "0.0.0.0")
+    assert code == 2
+    assert "give --api-key-file, or --no-key" in said
+    weak = tmp_path / "keys"
+    weak.write_text("# mine\nshort\n")
+    assert fails(capsys, "--api-key-file", str(weak))[0] == 2
+    weak.write_text("# none\n\n")
+    assert "with none, wanted keys of 16" in fails(capsys, "--api-key-file", str(weak))[1]
+    assert fails(capsys, "--api-key-file", str(tmp_path / "nowhere"))[0] == 4
+
+
+def test_it_says_what_it_cannot_serve(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert fails(capsys, "--index", str(tmp_path / "nowhere"))[0] == 4
+    assert fails(capsys, "--read-k", "9", "--retrieve-k", "3")[0] == 2
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, said = fails(capsys, "--port", str(taken.getsockname()[1]))
+    assert code == 6
+    assert "wanted a free port" in said
+
+
+@pytest.mark.parametrize(
+    ("host", "more", "hosts"),
+    [
+        ("127.0.0.1", (), {"localhost", "127.0.0.1", "[::1]"}),
+        ("localhost", ("rag.example",), {"localhost", "127.0.0.1", "[::1]", "rag.example"}),
+        ("::1", (), {"localhost", "127.0.0.1", "[::1]"}),
+        ("0.0.0.0", (), None),
+        ("0.0.0.0", ("RAG.example",), {"localhost", "127.0.0.1", "[::1]", "0.0.0.0", "rag.example"}),
+    ],
+)
+def test_names_that_browsers_may_use(host: str, more: tuple[str, ...], hosts: set[str] | None) -> None:
+    assert serve.hosts(host, more) == hosts
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path, ending: signal.Signals) -> None:
+    index, log = make_index(tmp_path), tmp_path / "log"
+    (tmp_path / "keys").write_text(f"{KEY}  # mine\n")
+    arguments = [
+        "--index",
+        str(index),
+        "--model",
+        "fake",
+        "--port",
+        "0",
+        "--api-key-file",
+        str(tmp_path / "keys"),
+    ]
+    with log.open("w") as stream:
+        process = subprocess.Popen([sys.executable, "-m", "rankrag", "serve", *arguments], stderr=stream)
+    try:
+        until(lambda: "rankrag: ready: fake at http://127.0.0.1:" in log.read_text(), 60)
+        url = log.read_text().split(" at ")[1].split(",")[0]
+        until(lambda: _is_ready(url), 60)
+        assert httpx.get(f"{url}/v1/models").status_code == 401
+        found = httpx.post(
+            f"{url}/v1/ask", json={"question": QUESTION}, headers={"authorization": f"Bearer {KEY}"}
+        )
+        assert "eighteen toes" in found.json()["text"]
+        process.send_signal(ending)
+        process.wait(30)
+        assert KEY not in log.read_text()
+        assert "Traceback" not in log.read_text()
+        assert process.returncode == (130 if ending is signal.SIGINT else -signal.SIGTERM)
+    finally:
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

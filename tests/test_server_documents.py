@@ -1,0 +1,191 @@
+"""Documents that come and go while the server runs, and what is not let in."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.testclient import TestClient
+
+from rankrag.errors import InvalidInputError
+from rankrag.index import READABLE, IndexDocuments
+from rankrag.server import Limits, Settings
+from rankrag.server.jobs import Jobs
+from rankrag.server.uploads import check_content, safe_name
+from serving import client, make_app, make_index, until
+
+
+def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
+    response = http.post("/v1/documents", files=[("file", one) for one in files])
+    assert response.status_code == 202, response.text
+    return finished(http, response.json()["job"]["id"])
+
+
+def finished(http: TestClient, name: str) -> dict[str, Any]:
+    until(lambda: http.get(f"/v1/jobs/{name}").json()["job"]["status"] in ("done", "failed"))
+    return dict(http.get(f"/v1/jobs/{name}").json()["job"])
+
+
+def paths(http: TestClient) -> list[str]:
+    return [Path(one["path"]).name for one in http.get("/v1/documents").json()["data"]]
+
+
+def test_upload_search_replace_delete(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    with client(make_app(index)) as http:
+        job = upload(
+            http, ("zebra.md", b"# Zebras\n\nZebras have stripes."), ("b.txt", b"A bee has six legs.")
+        )
+        assert job["status"] == "done"
+        assert job["done"] == job["total"] > 0
+        assert [Path(one["path"]).name for one in job["documents"]] == ["zebra.md", "b.txt"]
+        assert http.get("/v1/info").json()["index"]["n_documents"] == 5
+        (hit,) = http.post("/v1/search", json={"question": "zebras stripes"}).json()["data"]
+        assert "stripes" in hit["text"]
+        upload(http, ("zebra.md", b"# Zebras\n\nZebras have spots."))
+        (hit,) = http.post("/v1/search", json={"question": "zebras"}).json()["data"]
+        assert "spots" in hit["text"]
+        assert (index / "uploads" / "zebra.md").read_bytes().endswith(b"spots.")
+
+        listed = http.get("/v1/documents").json()["data"]
+        (zebra,) = [one for one in listed if one["path"].endswith("zebra.md")]
+        assert zebra["uploaded"]
+        assert http.delete(f"/v1/documents/{zebra['id']}").json() == {"id": zebra["id"], "deleted": True}
+        assert not (index / "uploads" / "zebra.md").exists()
+        assert http.post("/v1/search", json={"question": "zebras"}).json()["data"] == []
+        assert http.delete(f"/v1/documents/{zebra['id']}").status_code == 404
+
+        (cats,) = [one for one in listed if one["path"].endswith("cats.md")]
+        assert not cats["uploaded"]
+        http.delete(f"/v1/documents/{cats['id']}")
+        assert (tmp_path / "documents" / "cats.md").exists()  # not ours to delete
+        assert paths(http) == ["tea.md", "whales.md", "b.txt"]
+
+
+def test_documents_in_pages(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        first = http.get("/v1/documents?limit=2").json()
+        assert first["has_more"]
+        rest = http.get("/v1/documents", params={"limit": 2, "after": first["data"][-1]["id"]}).json()
+        assert not rest["has_more"]
+        assert len(first["data"]) + len(rest["data"]) == 3
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        job = upload(http, ("bad.pdf", b"%PDF-1.4 broken"), ("good.md", b"Good words."))
+        assert job["status"] == "done"
+        (problem,) = job["problems"]
+        assert problem["path"] == "bad.pdf"
+        assert str(tmp_path) not in problem["reason"]
+        assert "good.md" in paths(http)
+        assert upload(http, ("bad.pdf", b"%PDF-1.4 broken"))["status"] == "failed"
+
+
+def test_jobs_survive_a_restart(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    folder = index / "uploads"
+    folder.mkdir()
+    jobs = Jobs(folder, IndexDocuments(index))
+    (folder / ".jobs").mkdir()
+    (folder / "late.md").write_text("Owls fly at night.")
+    waiting = jobs.submit(["late.md"])  # nobody works: the process ended here
+    running = json.loads((folder / ".jobs" / f"{waiting.id}.json").read_text())
+    (folder / ".jobs" / f"{waiting.id}.json").write_text(json.dumps({**running, "status": "running"}))
+    (folder / ".jobs" / "half.json").write_text('{"id": "ha')
+    with client(make_app(index)) as http:
+        job = finished(http, waiting.id)
+        assert job["status"] == "done"
+        assert http.post("/v1/search", json={"question": "owls"}).json()["data"]
+    assert not (folder / ".jobs" / "half.json").exists()
+    with client(make_app(index)) as http:  # and what is done is still known
+        assert [one["id"] for one in http.get("/v1/jobs").json()["data"]] == [waiting.id]
+
+
+def test_what_is_uploaded_is_found_in_the_order_in_which_it_came(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        first = http.post("/v1/documents", files={"file": ("a.md", b"One.")}).json()["job"]["id"]
+        second = http.post("/v1/documents", files={"file": ("b.md", b"Two.")}).json()["job"]["id"]
+        finished(http, second)
+        assert finished(http, first)["status"] == "done"
+        assert [one["id"] for one in http.get("/v1/jobs").json()["data"]] == [second, first]
+        assert http.get("/v1/jobs/none").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("a.md", "a.md"),
+        ("../../etc/a.md", "a.md"),
+        ("..\\..\\a.md", "a.md"),
+        ("C:\\x\\a.MD", "a.MD"),
+        ("/abs/ü ber.pdf", "ü ber.pdf"),
+        (".hidden.md", "hidden.md"),
+        ("a\x00b\n.md", "ab.md"),
+        ("x" * 300 + ".md", "x" * 197 + ".md"),
+        ("<script>.md", "script.md"),
+    ],
+)
+def test_names_are_made_safe(given: str, kept: str) -> None:
+    assert safe_name(given, READABLE) == kept
+
+
+@pytest.mark.parametrize("given", [None, "", "..", "../", ".md", "...md", "///"])
+def test_names_without_letters_are_refused(given: str | None) -> None:
+    with pytest.raises((InvalidInputError, HTTPException)):
+        safe_name(given, READABLE)
+
+
+def test_kinds_that_the_index_does_not_read_are_refused(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        for name, content in (
+            ("a.exe", b"MZ"),
+            ("a.md.gz", b"\x1f\x8b"),
+            ("a.pdf", b"MZ no pdf"),
+            ("a.md", b"a\0b"),
+            ("a.docx", b"no archive"),
+        ):
+            response = http.post("/v1/documents", files={"file": (name, content)})
+            assert response.status_code == 415, name
+            assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+        assert (
+            http.post("/v1/documents", files=[("file", (f"{n}.md", b"x")) for n in range(101)]).status_code
+            == 413
+        )
+        assert http.post("/v1/documents", data={"x": "y"}).status_code == 400
+        assert len(paths(http)) == 3
+        assert [p.name for p in (tmp_path / "index" / "uploads").iterdir()] == [".jobs"]
+
+
+def bomb(size: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", b"0" * size)
+    return packed.getvalue()
+
+
+def test_archives_that_would_burst_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.docx"
+    path.write_bytes(bomb(17_000))
+    with pytest.raises(HTTPException) as refusal:
+        check_content(path, ".docx", 1000)
+    assert refusal.value.status_code == 413
+    path.write_bytes(bomb(15_000))
+    check_content(path, ".docx", 1000)
+    index = make_index(tmp_path / "i")
+    with client(make_app(index, settings=Settings(Limits(upload_bytes=100_000)))) as http:
+        assert http.post("/v1/documents", files={"file": ("b.docx", bomb(2_000_000))}).status_code == 413
+
+
+def test_an_index_may_be_only_read(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path), uploads=False)) as http:
+        assert http.get("/v1/info").json()["upload"] is None
+        assert len(http.get("/v1/documents").json()["data"]) == 3
+        assert http.post("/v1/documents", files={"file": ("a.md", b"x")}).status_code == 403
+        assert http.delete("/v1/documents/x").status_code == 403
+        assert http.get("/v1/jobs").json()["data"] == []

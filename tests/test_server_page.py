@@ -1,0 +1,190 @@
+"""The page in a real browser: Chromium without a window, driven as a person would."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rankrag.server import Access, Settings
+from serving import QUESTION, SlowModel, live, make_app, make_index
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.skipif(BROWSER is None, reason="needs Chromium (Debian: apt install chromium)"),
+]
+
+KEY = "correct-horse-battery"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    return make_index(tmp_path)
+
+
+@pytest.fixture
+def url(index: Path) -> Iterator[str]:
+    with live(make_app(index)) as found:
+        yield found
+
+
+def visit(browser: Browser, url: str, faults: list[str] | None = None, **more: object) -> Page:
+    """Open the page; whatever its console complains of fails the test at the end of `faults`."""
+    page = browser.new_page(**more)  # type: ignore[arg-type]
+    page.set_default_timeout(60_000)
+    if faults is not None:
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(url)
+    return page
+
+
+def ask(page: Page, question: str = QUESTION) -> None:
+    page.get_by_test_id("ask-input").fill(question)
+    page.keyboard.press("Enter")
+
+
+def upload(page: Page, name: str, text: str) -> None:
+    from playwright.sync_api import FilePayload
+
+    file = FilePayload(name=name, mimeType="text/markdown", buffer=text.encode())
+    page.get_by_test_id("upload-input").set_input_files(file)
+
+
+def test_ask_see_why_and_open_a_source(browser: Browser, url: str) -> None:
+    faults: list[str] = []
+    page = visit(browser, url, faults)
+    ask(page)
+    citation = page.get_by_test_id("citation").first
+    citation.wait_for()
+    assert "eighteen toes" in page.get_by_test_id("answer-text").first.inner_text()
+    assert page.get_by_test_id("passage").count() >= 1
+    assert page.get_by_test_id("relevance").first.is_visible()
+    citation.click()
+    panel = page.get_by_test_id("source-panel")
+    panel.wait_for()
+    assert "cats.md" in panel.inner_text()
+    assert page.get_by_test_id("cited-span").first.inner_text() == "A cat has eighteen toes."
+    page.keyboard.press("Escape")
+    panel.wait_for(state="hidden")
+    assert faults == []
+    page.close()
+
+
+def test_text_of_documents_is_never_html(browser: Browser, index: Path) -> None:
+    evil = "<img src=x onerror=document.title='owned'> <script>document.title='owned'</script> "
+    evil += "A dog has nine tails."
+    with live(make_app(index)) as url:
+        faults: list[str] = []
+        page = visit(browser, url, faults)
+        upload(page, "<i>dog.md", evil)
+        page.get_by_test_id("document").filter(has_text="idog.md").first.wait_for()
+        page.keyboard.press("Escape")
+        ask(page, "How many tails has a dog?")
+        page.get_by_test_id("answer-text").filter(has_text="nine tails").first.wait_for()
+        page.get_by_test_id("citation").first.click()
+        page.get_by_test_id("source-panel").wait_for()
+        assert "<script>" in page.get_by_test_id("source-panel").inner_text()
+        assert page.title() != "owned"
+        assert page.locator("img[src=x]").count() == 0
+        assert faults == []
+        page.close()
+
+
+def test_documents_are_uploaded_listed_and_deleted(browser: Browser, index: Path) -> None:
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(page, "owl.md", "# Owls\n\nAn owl has two ears.")
+        owl = page.get_by_test_id("document").filter(has_text="owl.md").first
+        owl.wait_for()
+        assert page.get_by_test_id("document").count() == 4
+        page.keyboard.press("Escape")
+        ask(page, "How many ears has an owl?")
+        page.get_by_test_id("answer-text").filter(has_text="two ears").first.wait_for()
+        page.get_by_test_id("documents-button").click()
+        owl.get_by_test_id("delete-document").click()
+        page.get_by_test_id("confirm-delete").click()
+        owl.wait_for(state="detached")
+        assert not (index / "uploads" / "owl.md").exists()
+        page.close()
+
+
+def test_an_error_is_shown_and_work_can_be_stopped(browser: Browser, index: Path) -> None:
+    model = SlowModel()
+    app = make_app(index, model)
+    with live(app) as url:
+        page = visit(browser, url)
+        ask(page)
+        page.get_by_test_id("passage").first.wait_for()
+        page.get_by_test_id("stop-button").click()
+        page.get_by_test_id("stop-button").wait_for(state="hidden")
+        while app.state.rankrag.desk.n_running:
+            page.wait_for_timeout(50)
+        model.go.set()
+        page.get_by_test_id("ask-input").fill("x" * 200)
+        page.close()
+
+
+def test_it_says_why_it_abstained(browser: Browser, index: Path) -> None:
+    with live(make_app(index, threshold=1.0)) as url:
+        page = visit(browser, url)
+        ask(page)
+        abstained = page.get_by_test_id("abstained")
+        abstained.wait_for()
+        assert re.search(r"relevan", abstained.inner_text())
+        page.close()
+
+
+def test_it_asks_for_a_key(browser: Browser, index: Path) -> None:
+    with live(make_app(index, settings=Settings(access=Access((KEY,))))) as url:
+        page = visit(browser, url)
+        page.locator("dialog[open] input").first.fill(KEY)
+        page.keyboard.press("Enter")
+        ask(page)
+        page.get_by_test_id("answer-text").filter(has_text="eighteen").first.wait_for()
+        page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_a_phone(browser: Browser, url: str, scheme: str) -> None:
+    page = visit(browser, url, viewport={"width": 360, "height": 740}, color_scheme=scheme)
+    ask(page)
+    page.get_by_test_id("citation").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
+
+
+def test_every_control_has_a_name(browser: Browser, url: str) -> None:
+    page = visit(browser, url)
+    ask(page)
+    page.get_by_test_id("citation").first.wait_for()
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, textarea, select, [role=button]')]
+            .filter(e => e.type !== 'hidden' && !(e.getAttribute('aria-label') || e.labels?.length
+                || e.getAttribute('aria-labelledby') || e.title || e.textContent.trim()))
+            .map(e => e.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+    assert page.locator("main").count() == 1
+    assert page.locator("[aria-live=polite]").count() >= 1
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.close()
