@@ -58,8 +58,9 @@ def serving(folder: Path, model: str) -> Iterator[tuple[str, int]]:
         "--max-waiting",
         "64",
     ]
+    environment = {**os.environ, "RANKRAG_INDEX_CACHE_MB": "8"}  # full, and so level, soon
     with log.open("w") as stream:
-        process = subprocess.Popen(command, stderr=stream)
+        process = subprocess.Popen(command, stderr=stream, env=environment)
     try:
         while " at http" not in log.read_text():
             if process.poll() is not None:

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from .manifest import Manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from lancedb import DBConnection, Session
     from lancedb.table import Table
 
 # The store's own list also stops `and as for if in is no not or with`: in technical text those are what
@@ -26,11 +28,38 @@ _STOP_WORDS = (
 )
 
 
-def make_tables(folder: Path, manifest: Manifest) -> None:
-    """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
+CACHE_MB = 1024
+"""MB of parts of indexes that a process keeps in memory; `RANKRAG_INDEX_CACHE_MB` says otherwise."""
+
+_METADATA_SHARE = 8
+"""A part of the same size as that divided by this is kept for lists of files and columns."""
+
+
+def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
+    """Return a connection to the tables of a folder; all of a process share one bounded cache.
+
+    Every commit leaves parts of an older index in it until they are pushed out: by the store's own limits
+    (6 GB) a server that takes uploads grows by about half a megabyte with each of them.
+    """
     import lancedb
 
-    database = lancedb.connect(str(folder))
+    return lancedb.connect(str(folder), read_consistency_interval=interval, session=_session())
+
+
+@cache
+def _session() -> Session:
+    import lancedb
+
+    given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))
+    if not given.isdecimal() or int(given) < 1:
+        raise InvalidInputError(f"found RANKRAG_INDEX_CACHE_MB={given!r}, wanted a number of megabytes")
+    size = int(given) * 10**6
+    return lancedb.Session(index_cache_size_bytes=size, metadata_cache_size_bytes=size // _METADATA_SHARE)
+
+
+def make_tables(folder: Path, manifest: Manifest) -> None:
+    """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
+    database = connect(folder)
     try:
         if not (is_there(folder, "files") and is_there(folder, "passages")):
             for name in ("files", "passages"):
@@ -68,11 +97,9 @@ def is_there(folder: Path, name: str) -> bool:
 
 def open_table(folder: Path, name: str) -> Table:
     """Return a table that sees what others commit."""
-    import lancedb
-
     # An interval of zero makes every read look for the newest version: a running server sees what a
     # build next to it has committed. It costs a look into one folder.
-    return lancedb.connect(str(folder), read_consistency_interval=timedelta(0)).open_table(name)
+    return connect(folder, timedelta(0)).open_table(name)
 
 
 def index_words(passages: Table, language: str) -> None:
