@@ -107,7 +107,7 @@ def test_a_missing_model_exits_with_3(
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path))
     code, line = fails(capsys, "ask", "Why?", "--index", index)
     assert code == 3
-    assert "rankrag model pull smollm2-135m" in line
+    assert "rankrag model pull rankrag-135m" in line
     assert fails(capsys, "model", "path", "minilm-l6")[0] == 3
     assert fails(capsys, "model", "verify")[0] == 3
 

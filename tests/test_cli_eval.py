@@ -73,6 +73,19 @@ def test_a_ranking_that_was_on_file_has_no_seconds(
     assert second[name].ranked == first[name].ranked
 
 
+def test_an_index_without_gold_is_told(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    questions = (place / "capitals.jsonl").read_text()
+    (tmp_path / "others.jsonl").write_text(questions.replace('"id": "p', '"id": "other'))
+    arguments = list(predict(place, tmp_path / "out", "a", "--no-rank", "--no-generate"))
+    _, said = call(capsys, *arguments)
+    assert "gold" not in said
+    arguments[2] = str(tmp_path / "others.jsonl")
+    _, said = call(capsys, *arguments)
+    assert "others: none of its 6 gold passages is in" in said
+
+
 def test_retrieval_alone_needs_no_model(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

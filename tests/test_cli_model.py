@@ -100,7 +100,7 @@ def test_the_doctor_names_what_is_missing_and_the_command(
         assert checks[f"model {name}"]["remedy"] == f"rankrag model pull {name}"
     assert checks["index"]["remedy"] == "rankrag index PATH --index nowhere"
     assert run(["doctor"]) == 3
-    assert "→ rankrag model pull smollm2-135m" in capsys.readouterr().out
+    assert "→ rankrag model pull rankrag-135m" in capsys.readouterr().out
 
 
 def test_the_doctor_looks_at_an_index(

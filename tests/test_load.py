@@ -142,7 +142,7 @@ def test_a_missing_model_names_the_command_that_fetches_it(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path))
-    with pytest.raises(MissingModelError, match="rankrag model pull smollm2-135m"):
+    with pytest.raises(MissingModelError, match="rankrag model pull rankrag-135m"):
         rankrag.load(index)
 
 

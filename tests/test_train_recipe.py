@@ -103,8 +103,13 @@ RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_recipes_of_the_project_are_read(path: Path) -> None:
-    first, second = read_stage(str(path), 1), read_stage(str(path), 2)
-    assert first.template == second.template == "paper"
+    second = read_stage(str(path), 2)
+    assert second.template == "paper"
+    if path.stem == "smollm2-135m-cpu-ranking":  # a second round of stage 2
+        assert second.share_prefixes
+        return
+    first = read_stage(str(path), 1)
+    assert first.template == "paper"
     if path.stem.startswith("paper-"):
         assert (first.learning_rate, first.global_batch_size, first.max_steps) == (5e-6, 128, 1000)
         assert (second.global_batch_size, second.max_steps, second.adam_beta2) == (64, 3300, 0.98)

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from rankrag.model.checkpoint import read_checkpoint
 from rankrag.train import Job, Stage, train
 from rankrag.train.folder import last_state
 from rankrag.train.record import read_metrics
+from rankrag.train.start import Start, load_model
 
 HERE = Path(__file__).parent
 
@@ -303,6 +305,15 @@ def test_stage_two_goes_on_with_the_adapter_of_stage_one(
     assert read_checkpoint(out).base == str(model)
     last, first = (read_metrics(folder / "metrics.jsonl") for folder in (unbroken, out))
     assert first[0]["eval_loss"] == pytest.approx(last[-1]["eval_loss"], abs=1e-5)
+
+
+def test_saving_an_adapter_over_a_named_base_asks_no_hub(unbroken: Path, model: Path, tmp_path: Path) -> None:
+    adapter = shutil.copytree(unbroken, tmp_path / "adapter")
+    config = adapter / "adapter_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": "org/name"}))
+    tuned = load_model(Start(model, "org/name", adapter), train_tiny.stage(adapter))
+    with warnings.catch_warnings(action="error", category=UserWarning):  # so peft says that nobody answered
+        tuned.save_pretrained(tmp_path / "saved")
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,8 @@ def predict_all(
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
     chosen = {one.benchmark.name: sample(one.items, n, seed) for one in loaded}
+    for one in loaded:
+        _look_for_gold(plan, one.benchmark.name, chosen[one.benchmark.name])
     out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
         system = assemble(plan)
@@ -155,6 +157,20 @@ def predict_all(
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
     return refused
+
+
+def _look_for_gold(plan: Plan, name: str, items: Sequence[Item]) -> None:
+    """Say where an index holds no gold passage: every measure by gold would be zero, and not mean it."""
+    gold = sorted({passage for item in items for passage in item.gold.passages})
+    if plan.index is None or not gold or not (plan.index / "manifest.json").exists():
+        return
+    from ..index import open_store
+
+    if not open_store(plan.index).passages(gold):
+        console.warn(
+            f"{name}: none of its {len(gold)} gold passages is in {plan.index} by its id, so R@k by gold "
+            "passage and nDCG will be 0: index the corpus with --passage-words 0, which keeps ids"
+        )
 
 
 def _predict(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..model.calibrated import Calibration
     from ..model.checkpoint import Checkpoint
 
-DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_MODEL = "rankrag-135m"
 FAKE_MODEL = "fake"
 """Word overlap in place of a model: no weights, nothing to pull, for tests and for trying the tool."""
 

@@ -82,6 +82,7 @@ def path(name: Name, output: Output = "text") -> None:
 def verify(names: Names = None, output: Output = "text") -> None:
     """Hash the files of models again and compare with what was pulled; exit code 6 if one changed."""
     from ..model import pull as room
+    from ..model import registry
 
     problems: dict[str, list[str]] = {}
     for name in _known(names):
@@ -92,9 +93,11 @@ def verify(names: Names = None, output: Output = "text") -> None:
     if output == "json":
         console.emit({"models": [{"name": name, "problems": found} for name, found in problems.items()]})
     if damaged := [name for name, found in problems.items() if found]:
+        own = registry.shipped(damaged[0])
+        pulled = own.base if own else damaged[0]
         raise FailureError(
             f"found changed files in {', '.join(damaged)}, wanted them as they were pulled: "
-            f"run `rankrag model remove {damaged[0]}`, then `rankrag model pull {damaged[0]}`"
+            f"run `rankrag model remove {pulled}`, then `rankrag model pull {pulled}`"
         )
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import FailureError, MissingExtraError, MissingModelError
+from ..errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
 from . import checkpoint, hub, registry, wheel
-from .registry import DEFAULTS, MODELS, FileRecord, Hub, Installed, Kind, Model, Wheel
+from .registry import DEFAULTS, MODELS, FileRecord, Hub, Installed, Kind, Model, Shipped, Wheel
 
 Progress = Callable[[str, int, int], None]
 """Told a step (`download`, `convert`, `check`), how much is done and how much there is (bytes, or tensors for
@@ -42,7 +42,10 @@ def pull(name: str, progress: Progress = silent) -> Path:
 
 
 def install(model: Model, progress: Progress = silent) -> Path:
-    """Fetch a model that need not be in the table; as `pull`."""
+    """Fetch a model that need not be in the table; as `pull`. Of one that ships here its base is fetched."""
+    if isinstance(model.origin, Shipped):
+        install(MODELS[model.origin.base], progress)
+        return registry.model_folder(model.name)
     if (folder := _ready(model)) is not None:
         return folder
     target = registry.model_folder(model.name)
@@ -89,7 +92,7 @@ def _fetch(model: Model, partial: Path, progress: Progress) -> None:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-    else:
+    elif isinstance(model.origin, Hub):
         partial.mkdir(exist_ok=True)
         revision = _fetch_hub(model.origin, partial, progress)
         _finish(model, partial, revision, progress)
@@ -171,14 +174,17 @@ def _hashes(folder: Path, progress: Progress) -> dict[str, FileRecord]:
 def verify(name: str, progress: Progress = silent) -> tuple[str, ...]:
     """Hash a pulled model's files again and return what is wrong, a line a file; empty is sound.
 
-    Raises MissingModelError if the model was never pulled.
+    Of a model that comes with this package the base is looked at too. Raises MissingModelError if the model
+    was never pulled.
     """
     registry.resolve(name)
     if (model := registry.installed(name)) is None:
         raise MissingModelError(
             f"found no model {name!r} in {registry.models_folder()}: run `rankrag model pull {name}`"
         )
-    problems, done = [], 0
+    own = registry.shipped(name)
+    problems = [f"{own.base}: {line}" for line in verify(own.base, progress)] if own else []
+    done = 0
     for path, record in model.files.items():
         if not (model.folder / path).is_file():
             problems.append(f"{path}: missing")
@@ -261,6 +267,7 @@ def list_models() -> tuple[ModelRow, ...]:
         for m in MODELS.values()
     ]
     here = {found.name: found for found in _pulled()}
+    here |= {name: found for name in MODELS if registry.shipped(name) and (found := registry.installed(name))}
     known = [_with(row, here[row.name]) if row.name in here else row for row in rows]
     others = [
         ModelRow(f.name, f.kind, f.licence, f.n_bytes, True, False, f.origin)
@@ -281,8 +288,13 @@ def _pulled() -> Iterator[Installed]:
 
 
 def remove(name: str) -> bool:
-    """Delete a pulled model and what an interrupted pull of it left; return whether there was any."""
+    """Delete a pulled model and what an interrupted pull of it left; return whether there was any.
+
+    Raises InvalidInputError for a model that comes with this package.
+    """
     registry.resolve(name)
+    if own := registry.shipped(name):
+        raise InvalidInputError(f"found {name}, which comes with rankrag, wanted a pulled model: {own.base}?")
     target = registry.model_folder(name)
     if not target.parent.is_dir():
         return False

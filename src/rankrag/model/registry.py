@@ -67,12 +67,22 @@ class Hub:
 
 
 @dataclass(frozen=True, slots=True)
+class Shipped:
+    """An adapter that comes with this package, to be put on a base of the table, which is pulled."""
+
+    base: str
+
+    def __str__(self) -> str:
+        return f"rankrag, over {self.base}"
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A named model: `parameters` counts both sides, `template` is for language models only."""
 
     name: str
     kind: Kind
-    origin: Wheel | Hub
+    origin: Wheel | Hub | Shipped
     licence: str
     parameters: int
     note: str
@@ -82,6 +92,15 @@ class Model:
 _MILLION = 1_000_000
 
 _TABLE = (
+    Model(
+        "rankrag-135m",
+        "language_model",
+        Shipped("smollm2-135m"),
+        "Apache-2.0",
+        134_515_008,
+        "SmolLM2-135M-Instruct, trained here to rank and to answer; comes with rankrag",
+        template="paper",
+    ),
     Model(
         "smollm2-135m",
         "language_model",
@@ -178,7 +197,7 @@ _TABLE = (
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
 """Every named model, by name."""
 
-DEFAULTS: dict[Kind, str] = {"language_model": "smollm2-135m", "encoder": "minilm-l6"}
+DEFAULTS: dict[Kind, str] = {"language_model": "rankrag-135m", "encoder": "minilm-l6"}
 """What `pull` without a name fetches and every command uses unless told otherwise."""
 
 
@@ -303,14 +322,26 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def shipped(name: str) -> Shipped | None:
+    """Return what a name stands for if it comes with this package, else None."""
+    origin = MODELS[name].origin if name in MODELS else None
+    return origin if isinstance(origin, Shipped) else None
+
+
 def model_folder(name: str) -> Path:
     """Return where a name of the table or a hub id is kept (it need not exist)."""
+    if shipped(name):
+        return Path(__file__).parents[1] / "checkpoints" / name
     return models_folder() / name.replace("/", "--")
 
 
 def installed(name: str) -> Installed | None:
-    """Return what is known of a pulled model, or None if it was not pulled (or not to the end)."""
-    return read_manifest(model_folder(name))
+    """Return what is known of a pulled model, or None if it was not pulled (or not to the end).
+
+    What comes with this package is there once its base is.
+    """
+    own = shipped(name)
+    return read_manifest(model_folder(name)) if own is None or installed(own.base) else None
 
 
 def sha256(path: Path) -> str:

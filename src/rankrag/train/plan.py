@@ -15,7 +15,8 @@ from ..formats import read_examples
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
 from .order import order_rows
 from .recipe import Stage, StageNumber
-from .rows import PARTS, Counts, Vocabulary, make_rows, write_rows
+from .rows import PARTS, Counts, Vocabulary, make_rows, write_arrow, write_rows
+from .shared import bundles
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
@@ -38,13 +39,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The rows of a run in the order of their steps, and what is known of them before it starts."""
+    """The rows of a run in the order of their steps, and what is known of them before it starts.
+
+    `examples_in_step` is the mean over the blend: where rows share their beginning, steps differ.
+    """
 
     rows: Dataset
     held_out: Mapping[str, Dataset]
     counts: Counts
     tokens_at: np.ndarray
     steps_in_epoch: float
+    examples_in_step: float
 
     @property
     def n_steps(self) -> int:
@@ -62,6 +67,9 @@ def make_plan(job: Job, words: Vocabulary) -> Plan:
             f"found no example in {job.examples / EXAMPLES} that fits {job.stage.max_length} tokens "
             f"(dropped: {dict(counts.dropped)}): raise max_length"
         )
+    n_rows = len(rows)
+    if job.stage.share_prefixes:
+        rows = _bundled(rows, folder / "shared.arrow", job.stage.max_length)
     lengths = np.array(rows["length"])
     steps_in_epoch = len(rows) / job.stage.global_batch_size
     order = order_rows(
@@ -73,7 +81,8 @@ def make_plan(job: Job, words: Vocabulary) -> Plan:
     )
     tokens_at = np.concatenate([[0], lengths[order].sum(axis=1).cumsum()])
     held_out = _held_out(job, words)
-    return Plan(rows.select(order.reshape(-1)), held_out, counts, tokens_at, steps_in_epoch)
+    examples = job.stage.global_batch_size * n_rows / len(rows)
+    return Plan(rows.select(order.reshape(-1)), held_out, counts, tokens_at, steps_in_epoch, examples)
 
 
 def n_steps(stage: Stage, n_rows: int) -> int:
@@ -103,3 +112,17 @@ def _rows(examples: Path, target: Path, words: Vocabulary, max_length: int) -> t
         write_rows(arrow, make_rows(read_examples(str(examples)), words, max_length, counts))
         write_json(counted, asdict(counts))
     return Dataset.from_file(str(arrow)), Counts(**read_json(counted))
+
+
+def _bundled(rows: Dataset, target: Path, max_length: int) -> Dataset:
+    """Return the rows with what begins alike together, written once."""
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+    from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
+
+    if not target.exists():
+        ids = pa.list_(pa.int32())
+        columns = [("input_ids", ids), ("labels", ids), ("seq_lengths", ids), ("length", pa.int32())]
+        found = bundles(rows, max_length)
+        records = ((one.input_ids, one.labels, one.seq_lengths, len(one.input_ids)) for one in found)
+        write_arrow(target, pa.schema(columns), records)
+    return Dataset.from_file(str(target))

@@ -38,9 +38,9 @@ class Lora(BaseModel):
 class Stage(BaseModel):
     """One stage of training: what starts, on which words, how long and how fast it learns.
 
-    `model`, `template`, `global_batch_size` and `loss_weighting` are ours. The batch is what a step sees
-    over all devices, so that a recipe means the same on 1 device as on 128: the accumulation steps follow
-    from it.
+    `model`, `template`, `global_batch_size`, `share_prefixes` and `loss_weighting` are ours. The batch is
+    what a step sees over all devices, so that a recipe means the same on 1 device as on 128: the
+    accumulation steps follow from it.
     """
 
     model_config = _STRICT
@@ -57,6 +57,11 @@ class Stage(BaseModel):
     max_steps: int = Field(-1, ge=-1, description="optimiser steps; -1: what num_train_epochs makes")
     train_sampling_strategy: Literal["random", "group_by_length"] = Field(
         "group_by_length", description="order of the rows: shuffled, or shuffled with like lengths together"
+    )
+    share_prefixes: bool = Field(
+        False,
+        description="rows that begin alike, as questions about one passage do, as one: what they share is "
+        "computed once; the batch sizes then count such bundles",
     )
     loss_weighting: Literal["example", "token"] = Field(
         "example", description="what counts the same: every example, or every target token"
@@ -103,6 +108,15 @@ class Stage(BaseModel):
             raise ValueError(
                 f"wanted global_batch_size ({self.global_batch_size}) to be a multiple of "
                 f"per_device_train_batch_size ({self.per_device_train_batch_size})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _maskable(self) -> Stage:
+        if self.share_prefixes and self.attn_implementation.startswith("flash"):
+            raise ValueError(
+                "wanted attn_implementation sdpa with share_prefixes: FlashAttention takes no mask that says "
+                "who sees whom"
             )
         return self
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .. import prompts
 from ..errors import InvalidInputError
 from ..types import Example, Passage, Prompt, Task
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
 Part = Literal["rank", "list", "answer"]
 """What held-out losses are told apart by: a passage judged, relevant passages listed, an answer given."""
@@ -149,31 +153,22 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
     ids = pa.list_(pa.int32())
     schema = pa.schema([("input_ids", ids), ("labels", ids), ("task", pa.string()), ("length", pa.int32())])
+    return write_arrow(
+        path, schema, ((row.input_ids, row.labels, row.task, len(row.input_ids)) for row in rows)
+    )
+
+
+def write_arrow(path: Path, schema: pa.Schema, records: Iterable[Sequence[object]]) -> int:
+    """Write records, a value for each column of the schema, as an Arrow stream; return their number."""
+    import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
+
     partial = path.with_name(f".{path.name}.partial")
-    count = 0
+    count, rest = 0, iter(records)
     with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for batch in _batches(rows, ROWS_AT_ONCE):
+        while batch := list(islice(rest, ROWS_AT_ONCE)):
             count += len(batch)
-            stream.write_batch(pa.record_batch(_columns(batch), schema=schema))
+            stream.write_batch(
+                pa.record_batch([list(column) for column in zip(*batch, strict=True)], schema=schema)
+            )
     partial.replace(path)
     return count
-
-
-def _columns(rows: Sequence[Row]) -> list[list[object]]:
-    return [
-        [row.input_ids for row in rows],
-        [row.labels for row in rows],
-        [row.task for row in rows],
-        [len(row.input_ids) for row in rows],
-    ]
-
-
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

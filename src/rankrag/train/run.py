@@ -102,6 +102,7 @@ def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Repo
     from transformers import PrinterCallback, set_seed
 
     from .record import Recorder
+    from .shared import Collator
     from .trainer import TargetTrainer
 
     set_seed(job.stage.seed)
@@ -114,6 +115,7 @@ def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Repo
         processing_class=load_tokenizer(start.folder),
         callbacks=[Recorder(job.out, plan.tokens_at, plan.steps_in_epoch, report)],
         peft_config=lora_config(job.stage.lora) if job.stage.lora and fresh else None,
+        data_collator=Collator() if job.stage.share_prefixes else None,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -142,7 +144,7 @@ def _config(job: Job, plan: Plan, words: Vocabulary) -> StageConfig:
         output_dir=str(job.out / STATE),
         max_steps=plan.n_steps,
         gradient_accumulation_steps=stage.accumulation_steps(n_devices()),
-        examples_in_step=stage.global_batch_size,
+        examples_in_step=plan.examples_in_step,
         label_ids=(true, false),
         bf16=half,
         activation_checkpointing=recompute,

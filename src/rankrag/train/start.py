@@ -89,6 +89,9 @@ def load_model(start: Start, stage: Stage) -> PreTrainedModel:
     from peft import PeftModel
 
     tuned = PeftModel.from_pretrained(model, str(start.adapter), is_trainable=stage.lora is not None)
+    # When peft saves, it looks for a folder by this and asks the hub if there is none: give it the folder.
+    # The name comes back in the checkpoint.
+    tuned.peft_config["default"].base_model_name_or_path = str(start.folder)
     return tuned if stage.lora is not None else tuned.merge_and_unload()  # type: ignore[return-value]
 
 
@@ -105,6 +108,8 @@ def attention(stage: Stage, half: bool) -> str:
     """Return the attention kernel; `auto` is FlashAttention 2 where it is installed and takes the numbers."""
     if stage.attn_implementation != "auto":
         return stage.attn_implementation
+    if stage.share_prefixes:
+        return "sdpa"
     import torch
     from transformers.utils.import_utils import is_flash_attn_2_available
 

@@ -24,12 +24,12 @@ Batch = dict[str, Tensor]
 class StageConfig(SFTConfig):
     """SFTConfig with what the loss needs to know.
 
-    `examples_in_step` is the number of rows of an optimiser step over all devices; `label_ids` are the
+    `examples_in_step` is the (mean) number of rows of an optimiser step over all devices; `label_ids` are the
     first tokens of the True and the False label.
     """
 
     loss_weighting: str = "example"
-    examples_in_step: int = 1
+    examples_in_step: float = 1
     label_ids: tuple[int, int] = (0, 0)
 
 
