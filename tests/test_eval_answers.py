@@ -97,7 +97,8 @@ def test_a_refused_question_is_kept_as_failed(tmp_path: Path) -> None:
     assert [*given.answers] == ["q0", "q2"]
     assert given.failed == {"q1": "found a question of 9,000 tokens"}
     with AnswerFile(tmp_path, FACTS) as file:
-        assert predict(ITEMS[:3], refuses, file, silent) == 0, "it is not asked again"
+        told = predict(ITEMS[:3], lambda question: pytest.fail(f"{question.id} asked again"), file, silent)
+    assert told == 1, "what was refused before is still told"
 
 
 def test_questions_asked_at_a_time_are_written_in_order(tmp_path: Path) -> None:

@@ -116,8 +116,21 @@ def predict(
     """
     runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
     plan = Plan(
-        *(name, index, runs, texts, retriever, model, generator, retrieve_k, read_k),
-        *(ranking, generate, cite, corpus_name, cache, ranker),
+        name=name,
+        index=index,
+        runs=runs,
+        corpus=texts,
+        retriever=retriever,
+        model=model,
+        generator=generator,
+        retrieve_k=retrieve_k,
+        read_k=read_k,
+        ranking=ranking,
+        generating=generate,
+        cite=cite,
+        corpus_name=corpus_name,
+        cache=cache,
+        ranker=ranker,
     )
     refused = predict_all(plan, benchmarks, data_root, out, (n, seed, parallel))
     if output == "json":

@@ -59,7 +59,10 @@ class Given:
 
 
 class AnswerFile:
-    """A folder of answers, open for adding; `done` holds the ids of the questions that have their line."""
+    """A folder of answers, open for adding.
+
+    `done` holds the ids of the questions that have their line, `failed` of those that could not be asked.
+    """
 
     def __init__(self, folder: Path, facts: Facts) -> None:
         """Open a folder, new or begun; raises InvalidInputError if it holds the answers of another system."""
@@ -71,7 +74,9 @@ class AnswerFile:
             stream.write(json.dumps(asdict(facts), indent=1, ensure_ascii=False) + "\n")
         for name in (ANSWERS, PASSAGES):
             _cut_half_line(folder / name)
-        self.done = {str(record["id"]) for record in _records(folder / ANSWERS)}
+        lines = list(_records(folder / ANSWERS))
+        self.done = {str(record["id"]) for record in lines}
+        self.failed = {str(record["id"]) for record in lines if "failed" in record}
         self._passages = {str(record["id"]) for record in _records(folder / PASSAGES)}
         self._streams = {
             name: (folder / name).open("a", encoding="utf-8", newline="\n") for name in (ANSWERS, PASSAGES)
@@ -98,6 +103,7 @@ class AnswerFile:
 
     def fail(self, question: Question, reason: str) -> None:
         """Write that a question could not be asked: it has no answer, and counts zero."""
+        self.failed.add(question.id)
         self._write(ANSWERS, {"id": question.id, "question": question.text, "failed": reason})
 
     def _write(self, name: str, record: Mapping[str, object]) -> None:

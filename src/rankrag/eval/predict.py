@@ -19,23 +19,23 @@ Report = Callable[[int, int], None]
 
 
 def predict(items: Sequence[Item], ask: Ask, file: AnswerFile, report: Report, parallel: int = 1) -> int:
-    """Ask what has no answer on file yet; return how many questions could not be asked.
+    """Ask what has no answer on file yet; return how many questions of all could not be asked, ever.
 
     A question that the system refuses as input (one that does not fit the model) is written as failed and
-    scored zero; any other error stops the work, which goes on from there when it is called again.
+    scored zero, and not asked again: the same system would refuse it again. Any other error stops the work,
+    which goes on from there when it is called again.
     `parallel` questions are asked at a time: it pays where the system is a server elsewhere.
     """
     waiting = [item.question for item in items if item.question.id not in file.done]
-    before, refused = len(items) - len(waiting), 0
+    before = len(items) - len(waiting)
     report(before, len(items))
     for done, (question, found) in enumerate(_answers(waiting, ask, parallel), before + 1):
         if isinstance(found, Answer):
             file.add(found)
         else:
             file.fail(question, found)
-            refused += 1
         report(done, len(items))
-    return refused
+    return len(file.failed & {item.question.id for item in items})
 
 
 def _answers(

@@ -145,7 +145,10 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
         if (rows := _rows(results, [(one.name, measure) for measure in columns]))
     )
     headings = tuple(Heading(measure) for measure in columns)
-    note = "Over the questions for which a relevant passage is known; nDCG with the judges' grades."
+    note = (
+        "Over the questions for which a relevant passage is known: judged 1 or more, 2 on a scale of 0 to 3 "
+        "(TREC's deep learning track). nDCG is with the judges' grades."
+    )
     return Table(title, "Order of passages", headings, groups, (note, BOLD), flat=True)
 
 
