@@ -180,10 +180,23 @@ def column_logprobs(model: torch.nn.Module, inputs: Batch) -> tuple[Tensor, Tens
     labels = inputs["labels"][:, 1:]
     columns = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
     rest = {name: value for name, value in inputs.items() if name != "labels"}
+    if (mask := rest.get("attention_mask")) is not None and mask.ndim == 4:
+        rest["attention_mask"] = _additive(mask)
     logits = model(**rest, use_cache=False, logits_to_keep=columns).logits
     labels, row = labels[:, columns], _row_numbers(inputs)[:, columns]
     mask = labels != IGNORED
     return torch.log_softmax(logits[mask].float(), dim=-1), labels[mask], row[mask]
+
+
+def _additive(mask: Tensor) -> Tensor:
+    """Return a mask of booleans as the numbers that are added to attention's logits, where that pays.
+
+    On a CPU attention would do it again in every layer; on a GPU, or in half precision, it wants the mask as
+    it is.
+    """
+    if mask.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return mask
+    return torch.zeros(mask.shape).masked_fill_(~mask, float("-inf"))
 
 
 def _row_numbers(inputs: Batch) -> Tensor:
