@@ -99,6 +99,21 @@ def test_scripts_of_other_sites_may_not_call(guarded: TestClient) -> None:
 # ── sizes ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_scripts_of_friends_may_read_when_to_come_back(guarded: TestClient) -> None:
+    friend = {"origin": "https://friend.example", **bearer(KEY)}
+    told = guarded.get("/v1/models", headers=friend).headers
+    assert told["access-control-allow-origin"] == "https://friend.example"
+    assert told["access-control-expose-headers"] == "Retry-After, X-Request-ID"
+
+
+def test_refusals_of_the_framework_are_the_client_s(guarded: TestClient) -> None:
+    broken = {"content-type": "multipart/form-data; boundary=x", **bearer(KEY)}
+    found = guarded.post("/v1/documents", content=b"no form", headers=broken)
+    assert (found.status_code, found.json()["error"]["type"]) == (400, "invalid_request_error")
+    stream = guarded.get("/mcp", headers=bearer(KEY))
+    assert (stream.status_code, stream.headers["allow"]) == (405, "POST")
+
+
 def test_large_bodies_are_refused_by_what_they_say_and_by_what_comes(index: Path) -> None:
     limits = Limits(body_bytes=1000, upload_bytes=2000)
     with client(make_app(index, settings=Settings(limits))) as http:
@@ -183,9 +198,11 @@ def test_a_bug_is_logged_and_not_told(index: Path, caplog: pytest.LogCaptureFixt
             assert response.status_code == 500
             assert "secret place" not in response.text
             assert response.json()["error"]["code"] == "bug"
+            assert response.headers["x-request-id"]
         known = http.post("/v1/ask", json={"question": "fail"})
     assert known.status_code == 503
     assert known.json()["error"]["message"] == "found a full disk, wanted room"
+    assert b'route="/v1/ask",status="500"} 2.0' in state.telemetry.text()
     assert any(record.exc_info for record in caplog.records)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
@@ -15,9 +18,9 @@ from starlette.testclient import TestClient
 from rankrag.errors import InvalidInputError
 from rankrag.index import READABLE, IndexDocuments
 from rankrag.server import Limits, Settings
-from rankrag.server.jobs import Jobs
+from rankrag.server.jobs import Job, Jobs
 from rankrag.server.uploads import check_content, safe_name
-from serving import client, make_app, make_index, until
+from serving import client, live, make_app, make_index, until
 
 
 def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
@@ -162,6 +165,112 @@ def test_kinds_that_the_index_does_not_read_are_refused(tmp_path: Path) -> None:
         assert [p.name for p in (tmp_path / "index" / "uploads").iterdir()] == [".jobs"]
 
 
+def documents(http: TestClient, end: str) -> list[dict[str, Any]]:
+    return [one for one in http.get("/v1/documents").json()["data"] if one["path"].endswith(end)]
+
+
+def test_a_file_goes_with_the_last_of_its_records(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    records = "".join(json.dumps({"id": f"r{n}", "text": f"Record {n} of owls."}) + "\n" for n in range(2))
+    with client(make_app(index)) as http:
+        assert upload(http, ("recs.jsonl", records.encode()))["n_documents"] == 2
+        first, second = documents(http, "recs.jsonl")
+        http.delete(f"/v1/documents/{first['id']}")
+        assert (index / "uploads" / "recs.jsonl").exists()
+        assert [one["uploaded"] for one in documents(http, "recs.jsonl")] == [True]
+        http.delete(f"/v1/documents/{second['id']}")
+        assert not (index / "uploads" / "recs.jsonl").exists()
+
+
+def test_a_file_of_the_same_name_elsewhere_is_another(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    with client(make_app(index)) as http:
+        upload(http, ("cats.md", b"Cats that were sent."))
+        (own,) = [one for one in documents(http, "cats.md") if not one["uploaded"]]
+        assert len(documents(http, "cats.md")) == 2
+        http.delete(f"/v1/documents/{own['id']}")
+        assert (index / "uploads" / "cats.md").exists()
+        assert [one["uploaded"] for one in documents(http, "cats.md")] == [True]
+
+
+def test_an_upload_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    with client(make_app(index)) as http:
+        upload(http, ("good.md", b"Old words."))
+        both = [("file", ("good.md", b"New words.")), ("file", ("bad.pdf", b"MZ no pdf"))]
+        assert http.post("/v1/documents", files=both).status_code == 415
+        twice = [("file", ("a.md", b"One.")), ("file", ("x/a.md", b"Two."))]
+        refused = http.post("/v1/documents", files=twice)
+        assert (refused.status_code, "two files named 'a.md'" in refused.text) == (400, True)
+        kept = {path.name for path in (index / "uploads").iterdir()}
+        assert kept == {".jobs", "good.md"}
+        assert (index / "uploads" / "good.md").read_bytes() == b"Old words."
+
+
+def test_two_uploads_of_one_name_at_once_do_not_mix(tmp_path: Path) -> None:
+    index = make_index(tmp_path)
+    contents = [f"{word} ".encode() * 400_000 for word in ("owl", "fox")]  # over a megabyte: read in threads
+    with live(make_app(index)) as url, ThreadPoolExecutor(2) as pool:
+
+        def send(content: bytes) -> int:
+            files = {"file": ("same.md", content)}
+            return httpx.post(f"{url}/v1/documents", files=files, timeout=30).status_code
+
+        assert list(pool.map(send, contents)) == [202, 202]
+        assert (index / "uploads" / "same.md").read_bytes() in contents
+
+
+def test_a_full_disk_fails_one_job_and_not_those_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = make_index(tmp_path)
+    with client(make_app(index)) as http:
+        with monkeypatch.context() as full:
+            note = Jobs._note
+
+            def no_room(jobs: Jobs, job: Job) -> Job:
+                if job.status == "running":
+                    raise OSError(28, "No space left on device")
+                return note(jobs, job)
+
+            full.setattr(Jobs, "_note", no_room)
+            assert upload(http, ("a.md", b"One."))["status"] == "failed"
+        assert upload(http, ("b.md", b"Two."))["status"] == "done"
+
+
+def test_a_deletion_does_not_wait_long_for_a_file_that_goes_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankrag.server.jobs.PATIENCE_S", 0.05)
+    app = make_app(make_index(tmp_path))
+    with client(app) as http, app.state.rankrag.jobs.changing:
+        busy = http.delete("/v1/documents/" + http.get("/v1/documents").json()["data"][0]["id"])
+        assert busy.status_code == 429
+        assert int(busy.headers["retry-after"]) >= 0
+        assert "taking in a file" in busy.json()["error"]["message"]
+
+
+def test_closing_does_not_wait_for_a_file_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankrag.server.jobs.CLOSING_S", 0.05)
+    go = threading.Event()
+    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(20) and ())
+    index = make_index(tmp_path)
+    with client(make_app(index)) as http:
+        name = http.post("/v1/documents", files={"file": ("a.md", b"One.")}).json()["job"]["id"]
+        until(lambda: http.get(f"/v1/jobs/{name}").json()["job"]["status"] == "running")
+    assert json.loads((index / "uploads" / ".jobs" / f"{name}.json").read_text())["status"] == "running"
+    go.set()
+
+
+def test_a_list_of_jobs_counts_their_documents(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        assert len(upload(http, ("a.md", b"One."))["documents"]) == 1
+        (job,) = http.get("/v1/jobs").json()["data"]
+        assert (job["n_documents"], job["n_passages"], "documents" in job) == (1, 1, False)
+
+
 def bomb(size: int) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -177,6 +286,13 @@ def test_archives_that_would_burst_are_refused(tmp_path: Path) -> None:
     assert refusal.value.status_code == 413
     path.write_bytes(bomb(15_000))
     check_content(path, ".docx", 1000)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for n in range(10_001):
+            archive.writestr(str(n), b"")
+    path.write_bytes(packed.getvalue())
+    with pytest.raises(HTTPException, match="too many files"):
+        check_content(path, ".docx", 1000)
     index = make_index(tmp_path / "i")
     with client(make_app(index, settings=Settings(Limits(upload_bytes=100_000)))) as http:
         assert http.post("/v1/documents", files={"file": ("b.docx", bomb(2_000_000))}).status_code == 413

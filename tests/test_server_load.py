@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
 import httpx
 import pytest
 
+from rankrag.model import FakeLanguageModel
 from rankrag.server import Limits, Settings
-from serving import QUESTION, SlowModel, live, make_app, make_index, until
+from rankrag.server.work import Desk, in_thread
+from rankrag.types import Prompt
+from serving import QUESTION, SlowModel, client, live, make_app, make_index, until
 
 DOCUMENTS = [f"Cat number {n} has many toes." for n in range(5)]
 
@@ -83,6 +87,7 @@ def send(url: str, path: str, body: dict[str, Any]) -> socket.socket:
     connection = socket.create_connection((place.hostname, place.port))
     data = json.dumps(body).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: {place.netloc}\r\nContent-Type: application/json\r\n"
+    head += "Accept: application/json, text/event-stream\r\n"
     connection.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
     return connection
 
@@ -155,3 +160,47 @@ def test_silence_is_filled(index: Path, monkeypatch: pytest.MonkeyPatch) -> None
         text = httpx.post(url + "/v1/ask", json={"question": QUESTION, "stream": True}, timeout=30).text
     assert ": still at it" in text
     assert '"done":true' in text
+
+
+def test_a_place_is_held_until_its_thread_is_through() -> None:
+    go, started = threading.Event(), threading.Event()
+    desk = Desk(running=1, waiting=1, seconds=30)
+
+    def work() -> None:
+        started.set()
+        go.wait(20)
+
+    async def leaves() -> None:
+        with anyio.move_on_after(0.05):
+            async with desk.place():
+                await in_thread(work)
+        assert started.is_set()
+        assert desk.n_running == 1  # nobody waits for the thread, but it is there
+        go.set()
+        while desk.n_running:
+            await anyio.sleep(0.01)
+        async with desk.place():
+            assert await in_thread(lambda: 7) == 7
+
+    anyio.run(leaves)
+
+
+def test_an_assistant_that_leaves_stops_its_work(busy: SimpleNamespace) -> None:
+    call = {"name": "ask", "arguments": {"question": QUESTION}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    connection = send(busy.url, "/mcp", body)
+    until(lambda: busy.desk.n_running == 1)
+    connection.close()
+    until(lambda: busy.desk.n_running == 0)
+
+
+def test_an_answer_that_the_model_s_own_limit_cut_says_so(index: Path) -> None:
+    class Endless(FakeLanguageModel):
+        def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+            yield from (f" word{n}" for n in range(max_tokens))
+
+    with client(make_app(index, Endless())) as http:
+        for wish in ({}, {"max_tokens": 5000}):
+            body = {"messages": [{"role": "user", "content": QUESTION}], **wish}
+            (choice,) = http.post("/v1/chat/completions", json=body).json()["choices"]
+            assert choice["finish_reason"] == "length"

@@ -232,6 +232,33 @@ def test_a_wrong_rerank_is_told_what_was_wanted(
     assert said in error(response)["message"]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        '{"text": "a", "score": NaN}',
+        '{"text": "a", "more": "\\ud800"}',
+        '"\\ud800 cat"',
+        '{"text": "a", "x": 1e999}',
+    ],
+)
+def test_what_json_cannot_hold_is_refused(http: TestClient, document: str) -> None:
+    for path, head in (
+        ("/rerank", '"query": "x"'),
+        ("/v1/chat/completions", '"messages": [{"role": "user", "content": "x"}]'),
+    ):
+        body = f'{{{head}, "documents": [{document}]}}'
+        found = http.post(path, content=body, headers={"content-type": "application/json"})
+        assert found.status_code == 400, path
+        assert "documents" in error(found)["message"]
+
+
+def test_empty_passages_are_ranked_like_others(http: TestClient) -> None:
+    body = {"query": "cats", "documents": ["", {"text": ""}, "Cats sleep."]}
+    results = http.post("/rerank", json=body).json()["results"]
+    assert results[0]["index"] == 2
+    assert len(results) == 3
+
+
 def test_without_an_index_passages_that_are_sent_are_ranked() -> None:
     with client(make_app(None)) as http:
         assert http.get("/v1/info").json()["index"] is None
@@ -303,6 +330,9 @@ def test_chat_takes_limits_and_says_why_it_ended(http: TestClient) -> None:
     found = chat(http, max_completion_tokens=2, temperature=0.7, seed=1, user="me").json()
     assert len(found["choices"][0]["message"]["content"].split()) == 2
     assert found["choices"][0]["finish_reason"] == "length"
+    whole = chat(http, max_tokens=5000).json()
+    assert whole["choices"][0]["finish_reason"] == "stop"
+    assert error(chat(http, documents=[]))["message"].startswith("documents: found none")
     abstained = chat(http, min_score=1.0).json()
     assert abstained["retrieval"]["abstained"]
     assert abstained["choices"][0]["message"]["content"] == prompts.UNANSWERABLE

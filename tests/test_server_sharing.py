@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 from types import SimpleNamespace
 
@@ -116,6 +116,31 @@ def test_one_bad_prompt_fails_its_own_request_only() -> None:
     assert good.found is not None
     assert isinstance(bad.error, InvalidInputError)
     shared.close()
+
+
+def test_the_thread_outlives_whatever_a_pass_ends_with() -> None:
+    class Panics(FakeLanguageModel):
+        def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+            if "panic" in prompts[0].prefix:
+                raise BaseException("as a panic of Rust arrives")
+            return super().logprobs(prompts, choices)
+
+    lm = SharedLanguageModel(Panics())
+    with pytest.raises(FailureError, match="log says why"):
+        lm.logprobs(asks("panic", 1), LABELS)
+    assert lm.logprobs(asks("calm", 2), LABELS).shape == (2, 2)
+    lm.close()
+
+
+def test_what_is_over_prepares_no_more() -> None:
+    lm, over = SharedLanguageModel(FakeLanguageModel()), threading.Event()
+    context = copy_context()
+    context.run(STOPPED.set, over)
+    assert context.run(lm.n_tokens, "two words") == 2
+    over.set()
+    with pytest.raises(StoppedError):
+        context.run(lm.n_tokens, "two words")
+    lm.close()
 
 
 def test_what_is_over_leaves_the_line(slow: SimpleNamespace) -> None:

@@ -265,7 +265,10 @@ def answer_record(answer: Answer) -> Record:
         "ranked": [hit_record(hit) for hit in answer.ranked],
         "read_k": answer.read_k,
         "cuts": [asdict(cut) for cut in answer.cuts],
-        "usage": asdict(answer.usage),
+        "usage": {
+            "prompt_tokens": answer.usage.prompt_tokens,
+            "completion_tokens": answer.usage.completion_tokens,
+        },
         "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -150,10 +151,14 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of the answering prompt and of the answer."""
+    """Tokens of the answering prompt and of the answer.
+
+    `limit` is the most that the answer could have: one that is as long was cut. 0: nobody knows.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    limit: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +251,10 @@ class Documents(Protocol):
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents and their passages; return how many documents were there."""
+        ...
+
+    def place(self, document: Document) -> Path:
+        """Return the absolute path of a document's file."""
         ...
 
 

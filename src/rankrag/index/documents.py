@@ -44,6 +44,10 @@ class IndexDocuments:
         """Return every document in the index, ordered by id."""
         return tuple(open_store(self.folder).documents())
 
+    def place(self, document: Document) -> Path:
+        """Return the absolute path of a document's file."""
+        return read_manifest(self.folder).root_of(self.folder) / document.path
+
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents and their passages; return how many documents were there.
 

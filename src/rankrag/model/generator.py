@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from .. import prompts
@@ -65,12 +65,14 @@ class ModelGenerator:
         What the model was told goes before what we count.
         """
         prompt, _ = self._fit(question, passages)
+        limit = self._limit(question)
         if isinstance(self.lm, Metered) and (told := self.lm.usage(prompt)) is not None:
-            return told
+            return replace(told, limit=limit)
         n_tokens = counter(self.lm, self.form.markers)
         return Usage(
             prompt_tokens=n_tokens(prompt.prefix) + n_tokens(prompt.suffix),
             completion_tokens=self.lm.n_tokens(self.form.target(text)) if text else 0,
+            limit=limit,
         )
 
     def _fit(self, question: Question, passages: Sequence[Passage]) -> tuple[Prompt, tuple[Cut, ...]]:

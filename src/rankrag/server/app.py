@@ -10,6 +10,7 @@ from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,7 +18,7 @@ from ..errors import FailureError
 from ..pipeline import Pipeline
 from ..types import Documents
 from . import ask, chat, faults, health, page, rerank
-from .borders import Guard, Sized, Watched
+from .borders import Caught, Guard, Sized, Watched
 from .documents import routes as document_routes
 from .jobs import Jobs
 from .settings import Settings
@@ -65,9 +66,15 @@ def _middleware(state: State) -> list[Middleware]:
     found = [Middleware(Watched, state.telemetry)]
     if access.origins:  # outside the guard: a browser asks without a key whether it may ask
         found.append(
-            Middleware(CORSMiddleware, allow_origins=access.origins, allow_methods=["*"], allow_headers=["*"])
+            Middleware(
+                CORSMiddleware,
+                allow_origins=access.origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["Retry-After", "X-Request-ID"],
+            )
         )
-    return [*found, Middleware(Guard, access), Middleware(Sized, state.limits)]
+    return [*found, Middleware(Guard, access), Middleware(Sized, state.limits), Middleware(Caught)]
 
 
 def _mount(app: FastAPI, state: State) -> None:
@@ -106,6 +113,10 @@ class Tools:
         if self._answers is None:
             raise FailureError(
                 "found the server starting or closing, wanted it to run: ask again in a moment"
+            )
+        if scope["method"] != "POST":  # there are no sessions: a GET would be a stream without end or content
+            raise HTTPException(
+                405, f"found {scope['method']}, wanted POST: this server keeps no sessions", {"allow": "POST"}
             )
         await self._answers(scope, receive, send)
 

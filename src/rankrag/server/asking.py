@@ -62,7 +62,8 @@ class Shorter:
 
     def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
         """Return the tokens that reading these passages and writing `text` takes."""
-        return self.generator.usage(question, passages, text)
+        found = self.generator.usage(question, passages, text)
+        return replace(found, limit=min(found.limit or self.max_tokens, self.max_tokens))
 
 
 def granted(pipeline: Pipeline, wish: Wish, limits: Limits) -> Pipeline:

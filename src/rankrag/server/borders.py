@@ -52,6 +52,9 @@ class Watched:
 
         try:
             await self.app(scope, receive, answer)
+        except Exception:  # after the answer had begun: see Caught
+            status = 500
+            raise
         finally:
             self._note(scope, name, status, started)
 
@@ -156,6 +159,32 @@ class Sized:
         if scope["path"] == UPLOAD and scope["method"] == "POST":
             return self.limits.upload_bytes + 2**20  # the form around the files
         return self.limits.body_bytes
+
+
+class Caught:
+    """Answers an error that nothing else knew, so that it has its id, is counted and may be read elsewhere.
+
+    Where the answer had begun, the error goes on, and the server breaks off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        begun = scope["type"] != "http"
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except Exception as error:
+            if begun:
+                raise
+            await faults.answer_to(error)(scope, receive, answer)
 
 
 def _said(most: int) -> str:

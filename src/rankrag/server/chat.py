@@ -105,7 +105,6 @@ class Chat:
     filters: Filters | None
     model: str
     usage_wanted: bool = True
-    limit: int | None = None
     warnings: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
@@ -133,7 +132,7 @@ async def completions(body: ChatRequest, request: Request, state: Shared) -> Res
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": answer.text, "annotations": url_citations(answer)},
-        "finish_reason": _reason(chat, answer),
+        "finish_reason": _reason(answer),
         "logprobs": None,
     }
     return JSONResponse(
@@ -160,7 +159,7 @@ async def _chunks(chat: Chat, state: State) -> AsyncIterator[str]:
     state.finished(answer)
     if not said:
         yield _chunk(head, {"role": "assistant", "content": ""})
-    last = _choice({"annotations": url_citations(answer)}, _reason(chat, answer))
+    last = _choice({"annotations": url_citations(answer)}, _reason(answer))
     yield event({**head, "choices": [last], **_sources(chat, answer)})
     if chat.usage_wanted:
         yield event({**head, "choices": [], "usage": _usage(answer)})
@@ -195,7 +194,6 @@ def _chat(body: ChatRequest, state: State) -> Chat:
         body.filters,
         state.about.model,
         usage_wanted=bool(body.stream_options and body.stream_options.include_usage),
-        limit=wish.max_tokens,
         warnings=warnings,
     )
 
@@ -223,8 +221,12 @@ def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...
 
 
 def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ...] | None:
-    if not given:
+    if given is None:
         return None
+    if not given:
+        raise InvalidInputError(
+            "documents: found none, wanted some, or no such field to answer from the index"
+        )
     passages = tuple(as_passage(number, one) for number, one in enumerate(given))
     if len({one.id for one in passages}) < len(passages):
         raise InvalidInputError("documents: found an id twice, wanted each once, since citations name them")
@@ -315,6 +317,6 @@ def _usage(answer: Answer) -> Record:
     return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
-def _reason(chat: Chat, answer: Answer) -> str:
-    cut = chat.limit is not None and answer.usage.completion_tokens >= chat.limit
+def _reason(answer: Answer) -> str:
+    cut = 0 < answer.usage.limit <= answer.usage.completion_tokens
     return "length" if cut else "stop"

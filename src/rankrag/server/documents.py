@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
+import anyio
+from anyio import to_thread
 from fastapi import APIRouter, Query, UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from ..errors import NotFoundError
+from ..errors import InvalidInputError, NotFoundError
 from ..types import Document, Documents
-from .jobs import Jobs, record
+from .jobs import Jobs, brief, record
 from .state import Shared, State
 from .uploads import safe_name, save
 
@@ -19,6 +23,9 @@ routes = APIRouter()
 
 MOST_FILES = 100
 """Files in one upload."""
+
+_deleting = anyio.CapacityLimiter(4)
+"""Deletions that wait for the index at the same time, in threads: others need these, too."""
 
 
 @routes.get("/v1/documents")
@@ -39,14 +46,26 @@ async def upload(file: list[UploadFile], state: Shared) -> dict[str, object]:
     if len(file) > MOST_FILES:
         raise HTTPException(413, f"found {len(file)} files, wanted at most {MOST_FILES}: send them in parts")
     names = [safe_name(one.filename, state.settings.suffixes) for one in file]
-    for one, name in zip(file, names, strict=True):
-        await save(one, jobs.place(name), state.limits.upload_bytes)
-    return {"job": record(jobs.submit(dict.fromkeys(names)))}
+    if twice := [name for name, n in Counter(names).items() if n > 1]:
+        raise InvalidInputError(f"found two files named {twice[0]!r}, wanted each name once: rename one")
+    saved: dict[str, Path] = {}
+    try:
+        for one, name in zip(file, names, strict=True):
+            saved[name] = await save(one, name, jobs.folder, state.limits.upload_bytes)
+        for name, partial in saved.items():  # all of them or none
+            partial.replace(jobs.place(name))
+    finally:
+        for partial in saved.values():
+            partial.unlink(missing_ok=True)
+    return {"job": record(jobs.submit(names))}
 
 
 @routes.delete("/v1/documents/{name:path}")
 async def delete(name: str, state: Shared) -> dict[str, object]:
-    """Take a document out of the index. Its file goes too if it was uploaded; others stay where they are."""
+    """Take a document out of the index.
+
+    An uploaded file goes too, with the last of its documents; other files stay where they are.
+    """
     jobs = _jobs(state)
 
     def gone() -> None:
@@ -55,14 +74,14 @@ async def delete(name: str, state: Shared) -> dict[str, object]:
             raise NotFoundError(f"found no document {name!r}, wanted one of GET /v1/documents")
         jobs.delete(document)
 
-    await run_in_threadpool(gone)
+    await to_thread.run_sync(gone, limiter=_deleting)
     return {"id": name, "deleted": True}
 
 
 @routes.get("/v1/jobs")
 async def all_jobs(state: Shared) -> dict[str, object]:
-    """List the uploads that are remembered, newest first."""
-    return {"object": "list", "data": [record(job) for job in state.jobs.list()] if state.jobs else []}
+    """List the uploads that are remembered, newest first, with the number of their documents."""
+    return {"object": "list", "data": [brief(job) for job in state.jobs.list()] if state.jobs else []}
 
 
 @routes.get("/v1/jobs/{name}")

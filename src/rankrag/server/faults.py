@@ -48,14 +48,8 @@ KINDS: dict[type[Exception], Kind] = {
 }
 """The first kind that fits counts; anything else is a bug of ours, and says no more than that."""
 
-_STATUSES = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: INVALID,
-    405: INVALID,
-    413: INVALID,
-    415: INVALID,
-}
+_TYPES = {401: "authentication_error", 403: "permission_error"}
+"""Types of refusals by status; others are the client's below 500, ours from there on."""
 
 
 def shape(message: str, kind: Kind, param: str | None = None) -> dict[str, object]:
@@ -89,7 +83,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _unfit)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RecursionError, _too_deep)
-    app.add_exception_handler(Exception, _known)
 
 
 def described(schema: dict[str, Any]) -> dict[str, Any]:
@@ -110,6 +103,11 @@ def described(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _known(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001 - the framework's shape
+    return answer_to(error)
+
+
+def answer_to(error: Exception) -> JSONResponse:
+    """Return an error as a response: what it says if we know it, that there was a bug if not."""
     message, kind = told(error)
     answer = response(message, kind)
     if isinstance(error, BusyError):
@@ -119,7 +117,8 @@ async def _known(request: Request, error: Exception) -> JSONResponse:  # noqa: A
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
     assert isinstance(error, HTTPException)
-    kind = Kind(error.status_code, _STATUSES.get(error.status_code, SERVER))
+    other = INVALID if error.status_code < 500 else SERVER
+    kind = Kind(error.status_code, _TYPES.get(error.status_code, other))
     answer = response(str(error.detail), kind)
     answer.headers.update(error.headers or {})
     return answer

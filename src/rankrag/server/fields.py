@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -69,8 +70,10 @@ def as_passage(number: int, given: object, fields: Sequence[str] = ()) -> Passag
     """Return a passage from a text or an object; its id is its number unless the object has one.
 
     `fields` names what of an object is read (Cohere's `rank_fields`); without them it is `text`, or
-    `content`, after `title`. Raises InvalidInputError for what has no text.
+    `content`, after `title`. Raises InvalidInputError for what has no field of text (it may be empty), and
+    for what an answer could not repeat.
     """
+    _check_plain(number, given)
     if isinstance(given, str):
         return Passage(str(number), given.strip())
     if not isinstance(given, dict):
@@ -83,8 +86,18 @@ def as_passage(number: int, given: object, fields: Sequence[str] = ()) -> Passag
     else:
         text = texts.get("text") or texts.get("content") or texts.get("snippet") or ""
         title = texts.get("title", "")
-    if not text.strip() or not is_text(text + title):
+    if not texts.keys() & set(fields or ("text", "content", "snippet")):
         wanted = ", ".join(fields) or "text"
         raise InvalidInputError(f"documents.{number}: found no {wanted}, wanted a text in it")
     name = given.get("id")
     return Passage(name if isinstance(name, str) and name else str(number), text.strip(), title.strip())
+
+
+def _check_plain(number: int, given: object) -> None:
+    """Raise InvalidInputError for what JSON cannot hold, though a lenient reader takes it."""
+    try:
+        json.dumps(given, allow_nan=False, ensure_ascii=False).encode()
+    except ValueError as error:
+        raise InvalidInputError(
+            f"documents.{number}: found NaN, infinity or half of a surrogate pair, wanted plain JSON"
+        ) from error

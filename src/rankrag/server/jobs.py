@@ -16,11 +16,18 @@ from typing import Any, Literal
 from ..errors import RankRAGError
 from ..formats import writing
 from ..types import Document, Documents
+from .work import BusyError
 
 Status = Literal["queued", "running", "done", "failed"]
 
 KEPT = 100
 """Finished jobs that are remembered."""
+
+PATIENCE_S = 5.0
+"""Seconds that a deletion waits for the file that is going in."""
+
+CLOSING_S = 20.0
+"""Seconds that closing waits for it; a file that takes longer goes in again after the next start."""
 
 _log = logging.getLogger("rankrag.server")
 
@@ -73,6 +80,8 @@ class Jobs:
     def start(self) -> None:
         """Read the jobs of earlier processes, and begin to work."""
         self._states().mkdir(parents=True, exist_ok=True)
+        for part in self.folder.glob(".*.part"):  # what an upload left when the process was killed
+            part.unlink()
         with self._changed:
             for job in sorted(_stored(self._states()), key=lambda job: job.created):
                 self._jobs[job.id] = job
@@ -83,12 +92,12 @@ class Jobs:
         self._thread.start()
 
     def close(self) -> None:
-        """End after the file that is going in; the rest waits for the next start."""
+        """End after the file that is going in, or without it; what is left waits for the next start."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(CLOSING_S)
 
     def place(self, name: str) -> Path:
         """Return where an upload of this name is kept."""
@@ -96,7 +105,7 @@ class Jobs:
 
     def is_upload(self, document: Document) -> bool:
         """Whether a document came by upload, by where its file lies."""
-        return self._kept(document.path) is not None
+        return self._kept(document) is not None
 
     def submit(self, names: Iterable[str]) -> Job:
         """Queue files that lie in the folder of uploads; return their job."""
@@ -118,17 +127,30 @@ class Jobs:
             return tuple(sorted(self._jobs.values(), key=lambda job: job.created, reverse=True))
 
     def delete(self, document: Document) -> None:
-        """Take a document out of the index, and its file if it came by upload."""
-        with self.changing:
+        """Take a document out of the index, and with the last document of an uploaded file the file.
+
+        Raises BusyError if another file is going in for longer than a moment.
+        """
+        if not self.changing.acquire(timeout=PATIENCE_S):
+            raise BusyError(int(PATIENCE_S), "found the index taking in a file, wanted it free")
+        try:
             self.documents.delete([document.id])
-            if (kept := self._kept(document.path)) is not None:
+            kept = self._kept(document)
+            if kept is not None and not any(one.path == document.path for one in self.documents.list()):
                 kept.unlink(missing_ok=True)
+        finally:
+            self.changing.release()
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            self._run(job)
+            try:
+                self._run(job)
+            except Exception as error:  # a full disk, for one: the jobs behind it are to have their turn
+                _log.error("an upload could not be worked on", exc_info=error)
+                problems = tuple(Problem(name, "the server failed; its log says why") for name in job.files)
+                self._show(replace(job, status="failed", problems=problems))
 
     def _next(self) -> Job | None:
         with self._changed:
@@ -194,15 +216,24 @@ class Jobs:
     def _states(self) -> Path:
         return self.folder / ".jobs"
 
-    def _kept(self, path: str) -> Path | None:
-        """Return the file of an upload by the path that the index has of it."""
-        kept = self.place(Path(path).name)
-        return kept if kept.is_file() and kept.resolve().as_posix().endswith(path) else None
+    def _kept(self, document: Document) -> Path | None:
+        """Return the file of a document if it is an upload: another may have the same name elsewhere."""
+        kept = self.place(Path(document.path).name)
+        same = kept.is_file() and self.documents.place(document).resolve() == kept.resolve()
+        return kept if same else None
 
 
 def record(job: Job) -> dict[str, object]:
     """Return a job as clients see it."""
-    return asdict(job)
+    return brief(job) | {"documents": [asdict(one) for one in job.documents]}
+
+
+def brief(job: Job) -> dict[str, object]:
+    """Return a job as it stands in a list: its documents, which may be many, are counted."""
+    found = asdict(replace(job, documents=()))
+    del found["documents"]
+    n_passages = sum(one.n_passages for one in job.documents)
+    return found | {"n_documents": len(job.documents), "n_passages": n_passages}
 
 
 def _size(path: Path) -> int:

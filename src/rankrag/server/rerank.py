@@ -90,17 +90,17 @@ async def score(body: ScoreRequest, request: Request, state: Shared) -> Record:
     check_lengths({"queries": max(queries, key=len), **texts}, state.limits)
     ranker = state.ranker()
 
-    def scores() -> dict[int, float]:
+    def scores() -> tuple[dict[int, float], int]:
         found: dict[int, float] = {}
         for query in dict.fromkeys(queries):
             own = [n for n, one in enumerate(queries) if one == query]
             hits = [Hit(Passage(str(n), documents[n].strip()), 0.0) for n in own]
             found |= {int(hit.passage.id): hit.score for hit in ranker.rank(Question("1", query), hits)}
-        return found
+        long = {text: state.about.n_tokens(text) for text in {*queries, *documents}}
+        return found, sum(long[text] for text in [*queries, *documents])
 
-    found = await state.desk.run(request, scores)
+    found, n_tokens = await state.desk.run(request, scores)
     data = [{"index": n, "object": "score", "score": found[n]} for n in range(len(documents))]
-    n_tokens = sum(state.about.n_tokens(text) for text in [*queries, *documents])
     head = {"id": f"score-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
     return {**head, "model": state.about.model, "data": data, "usage": usage}

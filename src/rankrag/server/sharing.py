@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -12,8 +13,14 @@ import numpy as np
 from ..errors import FailureError, RankRAGError
 from ..types import LanguageModel, Prompt
 
+_log = logging.getLogger("rankrag.server")
+
 STOPPED: ContextVar[Event | None] = ContextVar("STOPPED", default=None)
 """Set for the threads of a request: says that its client has left or its time is over."""
+
+
+GLANCE_S = 0.05
+"""Seconds between two looks of a waiting thread at whether its request is over."""
 
 
 class StoppedError(RankRAGError):
@@ -89,7 +96,11 @@ class SharedLanguageModel:
         return self._lm.context_length
 
     def n_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text on its own, without special tokens."""
+        """Return the number of tokens of a text on its own, without special tokens.
+
+        Prompts are cut to fit by this, so it is where a request that is over ends its preparations.
+        """
+        check_stopped()
         return self._lm.n_tokens(text)
 
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
@@ -106,7 +117,8 @@ class SharedLanguageModel:
                 raise FailureError("the server is closing: ask again in a moment")
             self._line.append(job)
             self._changed.notify()
-        job.done.wait()
+        while not job.done.wait(GLANCE_S):
+            check_stopped()  # what the pass finds for a request that is over, nobody reads
         if job.error is not None:
             raise job.error
         return job.scores
@@ -139,7 +151,14 @@ class SharedLanguageModel:
 
     def _work(self) -> None:
         while shares := self._next():
-            self._run(shares)
+            try:
+                self._run(shares)
+            except BaseException as error:  # this thread has to outlive it: all requests need it
+                _log.critical("bug in a pass of the model", exc_info=error)
+                for share in shares:
+                    share.job.fail(
+                        FailureError("the model failed on this request: the server's log says why")
+                    )
 
     def _next(self) -> list[_Share]:
         """Return what the next pass computes, waiting for it; nothing once the model is closed."""

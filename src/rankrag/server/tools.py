@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, TypeVar
 
 import anyio
-from anyio import to_thread
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel, Field
+from starlette.requests import Request
 
 from ..errors import InvalidInputError, RankRAGError
 from ..types import Answer, Hit, Passage, Question
 from .asking import Wish, granted
 from .fields import check_lengths, check_number
 from .state import State
-from .work import BusyError, OverdueError
+from .work import BusyError, OverdueError, in_thread
 
 T = TypeVar("T")
 
@@ -83,6 +84,7 @@ Asked = Annotated[str, Field(description="A question, in words.")]
 
 def _search(state: State) -> Callable[..., object]:
     async def search(
+        context: Context,
         question: Asked,
         k: Annotated[int, Field(ge=1, description="Passages wanted.")] = 10,
         rank: Annotated[bool, Field(description="Have the model order them by relevance.")] = False,
@@ -95,21 +97,23 @@ def _search(state: State) -> Callable[..., object]:
             hits = state.pipeline.retriever.search(state.pipeline.query(asked), k)
             return ranker.rank(asked, hits) if ranker else hits
 
-        return [_found(hit) for hit in await _done(state, find)]
+        return [_found(hit) for hit in await _done(state, context, find)]
 
     return search
 
 
 def _rerank(state: State) -> Callable[..., object]:
     async def rerank(
-        question: Asked, texts: Annotated[list[str], Field(min_length=1, description="What to order.")]
+        context: Context,
+        question: Asked,
+        texts: Annotated[list[str], Field(min_length=1, description="What to order.")],
     ) -> list[Ranked]:
         with told():
             asked, ranker = _asked(state, question), state.ranker()
             check_number("texts", len(texts), state.limits)
             check_lengths({f"texts.{n}": text for n, text in enumerate(texts)}, state.limits)
         hits = [Hit(Passage(str(n), text.strip()), 0.0) for n, text in enumerate(texts)]
-        ranked = await _done(state, lambda: ranker.rank(asked, hits))
+        ranked = await _done(state, context, lambda: ranker.rank(asked, hits))
         return [Ranked(index=int(hit.passage.id), relevance=hit.score) for hit in ranked]
 
     return rerank
@@ -117,24 +121,30 @@ def _rerank(state: State) -> Callable[..., object]:
 
 def _ask(state: State) -> Callable[..., object]:
     async def ask(
+        context: Context,
         question: Asked,
         read_k: Annotated[int | None, Field(ge=1, description="Passages that the model reads.")] = None,
     ) -> Answered:
         with told():
             asked = _asked(state, question)
             pipeline = granted(state.pipeline, Wish(read_k=read_k), state.limits)
-        return _answered(state.finished(await _done(state, lambda: pipeline.ask(asked))))
+        return _answered(state.finished(await _done(state, context, lambda: pipeline.ask(asked))))
 
     return ask
 
 
-async def _done(state: State, work: Callable[[], T]) -> T:
-    """Return what a function returns, run in a thread within the server's limits."""
+async def _done(state: State, context: Context, work: Callable[[], T]) -> T:
+    """Return what a function returns, run in a thread within the server's limits.
+
+    Over HTTP it ends when the client leaves; over standard input and output nobody leaves alone.
+    """
     with told():
+        if isinstance(request := context.request_context.request, Request):
+            return await state.desk.run(request, work)
         try:
             with anyio.fail_after(state.desk.seconds):
                 async with state.desk.place():
-                    return await to_thread.run_sync(work, abandon_on_cancel=True)
+                    return await in_thread(work)
         except TimeoutError as error:
             raise OverdueError(state.desk.seconds) from error
 

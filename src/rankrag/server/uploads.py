@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 import unicodedata
+import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
 from fastapi import UploadFile
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ..errors import InvalidInputError
@@ -16,7 +19,11 @@ from ..errors import InvalidInputError
 UNPACKED = 16
 """How many times the size of an upload its archive may hold: documents of text pack about ten to one."""
 
+ENTRIES = 10_000
+"""Most files in an archive: a document with a thousand pictures has a tenth of that."""
+
 _ZIPPED = (".docx", ".pptx")
+_ENTRY = 200  # bytes of an archive's table of contents for each of its files, name and all
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
 _PIECE = 2**20
 
@@ -40,21 +47,25 @@ def safe_name(given: str | None, suffixes: Sequence[str]) -> str:
     return name
 
 
-async def save(file: UploadFile, target: Path, most: int) -> None:
-    """Write an upload to a file of its own; raises 413 where it, or what it packs, is larger than `most`."""
-    partial = target.with_name(f".{target.name}.part")
+async def save(file: UploadFile, name: str, folder: Path, most: int) -> Path:
+    """Write an upload to a file of its own in a folder and check it; return the file, not yet under its name.
+
+    Raises 413 where it, or what it packs, is larger than `most`, 415 where it is not what its name says.
+    """
+    partial = folder / f".{uuid.uuid4().hex}.part"  # two uploads of one name must not write to one file
     size = 0
     try:
         with partial.open("wb") as stream:
             while piece := await file.read(_PIECE):
                 size += len(piece)
                 if size > most:
-                    raise too_large(target.name, most)
+                    raise too_large(name, most)
                 stream.write(piece)
-        check_content(partial, target.suffix.lower(), most)
-        partial.replace(target)
-    finally:
+        await run_in_threadpool(check_content, partial, Path(name).suffix.lower(), most)
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+    return partial
 
 
 def too_large(name: str, most: int) -> HTTPException:
@@ -75,17 +86,39 @@ def check_content(path: Path, suffix: str, most: int) -> None:
 
 def _check_archive(stream: BinaryIO, most: int) -> None:
     """Look at the sizes that an archive promises; what reads it later stops at these."""
+    if _table(stream) > ENTRIES * _ENTRY:
+        raise _too_many()
     try:
         with zipfile.ZipFile(stream) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise HTTPException(415, "found a file that is no Office document, wanted one: check it") from error
+    if len(entries) > ENTRIES:
+        raise _too_many()
+    size = sum(entry.file_size for entry in entries)
     if size > most * UNPACKED:
         raise HTTPException(
             413,
             f"found an archive of {size / 2**20:,.0f} MiB unpacked, "
             f"wanted at most {most * UNPACKED / 2**20:,.0f} MiB",
         )
+
+
+def _too_many() -> HTTPException:
+    return HTTPException(413, f"found an archive of too many files, wanted at most {ENTRIES:,}")
+
+
+def _table(stream: BinaryIO) -> int:
+    """Return the bytes of an archive's table of contents, which is read whole, as its last record has them.
+
+    An archive of more than 4 GiB says so elsewhere, and has all ones here.
+    """
+    stream.seek(0, 2)
+    stream.seek(max(0, stream.tell() - 2**16 - 22))
+    tail = stream.read()
+    at = tail.rfind(b"PK\5\6")
+    stream.seek(0)
+    return int(struct.unpack_from("<I", tail, at + 12)[0]) if 0 <= at <= len(tail) - 22 else 0
 
 
 def _check(fits: bool, wanted: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from threading import Event
 from typing import TypeVar
 
 import anyio
-from anyio import to_thread
 from starlette.requests import Request
 
 from .sharing import STOPPED, StoppedError
@@ -21,10 +23,10 @@ _NOTHING = object()
 
 
 class BusyError(Exception):
-    """The line is full; `retry_s` is about when there will be room again."""
+    """There is no room, or what is wanted is in use; `retry_s` is about when that will have changed."""
 
-    def __init__(self, retry_s: int) -> None:
-        super().__init__(f"found the line full, wanted room: ask again in {retry_s} s")
+    def __init__(self, retry_s: int, said: str = "found the line full, wanted room") -> None:
+        super().__init__(f"{said}: ask again in {retry_s} s")
         self.retry_s = retry_s
 
 
@@ -38,6 +40,41 @@ class OverdueError(Exception):
         )
 
 
+class _Place:
+    """Held by a request and by its threads: it is free again when the last of them is through.
+
+    A thread cannot be stopped from outside: were the place free once the client has left, clients that come
+    and go would fill the machine with threads that nobody waits for.
+    """
+
+    def __init__(self, free: Callable[[], None]) -> None:
+        self._free = free
+        self._holders = 1
+
+    def hold(self) -> None:
+        self._holders += 1
+
+    def let_go(self) -> None:
+        self._holders -= 1
+        if not self._holders:
+            self._free()
+
+
+_PLACE: ContextVar[tuple[_Place, ThreadPoolExecutor]] = ContextVar("_PLACE")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Return what a function returns, run in a thread of the place that the caller holds.
+
+    Cancelled, the caller goes on at once; the thread keeps the place until it is through.
+    """
+    place, threads = _PLACE.get()
+    future = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
+    place.hold()
+    future.add_done_callback(lambda _: place.let_go())
+    return await asyncio.shield(future)
+
+
 class Desk:
     """Gives places to requests: some work, some wait in line, the others are sent away."""
 
@@ -47,6 +84,7 @@ class Desk:
         self._inside = 0
         self._running = running
         self._limiter: anyio.CapacityLimiter | None = None
+        self._threads = ThreadPoolExecutor(running, "rankrag-work")
         self._mean_s = 1.0
 
     @property
@@ -67,22 +105,31 @@ class Desk:
         """
         if self._inside >= self._most:
             raise BusyError(self._retry_s())
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._running)
+        limiter = self._limiter = self._limiter or anyio.CapacityLimiter(self._running)
+        borrower = object()
         self._inside += 1
         try:
-            async with self._limiter:
-                started, over = time.monotonic(), Event()
-                token = STOPPED.set(over)
-                try:
-                    yield
-                    self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
-                finally:
-                    over.set()
-                    with contextlib.suppress(ValueError):  # another task may end an abandoned stream
-                        STOPPED.reset(token)
-        finally:
+            await limiter.acquire_on_behalf_of(borrower)
+        except BaseException:
             self._inside -= 1
+            raise
+        place = _Place(lambda: self._leave(borrower))
+        started, over = time.monotonic(), Event()
+        tokens = STOPPED.set(over), _PLACE.set((place, self._threads))
+        try:
+            yield
+            self._mean_s += 0.1 * (time.monotonic() - started - self._mean_s)
+        finally:
+            over.set()
+            place.let_go()
+            with contextlib.suppress(ValueError):  # another task may end an abandoned stream
+                STOPPED.reset(tokens[0])
+                _PLACE.reset(tokens[1])
+
+    def _leave(self, borrower: object) -> None:
+        assert self._limiter is not None
+        self._limiter.release_on_behalf_of(borrower)
+        self._inside -= 1
 
     async def run(self, request: Request, work: Callable[[], T]) -> T:
         """Return what a function returns, run in a thread.
@@ -92,7 +139,7 @@ class Desk:
 
         async def whole() -> T:
             async with self.place():
-                return await to_thread.run_sync(work, abandon_on_cancel=True)
+                return await in_thread(work)
 
         return await self._while_there(request, whole)
 
@@ -139,5 +186,5 @@ async def left(request: Request) -> None:
 
 async def each(items: Iterator[T]) -> AsyncIterator[T]:
     """Yield the items of an iterator whose every step may take long, each computed in a thread."""
-    while (item := await to_thread.run_sync(next, items, _NOTHING, abandon_on_cancel=True)) is not _NOTHING:
+    while (item := await in_thread(lambda: next(items, _NOTHING))) is not _NOTHING:
         yield item  # type: ignore[misc]  # `next` gives an item or the mark
