@@ -307,6 +307,7 @@ def test_stage_two_goes_on_with_the_adapter_of_stage_one(
     assert first[0]["eval_loss"] == pytest.approx(last[-1]["eval_loss"], abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft calls its old name
 def test_saving_an_adapter_over_a_named_base_asks_no_hub(unbroken: Path, model: Path, tmp_path: Path) -> None:
     adapter = shutil.copytree(unbroken, tmp_path / "adapter")
     config = adapter / "adapter_config.json"
