@@ -15,18 +15,17 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from limits import Model, body_weights, matmul_rate, passages_of, timed
 from rankrag import prompts
-from rankrag.formats import read_passages
 from rankrag.model import registry
 from rankrag.model.local import CACHE_BYTES, LocalLanguageModel
 from rankrag.model.ranker import relevance
@@ -36,14 +35,10 @@ from rankrag.types import Passage, Prompt, Question
 if TYPE_CHECKING:
     import torch
 
-Model = Any
-"""A transformers model, whose parts are reached by name."""
-
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
 BEFORE = Question("before", "What is it about?")
 WAYS = ("naive", "padded", "cold", "half-warm", "warm")
 PADDED_BATCH = 8
-PROBE_TOKENS = 1024
 
 
 @dataclass
@@ -111,7 +106,7 @@ def main() -> None:
     arguments = _arguments()
     form = prompts.template(arguments.template)
     folder = Path(registry.locate(arguments.model))
-    passages = list(islice(_passages(arguments.passages), arguments.count))
+    passages = list(islice(passages_of(arguments.passages), arguments.count))
     lm = LocalLanguageModel(folder, device="cpu", precision="float32", cache_bytes=arguments.cache_bytes)
     naive = Naive(folder, form.labels())
     size = -(-len(passages) // arguments.blocks)
@@ -132,14 +127,14 @@ def _block(
     asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
     ours = lambda: relevance(lm.logprobs(asked, form.labels()))  # noqa: E731
     with torch.inference_mode():
-        wanted, seconds = _timed(lambda: naive.loop(asked))
+        wanted, seconds = timed(lambda: naive.loop(asked))
         tally.record("naive", seconds, 0.0)
-        rate = _rate(naive.model)
+        rate = matmul_rate(naive.model)
         for way, known in (("padded", []), ("cold", []), ("half-warm", before[::2]), ("warm", before)):
             if way != "warm":
                 lm.cache.clear()
             lm.logprobs(known, form.labels())
-            found, seconds = _timed((lambda: naive.padded(asked)) if way == "padded" else ours)
+            found, seconds = timed((lambda: naive.padded(asked)) if way == "padded" else ours)
             tally.record(way, seconds, float(np.abs(found - wanted).max()))
             tally.cache_bytes = max(tally.cache_bytes, lm.cache.n_bytes)
     tally.rates.append(rate)
@@ -149,31 +144,9 @@ def _block(
 def _useful(model: Model, rows: Sequence[Sequence[int]]) -> float:
     """Return the floating-point operations that ranking the rows takes, each common beginning read once."""
     head = model.get_output_embeddings()
-    body = sum(layer.weight.numel() for layer in _linear(model) if layer is not head)
     shared = next((n for n, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1), 0)
     tokens = sum(map(len, rows)) - shared * (len(rows) - 1)
-    return 2.0 * float(body * tokens + head.weight.numel() * len(rows))
-
-
-def _rate(model: Model) -> float:
-    """Return operations a second of matrix products of the model's own shapes, median of several."""
-    import torch
-
-    head = model.get_output_embeddings()
-    shapes = {tuple(layer.weight.shape): layer.weight for layer in _linear(model) if layer is not head}
-    inputs = {shape: torch.randn(PROBE_TOKENS, shape[1]) for shape in shapes}
-    work = 2.0 * PROBE_TOKENS * sum(weight.numel() for weight in shapes.values())
-    times = [
-        _timed(lambda: [torch.nn.functional.linear(inputs[s], w) for s, w in shapes.items()])[1]
-        for _ in range(30)
-    ]
-    return float(work / median(times))
-
-
-def _linear(model: Model) -> list[Any]:
-    import torch
-
-    return [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    return 2.0 * float(body_weights(model) * tokens + head.weight.numel() * len(rows))
 
 
 def _warm_up(
@@ -241,24 +214,6 @@ def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
         "cache_limit_kept",
     ):
         console.print(f"{name}: {result[name]}", highlight=False)
-
-
-def _passages(path: str | None) -> Iterator[Passage]:
-    if path is not None:
-        yield from read_passages(path)
-        return
-    from pydoc_data.topics import topics
-
-    for name, text in topics.items():
-        words = text.split()
-        for first in range(0, len(words) - 50, 100):
-            yield Passage(f"{name}:{first}", " ".join(words[first : first + 100]))
-
-
-def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    started = perf_counter()
-    found = work()
-    return found, perf_counter() - started
 
 
 def _arguments() -> argparse.Namespace:

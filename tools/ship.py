@@ -1,10 +1,11 @@
 """Put a trained adapter into the package: src/rankrag/checkpoints/NAME.
 
-    python tools/ship.py CHECKPOINT --stage1 CHECKPOINT --name rankrag-135m
+    python tools/ship.py CHECKPOINT --before stage1=CHECKPOINT --before round1=CHECKPOINT --name rankrag-135m
 
-CHECKPOINT is what `rankrag train --stage 2` filled, over a base of the table. Weights become float16 (half
-the size; scores move by less than 0.001); what it was made of goes with them, without paths of a machine. The
-model card, README.md, is written by hand and stays.
+CHECKPOINT is what the last `rankrag train --stage 2` filled, over a base of the table; `--before` are the
+runs that it went on from, first to last, under the names that their files get. Weights become float16 (half
+the size; scores move by less than 0.001); what they were made of goes with them, without paths of a machine.
+The model card, README.md, is written by hand and stays.
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from rankrag.model.checkpoint import read_checkpoint, template_hash
 from rankrag.model.registry import FileRecord, Installed
 
 PLACE = Path(__file__).parents[1] / "src" / "rankrag" / "checkpoints"
-STAGE2 = ("adapter_config.json", "rankrag.json", "manifest.json", "curves.png")
-TEXTS = ("recipe.yaml", "training.json", "metrics.jsonl")
-STAGE1 = "after stage 1 (stage1.training.json)"
+LAST = ("adapter_config.json", "rankrag.json", "curves.png")
+TEXTS = ("recipe.yaml", "training.json", "metrics.jsonl", "manifest.json")
 
 
-def ship(checkpoint: Path, stage1: Path, name: str) -> Path:
+def ship(checkpoint: Path, before: dict[str, Path], name: str) -> Path:
     """Copy what a checkpoint is and was made of into the package; return the folder."""
     folder = PLACE / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,14 +34,26 @@ def ship(checkpoint: Path, stage1: Path, name: str) -> Path:
     halves = {key: value.half().contiguous() for key, value in weights.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     (folder / "adapter_model.safetensors").chmod(0o644)
-    for file in STAGE2:
+    for file in LAST:
         shutil.copyfile(checkpoint / file, folder / file)
-    for prefix, source in (("", checkpoint), ("stage1.", stage1)):
+    runs = [("", checkpoint), *((f"{run}.", before[run]) for run in reversed(before))]
+    written: set[str] = set()
+    for prefix, source in runs:
         for file in TEXTS:
-            text = (source / file).read_text(encoding="utf-8").replace(str(stage1), STAGE1)
-            (folder / f"{prefix}{file}").write_text(text, encoding="utf-8")
+            text = _without_places((source / file).read_text(encoding="utf-8"), before)
+            if text not in written:  # stages of one blend have one manifest
+                (folder / f"{prefix}{file}").write_text(text, encoding="utf-8")
+            written.add(text)
     _record(folder, name)
     return folder
+
+
+def _without_places(text: str, before: dict[str, Path]) -> str:
+    """Return a text in which a run is called by its name, not by the folder that it had."""
+    # A folder's path may begin another's, so the longest goes first.
+    for run, place in sorted(before.items(), key=lambda pair: -len(str(pair[1]))):
+        text = text.replace(str(place), f"{run} ({run}.training.json)")
+    return text
 
 
 def _record(folder: Path, name: str) -> None:
@@ -63,10 +75,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--stage1", type=Path, required=True)
+    parser.add_argument("--before", action="append", required=True, metavar="NAME=CHECKPOINT")
     parser.add_argument("--name", default="rankrag-135m")
     chosen = parser.parse_args()
-    folder = ship(chosen.checkpoint, chosen.stage1, chosen.name)
+    before = {run: Path(place) for run, _, place in (text.partition("=") for text in chosen.before)}
+    folder = ship(chosen.checkpoint, before, chosen.name)
     total = sum(path.stat().st_size for path in folder.iterdir())
     print(json.dumps({"folder": str(folder), "MB": round(total / 1e6, 1)}))
 
