@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError
@@ -15,6 +15,7 @@ from .manifest import (
     Manifest,
     building,
     format_of,
+    moment,
     read_manifest,
     root_from,
     updated,
@@ -30,11 +31,11 @@ from .stores import drop_store, make_store, open_store
 class _Note:
     """What a copy that is under way leaves beside its target, to go on after a kill.
 
-    `source` and `updated` name the index that is copied and its last change, `created` the target.
+    `source` names the index that is copied, `state` is a digest of what is in it, `created` marks the target.
     """
 
     source: str
-    updated: str
+    state: str
     created: str
     store: StorePlace
 
@@ -54,7 +55,7 @@ def copy_index(
     vacant(target)
     with building(source), building(target):
         before = open_store(source)
-        manifest = _begun(before.manifest, source, target, place)
+        manifest = _begun(before, target, place)
         after = make_store(target, manifest)
         _copy(before, after, progress)
         _check(before, after)
@@ -64,27 +65,30 @@ def copy_index(
     return manifest
 
 
-def _begun(before: Manifest, source: Path, target: Path, place: StorePlace) -> Manifest:
+def _begun(before: Store, target: Path, place: StorePlace) -> Manifest:
     """Return the manifest of the target, and note what it is a copy of; a beginning of another goes."""
     manifest = replace(
-        before,
-        root=root_from(before.root_of(source), target),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        before.manifest,
+        root=root_from(before.manifest.root_of(before.folder), target),
+        created=moment(),
         format=format_of(place),
         store=place,
     )
+    note = _Note(before.folder.resolve().as_posix(), _state(before), manifest.created, place)
     old = _read_note(target / COPYING)
-    if old is not None and (old.source, old.updated, old.store) == (_name(source), before.updated, place):
+    if old is not None and replace(old, created=note.created) == note:
         return replace(manifest, created=old.created)
     if old is not None:
         drop_store(target, replace(manifest, created=old.created, store=old.store))
     with writing(str(target / COPYING)) as stream:
-        json.dump(asdict(_Note(_name(source), before.updated, manifest.created, place)), stream, indent=2)
+        json.dump(asdict(note), stream, indent=2)
     return manifest
 
 
-def _name(folder: Path) -> str:
-    return folder.resolve().as_posix()
+def _state(store: Store) -> str:
+    files = sorted((row.name, row.sha256) for row in store.files().values())
+    known = [store.manifest.updated, len(store), *files]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
 
 def _read_note(path: Path) -> _Note | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..types import Document, Filters, Hit, Passage, Source
 from .conditions import attribute, attributes, condition, is_in, quote
-from .manifest import Manifest
+from .manifest import Manifest, check_vectors, searched_by
 from .store import Batch, FileRow, Row
 from .tables import broken, committing, files_schema, index_words, is_there, open_table
 
@@ -65,6 +65,7 @@ class LanceStore:
 
     def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
+        check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         with committing(self.folder):
             self._passages.add(_batch(rows, vectors, self._passages.schema))
 
@@ -210,9 +211,7 @@ class LanceStore:
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
-        encoder = self.manifest.encoder
-        if encoder is None:
-            raise InvalidInputError(f"found no vectors in the index at {self.folder}: search it with bm25")
+        encoder = searched_by(self.folder, self.manifest.encoder, vector)
 
         from lancedb.query import LanceVectorQueryBuilder
 

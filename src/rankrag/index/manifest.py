@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InvalidInputError, NotFoundError
 from ..formats import writing
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
+
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 2
 """The newest layout of an index folder that this code reads; one that holds its own tables is of format 1."""
@@ -153,6 +157,29 @@ def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint
         )
 
 
+def check_vectors(folder: Path, used: EncoderUsed | None, n_rows: int, vectors: np.ndarray | None) -> None:
+    """Refuse vectors of another shape than passages in the index have."""
+    wanted = (n_rows, used.dimension) if used else None
+    found = None if vectors is None else vectors.shape
+    if found != wanted:
+        raise InvalidInputError(
+            f"found vectors of shape {found} for passages in the index at {folder}, wanted {wanted}: encode "
+            "them with the encoder of the index"
+        )
+
+
+def searched_by(folder: Path, used: EncoderUsed | None, vector: np.ndarray) -> EncoderUsed:
+    """Return the encoder of an index that is searched with a vector, which has to be one of its."""
+    if used is None:
+        raise InvalidInputError(f"found no vectors in the index at {folder}: search it with bm25")
+    if vector.shape != (used.dimension,):
+        raise InvalidInputError(
+            f"found a vector of shape {vector.shape}, wanted ({used.dimension},) as in the index at "
+            f"{folder}: encode the query with {used.name}"
+        )
+    return used
+
+
 @contextlib.contextmanager
 def building(folder: Path) -> Iterator[None]:
     """Hold the index for one builder; the system frees it when the process ends, however it ends.
@@ -215,7 +242,7 @@ def _new(folder: Path, settings: Settings) -> Manifest:
         if encoder is None
         else EncoderUsed(encoder.name, encoder.fingerprint, encoder.dimension, encoder.similarity),
         root=root_from(Path.cwd(), folder),
-        created=_now(),
+        created=moment() if store != LANCEDB else _now(),
         updated=_now(),
         format=format_of(store),
         store=store,
@@ -254,6 +281,11 @@ def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
             f"found an index at {folder} with vectors by {manifest.encoder.name}, wanted that encoder to add "
             f"documents: give --encoder {manifest.encoder.name}"
         )
+
+
+def moment() -> str:
+    """Return the time of now, so exact that it tells the indexes on one server apart."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _now() -> str:

@@ -14,10 +14,9 @@ from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError
 from ..types import Document, Filters, Hit, Passage
 from .conditions import attribute
-from .manifest import Manifest
+from .manifest import Manifest, check_vectors, searched_by
 from .qdrant_points import (
     NAMED,
     POINTS,
@@ -78,7 +77,7 @@ class QdrantStore:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         if not rows:
             return
-        self._check_vectors(len(rows), vectors)
+        check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         found = [self._words(row.passage) for row in rows]
         average = self._average(found)
         at = 0
@@ -90,16 +89,6 @@ class QdrantStore:
             at += len(part)
             with asking(self._place):
                 self._client.upsert(self._place.collection, points, wait=True)
-
-    def _check_vectors(self, n_rows: int, vectors: np.ndarray | None) -> None:
-        encoder = self.manifest.encoder
-        wanted = (n_rows, encoder.dimension) if encoder else None
-        found = None if vectors is None else vectors.shape
-        if found != wanted:
-            raise InvalidInputError(
-                f"found vectors of shape {found} for the index at {self.folder}, wanted {wanted}: encode the "
-                "passages with the encoder of the index"
-            )
 
     def _words(self, passage: Passage) -> list[str]:
         return words(f"{passage.title}\n{passage.text}", self.manifest.language)
@@ -284,14 +273,7 @@ class QdrantStore:
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
-        encoder = self.manifest.encoder
-        if encoder is None:
-            raise InvalidInputError(f"found no vectors in the index at {self.folder}: search it with bm25")
-        if vector.shape != (encoder.dimension,):
-            raise InvalidInputError(
-                f"found a vector of shape {vector.shape}, wanted ({encoder.dimension},) as in the index at "
-                f"{self.folder}: encode the query with its encoder"
-            )
+        searched_by(self.folder, self.manifest.encoder, vector)
         return self._best([float(x) for x in vector], DENSE, k, filters)
 
     def _best(
