@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -186,6 +189,37 @@ def test_manifests_say_what_older_versions_can_read(server: SmallQdrant) -> None
     Path("there/manifest.json").write_text(json.dumps(values | {"store": {"name": "chroma"}}))
     with pytest.raises(InvalidInputError, match="found store 'chroma', wanted one of lancedb, qdrant"):
         open_store(Path("there"))
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from rankrag.index import Settings, StorePlace, build
+sys.modules["rankrag.index.build"].BATCH = 50
+left = int(sys.argv[2])
+def progress(done, total, unit):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+build(["big.jsonl"], Path("idx"), Settings(store=StorePlace("qdrant", sys.argv[1], "big")), progress)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_build_goes_on(server: SmallQdrant) -> None:
+    Path("big.jsonl").write_text(
+        "\n".join(json.dumps({"_id": f"r{n}", "text": f"record {n}"}) for n in range(500))
+    )
+    child = subprocess.run([sys.executable, "-c", CHILD, server.url, "4"], check=False)
+    assert child.returncode == -signal.SIGKILL
+    store = open_store(INDEX)
+    assert (len(store), store.last_record("big.jsonl")) == (200, 200)
+    server.asked.clear()
+    assert build(["big.jsonl"], INDEX).added == ("big.jsonl",)
+    assert store.ids() == {f"r{n}" for n in range(500)}
+    written = [line for line in server.asked if line.startswith("PUT /collections/big/points?")]
+    assert len(written) == 2  # 300 records, not 500
 
 
 # ── copies ───────────────────────────────────────────────────────────────────────────────────────────

@@ -280,9 +280,11 @@ class QdrantStore:
         self, query: models.SparseVector | list[float], using: str, k: int, filters: Filters | None
     ) -> list[Hit]:
         """Return the first `k` of the total order by score and id, whatever order ties come back in."""
-        if k <= 0:
+        wanted = dict(filters or {})
+        names = self._matching(wanted.pop("path")) if "path" in wanted else None
+        if k <= 0 or names == []:
             return []
-        only = self._filter(filters)
+        only = _all_of(names, wanted)
 
         def fetch(limit: int, payload: bool | list[str]) -> list[models.ScoredPoint]:
             with asking(self._place):
@@ -307,17 +309,15 @@ class QdrantStore:
         passages = self.passages(scores)
         return [Hit(passages[name], score) for name, score in scores.items() if name in passages]
 
-    def _filter(self, filters: Filters | None) -> models.Filter | None:
-        from qdrant_client.models import Filter
-
-        wanted = [
-            is_in("path", self._matching(value))
-            if name == "path"
-            else is_in("attributes", [attribute(name, value)])
-            for name, value in (filters or {}).items()
-        ]
-        return Filter(must=list(wanted)) if wanted else None
-
     def _matching(self, glob: str) -> list[str]:
         """Return the names of files that match a glob; the server itself knows no patterns."""
         return [name for name in self.files() if fnmatchcase(name, glob)] if has_magic(glob) else [glob]
+
+
+def _all_of(names: list[str] | None, wanted: Filters) -> models.Filter | None:
+    """Return the condition that a passage is from one of the files and has all the attributes."""
+    from qdrant_client.models import Filter
+
+    attributes = [is_in("attributes", [attribute(*pair)]) for pair in wanted.items()]
+    conditions = [*([] if names is None else [is_in("path", names)]), *attributes]
+    return Filter(must=[*conditions]) if conditions else None
