@@ -19,6 +19,7 @@ from qdrant_small import SmallQdrant, small_qdrant
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
 from rankrag.index import Settings, StorePlace, build, copy_index, open_store
 from rankrag.index.qdrant_server import client_of
+from serving import client, make_app, until
 
 INDEX = Path("idx")
 KEY = "secret-of-this-server"
@@ -77,6 +78,21 @@ def test_every_command_works_over_a_server(server: SmallQdrant, capsys: pytest.C
     call(capsys, "documents", "copy", "back", "--index", "idx")
     assert "40 documents, 40 passages" in call(capsys, "documents", "list", "--index", "back")[0]
     assert any("/index" in line for line in server.asked)
+
+
+def test_a_served_index_may_be_on_a_server(server: SmallQdrant) -> None:
+    build(["docs"], INDEX, Settings(store=place_at(server)))
+    with client(make_app(INDEX)) as http:
+        posted = http.post("/v1/documents", files=[("file", ("zebra.md", b"# Zebras\n\nThey have stripes."))])
+        job = f"/v1/jobs/{posted.json()['job']['id']}"
+        until(lambda: http.get(job).json()["job"]["status"] == "done")
+        (hit,) = http.post("/v1/search", json={"question": "zebras stripes"}).json()["data"]
+        assert "stripes" in hit["text"]
+        (zebra,) = [
+            one for one in http.get("/v1/documents").json()["data"] if one["path"].endswith("zebra.md")
+        ]
+        assert http.delete(f"/v1/documents/{zebra['id']}").json()["deleted"]
+        assert http.post("/v1/search", json={"question": "zebras stripes"}).json()["data"] == []
 
 
 def test_arguments_that_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,8 +166,7 @@ def test_large_builds_go_in_requests_of_bounded_size(server: SmallQdrant) -> Non
 
 
 def test_collections_of_others_are_left_alone(server: SmallQdrant) -> None:
-    client = client_of(place_at(server))
-    client.create_collection("foreign", vectors_config={})
+    client_of(place_at(server)).create_collection("foreign", vectors_config={})
     with pytest.raises(InvalidInputError, match="that no index of rankrag made, wanted a new one"):
         build(["docs"], INDEX, Settings(store=place_at(server, "foreign")))
     build(["docs"], Path("first"), Settings(store=place_at(server, "ours")))
@@ -256,8 +271,11 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("name", ["lancedb", "qdrant"])
-def test_a_stopped_copy_does_not_open_and_goes_on(server: SmallQdrant, name: str) -> None:
-    lines = [json.dumps({"_id": f"r{n}", "text": f"record {n}"}) for n in range(4200)]
+def test_a_stopped_copy_does_not_open_and_goes_on(
+    server: SmallQdrant, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["rankrag.index.lance"], "_READ_AT_ONCE", 50)
+    lines = [json.dumps({"_id": f"r{n}", "text": f"record {n}"}) for n in range(298)]
     Path("docs/set.jsonl").write_text("\n".join(lines))
     build(["docs"], INDEX)
     place = StorePlace() if name == "lancedb" else place_at(server, "there")
@@ -272,10 +290,13 @@ def test_a_stopped_copy_does_not_open_and_goes_on(server: SmallQdrant, name: str
             open_store(Path("there"))
 
     stopped()
+    server.asked.clear()
     seen: list[int] = []
     made = copy_index(INDEX, Path("there"), place, lambda done, *_: seen.append(done))
-    assert made.n_passages == seen[-1] == 4202
+    assert made.n_passages == seen[-1] == 300
     assert not Path("there/copying.json").exists()
+    written = [line for line in server.asked if line.startswith("PUT /collections/there/points?")]
+    assert len(written) == (5 if name == "qdrant" else 0)  # the first 50 of 300 were in
     assert open_store(Path("there")).ids() == open_store(INDEX).ids()
     with pytest.raises(InvalidInputError, match="found an index at there, wanted a new folder"):
         copy_index(INDEX, Path("there"), place)

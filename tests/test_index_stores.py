@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from letters import LetterEncoder
+from qdrant_small import small_qdrant
 from rankrag.errors import InvalidInputError
 from rankrag.index import (
     BM25,
@@ -65,9 +66,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(params=STORE_NAMES)
-def place(request: pytest.FixtureRequest) -> StorePlace:
-    return place_of(request.param)
+@pytest.fixture(params=[*STORE_NAMES, pytest.param("qdrant over HTTP", marks=pytest.mark.slow)])
+def place(request: pytest.FixtureRequest) -> Iterator[StorePlace]:
+    if request.param in STORES:
+        yield place_of(request.param)
+        return
+    with small_qdrant() as server:
+        yield StorePlace("qdrant", server.url, "contract")
 
 
 def filled(place: StorePlace) -> Store:
