@@ -1,8 +1,9 @@
-"""`rankrag documents`: what is in an index, and taking something out of it."""
+"""`rankrag documents`: what is in an index, taking something out of it, and copying all of it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,10 +11,10 @@ from rich.text import Text
 
 from ..errors import NotFoundError
 from ..types import Document
-from . import answer_view, console
-from .options import IndexFolder, Output
+from . import answer_view, console, load, progress
+from .options import Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
-app = typer.Typer(help="See and delete the documents of an index.", no_args_is_help=True)
+app = typer.Typer(help="See, delete and copy the documents of an index.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -54,3 +55,35 @@ def delete(
         console.emit({"index": str(index), "deleted": n_deleted})
     else:
         console.say(f"{n_deleted:,} of {len(ids):,} documents deleted")
+
+
+@app.command("copy")
+def copy(
+    index: IndexFolder,
+    to: Annotated[Path, typer.Argument(help="Folder of the new index.", metavar="TO")],
+    store: StoreName = None,
+    store_url: StoreURL = None,
+    collection: Collection = None,
+    output: Output = "text",
+) -> None:
+    """Copy a whole index, with its vectors, into a new folder and the store named; no encoder is needed.
+
+    The copy opens when it is whole. May be interrupted at any time: running it again goes on.
+    """
+    from ..index import copy_index
+
+    with arguments():
+        place = load.store_place(to, store, store_url, collection)
+    with progress.reporting() as report:
+        made = copy_index(index, to, place, report)
+    if output == "json":
+        console.emit(
+            {
+                "index": str(to),
+                "store": made.store.name,
+                "n_files": made.n_files,
+                "n_passages": made.n_passages,
+            }
+        )
+    else:
+        console.say(f"{to}: {made.n_files:,} files, {made.n_passages:,} passages, in {made.store}")

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..errors import PartialError
 from . import answer_view, console, load, progress
-from .options import IndexFolder, Output
+from .options import Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
 if TYPE_CHECKING:
     from ..index import Estimate, Report, Settings
@@ -45,6 +45,9 @@ def index(
     words: Words = None,
     language: Language = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what is gone from the paths.")] = False,
+    store: StoreName = None,
+    store_url: StoreURL = None,
+    collection: Collection = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
     output: Output = "text",
 ) -> None:
@@ -55,8 +58,10 @@ def index(
     """
     from ..index import Settings, build, estimate
 
+    with arguments():
+        place = load.store_place(index, store, store_url, collection)
     with console.working("loading"):
-        settings = Settings(words, language, load.encoder_for(index, encoder), prune)
+        settings = Settings(words, language, load.encoder_for(index, encoder), prune, place)
         cost = estimate(paths, index, settings)
     _announce(cost, yes)
     with progress.reporting() as report:

@@ -30,7 +30,7 @@ from ..types import (
 )
 
 if TYPE_CHECKING:
-    from ..index import IndexDocuments
+    from ..index import IndexDocuments, StorePlace
     from ..index.encoder import Encoder
     from ..model.calibrated import Calibration
     from ..model.checkpoint import Checkpoint
@@ -51,6 +51,7 @@ NO_ENCODER = "none"
 """In place of an encoder's name: BM25 alone."""
 
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
+StoreKind = Literal["lancedb", "qdrant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +293,29 @@ def open_shelf(folder: str | Path | None, kind: RetrieverKind | None = None) -> 
     encoder = open_encoder(used.name) if used and kind != "bm25" else None
     query = partial(prompts.search_query, speakers=encoder is not None and encoder.speakers)
     return Shelf(retriever(kind, store, encoder), kind, query)
+
+
+def store_place(
+    folder: Path, name: StoreKind | None, url: str | None, collection: str | None
+) -> StorePlace | None:
+    """Return where the passages of an index are wanted, None where nothing was said.
+
+    Raises InvalidInputError for a server without `qdrant`, or `qdrant` without one.
+    """
+    from ..index import StorePlace, collection_of
+
+    if name == "qdrant" and url and url != ":memory:":
+        return StorePlace(name, url.rstrip("/"), collection or collection_of(folder))
+    if name == "qdrant":
+        raise InvalidInputError(
+            "found --store qdrant without the URL of a server, wanted one: --store-url http://HOST:6333"
+        )
+    if url or collection:
+        raise InvalidInputError(
+            "found --store-url or --collection without --store qdrant, which alone has them: give it too, or "
+            "leave them out"
+        )
+    return StorePlace() if name else None
 
 
 def open_documents(folder: Path) -> IndexDocuments:

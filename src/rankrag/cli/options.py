@@ -40,6 +40,20 @@ ModelName = Annotated[
 ]
 
 
+StoreName = Annotated[
+    load.StoreKind | None,
+    typer.Option("--store", help="What holds the passages. Default: lancedb, in the folder of the index."),
+]
+StoreURL = Annotated[
+    str | None,
+    typer.Option(
+        "--store-url", metavar="URL", help="Of the Qdrant server; its key, if any, is in QDRANT_API_KEY."
+    ),
+]
+Collection = Annotated[
+    str | None, typer.Option(metavar="NAME", help="In Qdrant. Default: rankrag- and the folder's name.")
+]
+
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]
 SettingList = Annotated[
     list[str] | None,

@@ -1,12 +1,15 @@
 """Documents to passages to a searchable store, and what searches it."""
 
 from .build import Report, build
+from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
 from .manifest import UPLOADS, Manifest, read_manifest
+from .place import StoreName, StorePlace, collection_of
 from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever
 from .settings import LANGUAGES, PassageEncoder, Settings
-from .store import Store, open_store
+from .store import Store
+from .stores import open_store
 from .walk import READABLE
 
 __all__ = [
@@ -24,7 +27,11 @@ __all__ = [
     "RetrieverName",
     "Settings",
     "Store",
+    "StoreName",
+    "StorePlace",
     "build",
+    "collection_of",
+    "copy_index",
     "estimate",
     "fuse",
     "open_store",

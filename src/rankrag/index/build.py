@@ -22,7 +22,7 @@ from .parse import clean, parse
 from .records import RECORDS, Record, records
 from .settings import Settings
 from .store import FileRow, Row, Store
-from .tables import make_tables
+from .stores import make_store
 from .walk import File, exists, find, is_under
 
 BATCH = 16_384
@@ -72,8 +72,7 @@ def build(
     files = find(given, root, may_miss=settings.prune)
     with building(folder):
         write_manifest(folder, manifest)
-        make_tables(folder, manifest)
-        store = Store(folder, manifest)
+        store = make_store(folder, manifest)
         builder = _Builder(store, settings, progress or _silent, sum(file.size for file in files))
         builder.recover()
         if settings.prune:

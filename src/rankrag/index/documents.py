@@ -11,7 +11,7 @@ from ..types import Document, Progress
 from .build import build
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
-from .store import open_store
+from .stores import open_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,20 +9,28 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InvalidInputError, NotFoundError
 from ..formats import writing
+from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
 
-FORMAT = 1
-"""The version of the layout of an index folder that this code writes, and the newest that it reads."""
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 2
+"""The newest layout of an index folder that this code reads; one that holds its own tables is of format 1."""
 
 _NAME = "manifest.json"
 _LOCK = "lock"
 UPLOADS = "uploads"
 """The folder in an index where a server keeps the files that it was sent."""
 
-_OURS = {_NAME, _LOCK, UPLOADS, "passages.lance", "files.lance"}
+COPYING = "copying.json"
+"""The file in a folder that a copy was begun in; it goes when the copy is whole."""
+
+_OURS = {_NAME, _LOCK, UPLOADS, COPYING, "passages.lance", "files.lance"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,8 @@ class Manifest:
     updated: str
     n_files: int = 0
     n_passages: int = 0
-    format: int = FORMAT
+    format: int = 1
+    store: StorePlace = LANCEDB
 
     def root_of(self, folder: Path) -> Path:
         """Return the root as an absolute path; `folder` is where the index lies."""
@@ -80,18 +89,24 @@ def read_manifest(folder: Path) -> Manifest:
                 f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
             )
         encoder = values.pop("encoder")
-        return Manifest(**values, encoder=EncoderUsed(**encoder) if encoder else None)
+        place = StorePlace(**values.pop("store", {}))
+        manifest = Manifest(**values, encoder=EncoderUsed(**encoder) if encoder else None, store=place)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise InvalidInputError(
             f"found a broken {_NAME} in {folder} ({error or type(error).__name__}): "
             f"delete the folder and build it again with `{make}`"
         ) from error
+    check_place(manifest.store)
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest; a reader sees the old one or the new one."""
+    values = asdict(manifest)
+    if manifest.store == LANCEDB:  # as it was before there was another store: older versions read it
+        del values["store"]
     with writing(str(folder / _NAME)) as stream:
-        json.dump(asdict(manifest), stream, indent=2)
+        json.dump(values, stream, indent=2)
         stream.write("\n")
 
 
@@ -105,6 +120,14 @@ def plan(folder: Path, settings: Settings) -> Manifest:
         manifest = read_manifest(folder)
         _check(folder, manifest, settings)
         return manifest
+    vacant(folder)
+    return _new(folder, settings)
+
+
+def vacant(folder: Path) -> None:
+    """Raise InvalidInputError unless a new index can be made in the folder."""
+    if (folder / _NAME).exists():
+        raise InvalidInputError(f"found an index at {folder}, wanted a new folder: give another")
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(f"found a file at {folder}, wanted a folder: give another --index")
     inside = folder.iterdir() if folder.exists() else iter(())
@@ -113,7 +136,6 @@ def plan(folder: Path, settings: Settings) -> Manifest:
             f"found {folder} with other files in it ({foreign[0]}, ...), wanted an index or an empty folder: "
             "give another --index"
         )
-    return _new(folder, settings)
 
 
 def updated(manifest: Manifest, n_files: int, n_passages: int) -> Manifest:
@@ -133,6 +155,29 @@ def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint
             f"found an index at {folder} with vectors by {used.name} ({used.fingerprint}), wanted {name} "
             f"({fingerprint}): load that encoder, or build another index"
         )
+
+
+def check_vectors(folder: Path, used: EncoderUsed | None, n_rows: int, vectors: np.ndarray | None) -> None:
+    """Refuse vectors of another shape than passages in the index have."""
+    wanted = (n_rows, used.dimension) if used else None
+    found = None if vectors is None else vectors.shape
+    if found != wanted:
+        raise InvalidInputError(
+            f"found vectors of shape {found} for passages in the index at {folder}, wanted {wanted}: encode "
+            "them with the encoder of the index"
+        )
+
+
+def searched_by(folder: Path, used: EncoderUsed | None, vector: np.ndarray) -> EncoderUsed:
+    """Return the encoder of an index that is searched with a vector, which has to be one of its."""
+    if used is None:
+        raise InvalidInputError(f"found no vectors in the index at {folder}: search it with bm25")
+    if vector.shape != (used.dimension,):
+        raise InvalidInputError(
+            f"found a vector of shape {vector.shape}, wanted ({used.dimension},) as in the index at "
+            f"{folder}: encode the query with {used.name}"
+        )
+    return used
 
 
 @contextlib.contextmanager
@@ -187,8 +232,8 @@ def _new(folder: Path, settings: Settings) -> Manifest:
         )
     if settings.words is not None and settings.words < 0:
         raise InvalidInputError(f"found {settings.words} words, wanted 0 (do not cut) or more: give another")
-    here, place = Path.cwd(), folder.resolve()
-    root = os.path.relpath(here, place) if place.is_relative_to(here) else str(here)
+    store = settings.store or LANCEDB
+    check_place(store)
     encoder = settings.encoder
     return Manifest(
         words=WORDS if settings.words is None else settings.words,
@@ -196,10 +241,23 @@ def _new(folder: Path, settings: Settings) -> Manifest:
         encoder=None
         if encoder is None
         else EncoderUsed(encoder.name, encoder.fingerprint, encoder.dimension, encoder.similarity),
-        root=Path(root).as_posix(),
-        created=_now(),
+        root=root_from(Path.cwd(), folder),
+        created=moment() if store != LANCEDB else _now(),
         updated=_now(),
+        format=format_of(store),
+        store=store,
     )
+
+
+def root_from(root: Path, folder: Path) -> str:
+    """Return how the manifest of an index in the folder writes down its root."""
+    place = folder.resolve()
+    return Path(os.path.relpath(root, place) if place.is_relative_to(root) else root).as_posix()
+
+
+def format_of(store: StorePlace) -> int:
+    """Return the oldest format that says where the passages are."""
+    return 1 if store == LANCEDB else FORMAT
 
 
 def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
@@ -210,6 +268,11 @@ def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
                 f"found an index at {folder} built with {name} {found}, wanted {wanted}: leave {option} out, "
                 "or build another index"
             )
+    if settings.store not in (None, manifest.store):
+        raise InvalidInputError(
+            f"found an index at {folder} in {manifest.store}, wanted {settings.store}: leave --store out, or "
+            f"move it with `rankrag documents copy TO --index {folder} --store ...`"
+        )
     encoder = settings.encoder
     if encoder is not None:
         check_encoder(folder, manifest.encoder, encoder.name, encoder.fingerprint)
@@ -218,6 +281,11 @@ def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
             f"found an index at {folder} with vectors by {manifest.encoder.name}, wanted that encoder to add "
             f"documents: give --encoder {manifest.encoder.name}"
         )
+
+
+def moment() -> str:
+    """Return the time of now, so exact that it tells the indexes on one server apart."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def _now() -> str:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from .place import StorePlace
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -64,10 +66,11 @@ class Settings:
 
     `words` bounds a passage (0 does not cut); `language` chooses stemmer and stop words (one of
     `LANGUAGES`); with an `encoder` passages also get vectors. `prune` removes documents whose
-    files are gone from the given paths.
+    files are gone from the given paths. `store` says where the passages go, by default into LanceDB.
     """
 
     words: int | None = None
     language: str | None = None
     encoder: PassageEncoder | None = None
     prune: bool = False
+    store: StorePlace | None = None

@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InvalidInputError
 from .manifest import Manifest
+from .words import analysis
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from lancedb import DBConnection, Session
     from lancedb.table import Table
-
-# The store's own list also stops `and as for if in is no not or with`: in technical text those are what
-# people ask about. Without them and with question words instead, answers are found as often (hit@20 of
-# 1,000 training questions: TriviaQA 55.9 and 55.9, WebQuestions 52.5 and 52.6 percent).
-_STOP_WORDS = (
-    "a an are at be but by did do does how into it of on such that the their then there these they this to "
-    "was what when where which who whom whose why will"
-)
-
 
 CACHE_MB = 1024
 """MB of parts of indexes that a process keeps in memory; `RANKRAG_INDEX_CACHE_MB` says otherwise."""
@@ -74,6 +66,12 @@ def make_tables(folder: Path, manifest: Manifest) -> None:
         raise broken(folder, error) from error
 
 
+def drop_tables(folder: Path, _manifest: Manifest) -> None:
+    """Remove the tables."""
+    for name in ("files", "passages"):
+        shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
+
+
 def files_schema() -> pa.Schema:
     """Return the columns of the table of files."""
     import pyarrow as pa
@@ -106,13 +104,15 @@ def index_words(passages: Table, language: str) -> None:
     """Make the BM25 index of a table of passages anew."""
     from lancedb.index import FTS
 
-    workers = os.cpu_count()
-    if language == "any":
-        config = FTS(base_tokenizer="icu", stem=False, remove_stop_words=False, num_workers=workers)
-    elif language == "English":
-        config = FTS(custom_stop_words=_STOP_WORDS.split(), num_workers=workers)
-    else:
-        config = FTS(language=language, num_workers=workers)
+    how = analysis(language)
+    config = FTS(
+        base_tokenizer=how.tokenizer,
+        language=how.language,
+        stem=how.stem,
+        remove_stop_words=how.stop,
+        custom_stop_words=None if how.stop_words is None else [*how.stop_words],
+        num_workers=os.cpu_count(),
+    )
     passages.create_index("content", config=config, replace=True)
 
 
