@@ -259,6 +259,7 @@ def test_ctrl_c_is_one_line_and_130(
     assert fails(capsys, "prompt", "list", "--output", "json") == (130, "rankrag: error: interrupted")
 
 
+@pytest.mark.slow
 def test_json_is_one_document_whatever_the_verb(capsys: pytest.CaptureFixture[str], index: str) -> None:
     for arguments in (
         ["model", "list"],

@@ -153,6 +153,7 @@ variants:
 """
 
 
+@pytest.mark.slow
 def test_a_study_draws_a_curve(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "study.yaml"
     recipe.write_text(STUDY.format(file=place / "capitals.jsonl", index=place / "index"))

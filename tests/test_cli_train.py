@@ -42,6 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_a_blend_becomes_a_checkpoint_becomes_an_export(
     capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_a_blend_becomes_a_checkpoint_becomes_an_export(
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_settings_go_on_top_and_json_has_the_facts(
     capsys: pytest.CaptureFixture[str], home: Path, tmp_path: Path
 ) -> None:

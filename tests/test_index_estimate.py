@@ -17,6 +17,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_sampled_collection_is_judged_within_a_fifth() -> None:
     lines = (
         json.dumps({"_id": str(n), "text": f"Record {n * n} says {hex(n**5)}. " * (n % 50 + 1)})

@@ -49,6 +49,7 @@ def place_at(server: SmallQdrant, collection: str = "rankrag-idx") -> StorePlace
     return StorePlace("qdrant", server.url, collection)
 
 
+@pytest.mark.slow
 def test_every_command_works_over_a_server(server: SmallQdrant, capsys: pytest.CaptureFixture[str]) -> None:
     made = (
         "index",
@@ -155,6 +156,7 @@ def test_a_request_that_is_too_large_says_what_to_do(server: SmallQdrant) -> Non
     assert build(["docs"], INDEX).n_passages == 42
 
 
+@pytest.mark.slow
 def test_large_builds_go_in_requests_of_bounded_size(server: SmallQdrant) -> None:
     Path("book.txt").write_text("\n\n".join(f"Paragraph {n}. " + "word " * 90 for n in range(600)))
     lines = [json.dumps({"_id": f"l{n}", "text": f"x{n} " * 250}) for n in range(300)]
@@ -240,6 +242,7 @@ def test_a_killed_build_goes_on(server: SmallQdrant) -> None:
 # ── copies ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_corpus_goes_to_a_server_and_back(server: SmallQdrant) -> None:
     encoder = LetterEncoder()
     build(["docs"], INDEX, Settings(encoder=encoder))

@@ -43,6 +43,7 @@ from remote_server import (
 server = remote_server.server
 
 
+@pytest.mark.slow
 @WAYS
 def test_a_server_ranks_as_its_model_does(server: Server, way: Way) -> None:
     form = remote.FORMS[way]

@@ -207,6 +207,7 @@ def test_an_upload_is_taken_whole_or_not_at_all(tmp_path: Path) -> None:
         assert (index / "uploads" / "good.md").read_bytes() == b"Old words."
 
 
+@pytest.mark.slow
 def test_two_uploads_of_one_name_at_once_do_not_mix(tmp_path: Path) -> None:
     index = make_index(tmp_path)
     contents = [f"{word} ".encode() * 400_000 for word in ("owl", "fox")]  # over a megabyte: read in threads
@@ -264,6 +265,7 @@ def test_closing_does_not_wait_for_a_file_without_end(
     go.set()
 
 
+@pytest.mark.slow
 def test_a_list_of_jobs_counts_their_documents(tmp_path: Path) -> None:
     with client(make_app(make_index(tmp_path))) as http:
         assert len(upload(http, ("a.md", b"One."))["documents"]) == 1

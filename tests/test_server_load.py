@@ -110,6 +110,7 @@ def test_a_client_that_leaves_stops_its_work(busy: SimpleNamespace, path: str) -
     assert busy.model.pieces == 0
 
 
+@pytest.mark.slow
 def test_a_client_that_leaves_a_stream_stops_the_writing(index: Path) -> None:
     model = SlowModel(piece_s=0.2)
     model.go.set()
@@ -124,6 +125,7 @@ def test_a_client_that_leaves_a_stream_stops_the_writing(index: Path) -> None:
         assert model.pieces <= written + 1
 
 
+@pytest.mark.slow
 def test_time_is_limited(index: Path) -> None:
     model = SlowModel()
     with live(make_app(index, model, Settings(Limits(seconds=0.5)))) as url:
@@ -141,6 +143,7 @@ def test_time_is_limited(index: Path) -> None:
         model.go.set()
 
 
+@pytest.mark.slow
 def test_ending_lets_what_runs_finish(index: Path) -> None:
     model = SlowModel(piece_s=0.05)
     app = make_app(index, model)
@@ -152,6 +155,7 @@ def test_ending_lets_what_runs_finish(index: Path) -> None:
         assert asked.result().json()["done"]
 
 
+@pytest.mark.slow
 def test_silence_is_filled(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rankrag.server.stream.BEAT_S", 0.2)
     model = SlowModel()

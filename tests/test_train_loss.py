@@ -108,6 +108,7 @@ def test_rankings_are_judged_by_the_label_that_is_more_probable() -> None:
     assert "eval_rank_auc" not in ranking_measures(np.array([[2.0, 1]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighting", ["example", "token"])
 def test_a_step_weighs_as_it_says(model_folder: Path, tmp_path: Path, weighting: str) -> None:
     """The first step's logged loss, before anything was learnt, against the same rows by hand."""

@@ -115,6 +115,7 @@ def test_metrics_tell_every_part(unbroken: Path) -> None:
     assert steps[-1]["epoch"] == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_along_the_same_curve(
     model: Path, blend: Path, unbroken: Path, tmp_path: Path
 ) -> None:
@@ -246,6 +247,7 @@ def test_a_full_disk_loses_nothing(model: Path, blend: Path, unbroken: Path, tmp
     assert curve(out) == curve(unbroken)
 
 
+@pytest.mark.slow
 def test_nothing_is_sent_anywhere(
     model: Path, blend: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -288,6 +290,7 @@ def test_other_held_out_examples_are_another_run(model: Path, blend: Path, tmp_p
         train(job, lambda *said: None)
 
 
+@pytest.mark.slow
 def test_only_who_learnt_to_rank_is_called_trained(model: Path, tmp_path: Path) -> None:
     blend = train_tiny.write_blend(tmp_path / "blend")
     lines = (blend / "examples.jsonl").read_text().splitlines(keepends=True)

@@ -98,6 +98,7 @@ def test_loss_and_gradient_are_those_of_rows_on_their_own(tmp_path: Path) -> Non
     torch.testing.assert_close(grad(), alone, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_that_shares_computes_fewer_tokens_for_as_many_examples(tmp_path: Path) -> None:
     with train_tiny.one_thread():
         model, blend = (
