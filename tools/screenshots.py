@@ -1,4 +1,4 @@
-"""Take the pictures of the page that the documentation shows: docs/page.png, docs/page-phone.png.
+"""Take the pictures of the page that the documentation shows: docs/page.png, page-source.png and page-phone.png.
 
     python tools/screenshots.py [--model rankrag-135m] [--to docs]
 
@@ -26,8 +26,8 @@ from demo import write_reference
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-QUESTION = "When is the finally clause executed?"
-DESKTOP = {"width": 1280, "height": 1000}
+QUESTION = "What does the with statement do?"
+DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 
 
@@ -80,9 +80,10 @@ def main() -> None:
     ):
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = asked(browser, url, DESKTOP, "light")
+        page.screenshot(path=chosen.to / "page.png")
         page.get_by_test_id("citation").first.click()
         page.get_by_test_id("source-panel").wait_for()
-        page.screenshot(path=chosen.to / "page.png")
+        page.screenshot(path=chosen.to / "page-source.png")
         asked(browser, url, PHONE, "dark").screenshot(path=chosen.to / "page-phone.png")
         browser.close()
 
