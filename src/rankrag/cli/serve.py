@@ -14,7 +14,7 @@ import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 from . import console, load
-from .options import ModelName, RetrieverName, arguments
+from .options import ModelName, RankK, RankPatience, RetrieverName, TimeBudget, arguments, budget
 from .served import Choice, app_of
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def serve(
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -84,8 +87,9 @@ def serve(
     Speaks as OpenAI's chat, as Cohere's, Jina's and vLLM's rerank, and its own /v1/ask, from one model.
     Listens on this machine only, unless --host says otherwise; then it wants keys.
     """
-    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
     with arguments():
+        bounds = budget(time_budget, rank_k, rank_patience, rank)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
         choice.check()
         keys = _keys(api_key_file)
         _check_open(host, keys, no_key)
@@ -107,13 +111,17 @@ def mcp(
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
 ) -> None:
     """Give an assistant search, rerank and ask as tools, over standard input and output.
 
     This is the Model Context Protocol; `rankrag serve` has the same at /mcp.
     """
-    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
     with arguments():
+        bounds = budget(time_budget, rank_k, rank_patience, rank)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
         choice.check()
     _check_extra()
     from ..server import Settings, tools
