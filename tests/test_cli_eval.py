@@ -73,6 +73,31 @@ def test_a_ranking_that_was_on_file_has_no_seconds(
     assert second[name].ranked == first[name].ranked
 
 
+def test_a_budget_is_a_fact_of_the_system(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "s", "-n", "2", "--rank-k", "3"))
+    given = read_answers(tmp_path / "s" / "capitals")
+    assert given.facts.system.facts["budget"] == "3 passages, batches of 8"
+    assert [answer.n_scored for answer in given.answers.values()] == [3, 3]
+    assert '"scored": false' in (tmp_path / "s" / "capitals" / "answers.jsonl").read_text()
+    for other in ((), ("--rank-k", "4"), ("--rank-k", "3", "--rank-patience", "1")):
+        _, err = call(capsys, *predict(place, tmp_path, "s", "-n", "3", *other), code=5)
+        assert "answers of another system" in err
+    call(capsys, *predict(place, tmp_path, "s", "-n", "3", "--rank-k", "3"))
+    call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
+
+
+def test_what_is_on_file_does_not_fill_a_time_budget(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "first", "-n", "2"))
+    call(capsys, *predict(place, tmp_path, "second", "-n", "2", "--time-budget", "600"))
+    second = read_answers(tmp_path / "second" / "capitals")
+    assert all("rank" in answer.timings_s for answer in second.answers.values())
+    assert second.facts.system.facts["budget"] == "600 s (differs from run to run), batches of 8"
+
+
 def test_an_index_without_gold_is_told(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

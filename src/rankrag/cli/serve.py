@@ -20,6 +20,8 @@ from .served import Choice, app_of
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ..server import Settings
+
 SHUTDOWN_S = 30
 """Seconds that requests at work have to finish once the server was told to end."""
 
@@ -91,17 +93,13 @@ def serve(
         bounds = budget(time_budget, rank_k, rank_patience, rank)
         choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
         choice.check()
-        keys = _keys(api_key_file)
-        _check_open(host, keys, no_key)
+        _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
     from ..server import Access, Limits, Settings
 
     limits = Limits(max_running, max_waiting, timeout, max_body_mb * MIB, max_upload_mb * MIB, max_passages)
     access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
-    with _bound(host, port) as listener:
-        with console.working(f"loading {model}"):
-            app = app_of(choice, Settings(limits, access), read_only)
-        _run(app, host, listener)
+    _run(choice, Settings(limits, access), read_only, (host, port))
 
 
 def mcp(
@@ -183,7 +181,15 @@ def _check_extra() -> None:
             raise MissingExtraError(package, "serve")
 
 
-def _run(app: FastAPI, host: str, listener: socket.socket) -> None:
+def _run(choice: Choice, settings: Settings, read_only: bool, at: tuple[str, int]) -> None:
+    """Load what is served, holding its address meanwhile, and serve it."""
+    with _bound(*at) as listener:
+        with console.working(f"loading {choice.model}"):
+            app = app_of(choice, settings, read_only)
+        _listen(app, at[0], listener)
+
+
+def _listen(app: FastAPI, host: str, listener: socket.socket) -> None:
     import uvicorn
 
     from ..server import log_lines

@@ -40,12 +40,10 @@ class Budget:
                 raise InvalidInputError(f"found {name} {number}, wanted at least 1: or None for no bound")
 
     def __str__(self) -> str:
-        parts = {
-            f"{self.seconds or 0:g} s (differs from run to run)": self.seconds,
-            f"{self.rank_k} passages": self.rank_k,
-            f"patience {self.patience}": self.patience,
-        }
-        return ", ".join([*(words for words, bound in parts.items() if bound), f"batches of {BATCH}"])
+        seconds = "" if self.seconds is None else f"{self.seconds:g} s (differs from run to run)"
+        passages = "" if self.rank_k is None else f"{self.rank_k} passages"
+        patience = "" if self.patience is None else f"patience {self.patience}"
+        return ", ".join(filter(None, (seconds, passages, patience, f"batches of {BATCH}")))
 
 
 @dataclass(frozen=True, slots=True)
