@@ -192,8 +192,8 @@ def test_rank_orders_passages_without_an_index(tool: Tool, tmp_path: Path) -> No
 def test_a_budget_ends_ranking_and_says_what_it_left(tool: Tool, tmp_path: Path) -> None:
     lines = [*(f"Nairobi was founded in {year}." for year in range(1900, 1910)), "Nairobi.", "Rain."]
     (tmp_path / "passages.txt").write_text("\n".join(lines))
-    arguments = ("rank", "When was Nairobi founded?", "--passages", str(tmp_path / "passages.txt"))
-    arguments += ("--model", "fake")
+    given = ("--passages", str(tmp_path / "passages.txt"), "--model", "fake")
+    arguments = ("rank", "When was Nairobi founded?", *given)
     found = tool.json(*arguments, "--rank-k", "3")
     assert found["n_scored"] == 3
     assert [hit["id"] for hit in found["ranked"]][3:] == [str(n) for n in range(4, 13)]
