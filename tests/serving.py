@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from rankrag import prompts
 from rankrag.index import READABLE, IndexDocuments, build, open_store, retriever
-from rankrag.model import FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
+from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
 from rankrag.pipeline import Pipeline
 from rankrag.server import About, Settings, SharedLanguageModel, Telemetry, create_app
 from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
@@ -41,12 +41,15 @@ def make_index(folder: Path) -> Path:
     return folder / "index"
 
 
-def pipeline_over(index: Path | None, lm: LanguageModel, threshold: float | None = None) -> Pipeline:
+def pipeline_over(
+    index: Path | None, lm: LanguageModel, threshold: float | None = None, budget: Budget | None = None
+) -> Pipeline:
     """Return the roles in a row over an index (without one, over nothing)."""
     judge = ModelRanker(lm, prompts.PAPER)
+    ranker = BudgetedRanker(judge, budget, 5) if budget else judge
     found: Retriever = retriever("bm25", open_store(index)) if index else _Nothing()
     generator = ModelGenerator(lm, prompts.PAPER)
-    return Pipeline(found, judge, generator, ModelCiter(judge), 30, 5, threshold)
+    return Pipeline(found, ranker, generator, ModelCiter(judge), 30, 5, threshold)
 
 
 class _Nothing:
@@ -60,6 +63,7 @@ def make_app(
     settings: Settings | None = None,
     uploads: bool = True,
     threshold: float | None = None,
+    budget: Budget | None = None,
 ) -> FastAPI:
     """Return an app over an index; the model is the fake one unless another is given."""
     telemetry = Telemetry()
@@ -70,7 +74,7 @@ def make_app(
         settings = replace(settings, uploads=index / "uploads", suffixes=READABLE)
     about = About("fake", False, "bm25", "0.0.0", shared.n_tokens)
     documents = IndexDocuments(index) if index else None
-    pipeline = pipeline_over(index, shared, threshold)
+    pipeline = pipeline_over(index, shared, threshold, budget)
     return create_app(pipeline, documents, replace(settings, about=about), telemetry)
 
 

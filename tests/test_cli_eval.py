@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,53 @@ def test_a_ranking_that_was_on_file_has_no_seconds(
     assert sorted("rank" in answer.timings_s for answer in second.values()) == [False, False, True]
     name = next(iter(first))
     assert second[name].ranked == first[name].ranked
+
+
+def test_a_budget_is_a_fact_of_the_system(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "s", "-n", "2", "--rank-k", "3"))
+    given = read_answers(tmp_path / "s" / "capitals")
+    assert given.facts.system.facts["budget"] == "3 passages, batches of 8"
+    assert [answer.n_scored for answer in given.answers.values()] == [3, 3]
+    assert '"scored": false' in (tmp_path / "s" / "capitals" / "answers.jsonl").read_text()
+    for other in ((), ("--rank-k", "4"), ("--rank-k", "3", "--rank-patience", "1")):
+        _, err = call(capsys, *predict(place, tmp_path, "s", "-n", "3", *other), code=5)
+        assert "answers of another system" in err
+    call(capsys, *predict(place, tmp_path, "s", "-n", "3", "--rank-k", "3"))
+    call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
+
+
+def test_full_rankings_are_replayed_within_budgets(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "full", "--no-generate"))
+    folder = tmp_path / "full" / "capitals"
+    script = Path(__file__).parents[1] / "benchmarks" / "anytime.py"
+    command = [
+        sys.executable,
+        str(script),
+        str(folder),
+        *("--data-root", str(place), "--rank-k", "1", "--patience", "1", "--output", "json"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = {line["budget"]: line for line in json.loads(done.stdout)}
+    assert [*lines] == ["retrieved", "rank_k 1", "patience 1", "full"]
+    assert lines["rank_k 1"]["means"]["read"] == pytest.approx(1 / 5)
+    assert lines["full"]["means"] == {"read": 1, "best kept": 1, "answer-R@1": 1, "R@1": 1}
+    assert lines["full"]["lost"]["R@1"]["value"] == 0
+    lost = lines["retrieved"]["lost"]["answer-R@1"]
+    assert lost["low"] <= lost["value"] <= lost["high"]
+
+
+def test_what_is_on_file_does_not_fill_a_time_budget(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "first", "-n", "2"))
+    call(capsys, *predict(place, tmp_path, "second", "-n", "2", "--time-budget", "600"))
+    second = read_answers(tmp_path / "second" / "capitals")
+    assert all("rank" in answer.timings_s for answer in second.answers.values())
+    assert second.facts.system.facts["budget"] == "600 s (differs from run to run), batches of 8"
 
 
 def test_an_index_without_gold_is_told(

@@ -64,6 +64,8 @@ def test_unscored_hits_abstentions_and_cuts_are_said() -> None:
     shown = drawn(replace(ANSWER, ranked=(unscored, *ANSWER.ranked[1:]), cuts=(Cut("p2", 3, 7),)))
     assert "[1]     – ▲2" in shown
     assert "p2 did not fit: 3 of 7 characters were read" in shown
+    assert "3 of 4 passages scored · retrieve 0.01 s" in shown
+    assert "scored" not in drawn(ANSWER)
     abstained = drawn(replace(ANSWER, abstained=True, citations=()))
     assert "Closest passages, not read" in abstained
     assert "No passage was relevant enough" in abstained

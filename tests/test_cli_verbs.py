@@ -189,6 +189,51 @@ def test_rank_orders_passages_without_an_index(tool: Tool, tmp_path: Path) -> No
     assert "wet" not in tool.text(*arguments, "-k", "1")
 
 
+def test_a_budget_ends_ranking_and_says_what_it_left(tool: Tool, tmp_path: Path) -> None:
+    lines = [*(f"Nairobi was founded in {year}." for year in range(1900, 1910)), "Nairobi.", "Rain."]
+    (tmp_path / "passages.txt").write_text("\n".join(lines))
+    given = ("--passages", str(tmp_path / "passages.txt"), "--model", "fake")
+    arguments = ("rank", "When was Nairobi founded?", *given)
+    found = tool.json(*arguments, "--rank-k", "3")
+    assert found["n_scored"] == 3
+    assert [hit["id"] for hit in found["ranked"]][3:] == [str(n) for n in range(4, 13)]
+    assert [hit.get("scored", True) for hit in found["ranked"]] == [True] * 3 + [False] * 9
+    assert [hit["score"] is None for hit in found["ranked"]] == [False] * 3 + [True] * 9
+    assert "12 passages · 3 of 12 passages scored · rank " in tool.text(*arguments, "--rank-k", "3")
+    for unspent in (("--time-budget", "1000"), ("--rank-k", "12"), ("--rank-patience", "9"), ()):
+        whole = tool.json(*arguments, *unspent)
+        assert "n_scored" not in whole
+        assert all("scored" not in hit for hit in whole["ranked"])
+    (tmp_path / "passages.txt").write_text("\n".join([lines[0], *lines[10:] * 6]))
+    assert tool.json(*arguments, "--rank-patience", "3", "-k", "1")["n_scored"] == 8
+
+
+def test_ask_within_a_budget(tool: Tool, index: str) -> None:
+    found = tool.json(*ASK, index, "--rank-k", "1", "--retrieve-k", "3", "--read-k", "2")
+    assert found["n_scored"] == 1
+    assert [hit.get("scored", True) for hit in found["ranked"]] == [True, False]
+    assert [hit["id"] for hit in found["ranked"]] == [hit["id"] for hit in found["retrieved"]]
+    assert all(hit["score"] > 0 for hit in found["retrieved"])
+    assert "n_scored" not in tool.json(*ASK, index)
+    text = tool.text(*ASK, index, "--rank-k", "1", "--retrieve-k", "3", "--read-k", "2")
+    assert "[2]     – " in text
+    assert "1 of 2 passages scored" in text
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--time-budget", "0"), "found a time budget of 0 seconds"),
+        (("--time-budget", "nan"), "found a time budget of nan seconds"),
+        (("--rank-k", "0"), "--rank-k"),
+        (("--rank-patience", "2", "--no-rank"), "found a budget for ranking beside --no-rank"),
+    ],
+)
+def test_a_budget_that_is_none_is_refused(tool: Tool, index: str, more: tuple[str, ...], said: str) -> None:
+    tool.text(*ASK, index, *more, code=2)
+    assert said in tool.err
+
+
 # ── documents ────────────────────────────────────────────────────────────────────────────────────────
 
 

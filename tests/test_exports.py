@@ -75,6 +75,8 @@ FACES: dict[str, set[str]] = {
         "retriever",
     },
     "rankrag.model": {
+        "Budget",
+        "BudgetedRanker",
         "FakeLanguageModel",
         "ModelCiter",
         "ModelGenerator",

@@ -118,6 +118,9 @@ def test_a_run_keeps_our_order_through_ties_and_unscored_hits(tmp_path: Path) ->
     scores = [score for _, _, score in rows]
     assert scores == sorted(set(scores), reverse=True)
     assert scores[1] == 0.5
+    assert formats.write_run(path, [("q", [hits[0], Hit(Passage("d", ""), 8.0, scored=False)])], "ours") == 2
+    tags = [line.split()[-1] for _, line in formats.read_lines(path)]
+    assert tags == ["ours", "ours-unscored"]
 
 
 def test_qrels_of_trec_and_beir(tmp_path: Path) -> None:

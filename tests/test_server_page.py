@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rankrag.model import Budget
 from rankrag.server import Access, Settings
 from serving import QUESTION, SlowModel, live, make_app, make_index
 
@@ -151,6 +152,17 @@ def test_it_says_why_it_abstained(browser: Browser, index: Path) -> None:
         abstained = page.get_by_test_id("abstained")
         abstained.wait_for()
         assert re.search(r"relevan", abstained.inner_text())
+        page.close()
+
+
+def test_it_says_what_a_budget_left_unscored(browser: Browser, index: Path) -> None:
+    with live(make_app(index, budget=Budget(rank_k=2))) as url:
+        page = visit(browser, url)
+        ask(page, "What do cats, whales and tea have in common?")
+        page.get_by_text("2 of 3 passages ranked", exact=True).wait_for()
+        found = page.get_by_test_id("relevance").all_inner_texts()
+        assert found[2] == "not scored"
+        assert "not scored" not in found[:2]
         page.close()
 
 

@@ -185,7 +185,8 @@ def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str
     """Write a TREC run (`qid Q0 docid rank score tag`, rank from 1); return the number of lines.
 
     Evaluation tools order a run by its score alone, so where our order differs from that of the scores
-    (ties, hits left unscored) the score is lowered by the smallest step that keeps our order.
+    (ties, hits left unscored) the score is lowered by the smallest step that keeps our order. The tag of
+    hits left unscored ends in `-unscored`.
     """
     count = 0
     with writing(path) as stream:
@@ -193,9 +194,8 @@ def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str
             ceiling = float("inf")
             for rank, hit in enumerate(hits, 1):
                 ceiling = min(hit.score, ceiling - max(1e-9, abs(ceiling) * 1e-9)) if rank > 1 else hit.score
-                stream.write(
-                    f"{_token(name)} Q0 {_token(hit.passage.id)} {rank} {ceiling:.12g} {_token(tag)}\n"
-                )
+                by = _token(tag if hit.scored else f"{tag}-unscored")
+                stream.write(f"{_token(name)} Q0 {_token(hit.passage.id)} {rank} {ceiling:.12g} {by}\n")
                 count += 1
     return count
 
@@ -253,8 +253,8 @@ def read_examples(path: str) -> Iterator[Example]:
 
 
 def answer_record(answer: Answer) -> Record:
-    """Return an answer as `ask --output json` prints it."""
-    return {
+    """Return an answer as `ask --output json` prints it; `n_scored` where that is not all of `ranked`."""
+    record: Record = {
         "id": answer.question.id,
         "question": answer.question.text,
         "query": answer.query,
@@ -265,20 +265,18 @@ def answer_record(answer: Answer) -> Record:
         "ranked": [hit_record(hit) for hit in answer.ranked],
         "read_k": answer.read_k,
         "cuts": [asdict(cut) for cut in answer.cuts],
-        "usage": {
-            "prompt_tokens": answer.usage.prompt_tokens,
-            "completion_tokens": answer.usage.completion_tokens,
-        },
+        "usage": {name: getattr(answer.usage, name) for name in ("prompt_tokens", "completion_tokens")},
         "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
     }
+    return record | ({"n_scored": answer.n_scored} if answer.n_scored < len(answer.ranked) else {})
 
 
 def hit_record(hit: Hit) -> Record:
-    """Return a hit as JSON shows it; `source` is the path or URL, with page and offsets beside it."""
+    """Return a hit as JSON shows it: path or URL, page and offsets flat; no score where it is unscored."""
     source = hit.passage.source or Source(path="")
     record: Record = {
         "id": hit.passage.id,
-        "score": hit.score,
+        "score": hit.score if hit.scored else None,
         "title": hit.passage.title,
         "text": hit.passage.text,
         "source": source.path,

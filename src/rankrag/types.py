@@ -183,6 +183,11 @@ class Answer:
     timings_s: Mapping[str, float] = field(default_factory=dict)
     done: bool = False
 
+    @property
+    def n_scored(self) -> int:
+        """Hits of `ranked` that were scored: fewer than all where a budget ended the ranking early."""
+        return sum(hit.scored for hit in self.ranked)
+
 
 @dataclass(frozen=True, slots=True)
 class Document:

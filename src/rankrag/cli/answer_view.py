@@ -173,10 +173,16 @@ def _abstention(answer: Answer) -> str:
 
 def timings(answer: Answer) -> Text:
     """Return the seconds of each step and the tokens, in one quiet line."""
+    scored = share_scored(answer.n_scored, len(answer.ranked))
     parts = [f"{step} {seconds:.2f} s" for step, seconds in answer.timings_s.items()]
     if answer.usage.prompt_tokens:
         parts.append(f"{answer.usage.prompt_tokens} + {answer.usage.completion_tokens} tokens")
-    return Text(" · ".join(parts), style=QUIET)
+    return Text(scored + " · ".join(parts), style=QUIET)
+
+
+def share_scored(n_scored: int, n_ranked: int) -> str:
+    """Say how many of the passages a budget let the ranker score; nothing where it scored them all."""
+    return f"{n_scored} of {n_ranked} passages scored · " if n_scored < n_ranked else ""
 
 
 def _read(answer: Answer) -> tuple[Hit, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,12 +16,19 @@ from .options import (
     ModelName,
     Output,
     PathGlob,
+    RankK,
+    RankPatience,
     RetrieverName,
+    TimeBudget,
     Where,
     arguments,
+    budget,
     filters,
     warn_untrained,
 )
+
+if TYPE_CHECKING:
+    from ..model import Budget
 
 History = Annotated[
     str | None,
@@ -40,6 +47,9 @@ def ask(
     retrieve_k: Annotated[int, typer.Option(min=1, help="Passages taken from the index.")] = 30,
     read_k: Annotated[int, typer.Option(min=1, help="Best passages given to the model.")] = 5,
     rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
     where: Where = None,
     path: PathGlob = None,
@@ -55,9 +65,10 @@ def ask(
     with arguments():
         load.check_counts(retrieve_k, read_k)
         load.check_model(model)
+        bounds = budget(time_budget, rank_k, rank_patience, rank)
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)
-    rag = _load(index, model, retriever, (retrieve_k, read_k), rank)
+    rag = _load(index, model, retriever, (retrieve_k, read_k), (rank, bounds))
     if not text:
         conversation.hold(rag, asked, wanted)
         return
@@ -81,11 +92,22 @@ def _question(given: str | None, output: str) -> str:
 
 
 def _load(
-    index: Path, model: str, retriever: load.RetrieverKind | None, counts: tuple[int, int], ranking: bool
+    index: Path,
+    model: str,
+    retriever: load.RetrieverKind | None,
+    counts: tuple[int, int],
+    how: tuple[bool, Budget | None],
 ) -> load.RAG:
+    (retrieve_k, read_k), (ranking, bounds) = counts, how
     with console.working(f"loading {model}"):
         rag = load.load(
-            index, model=model, retriever=retriever, retrieve_k=counts[0], read_k=counts[1], ranking=ranking
+            index,
+            model=model,
+            retriever=retriever,
+            retrieve_k=retrieve_k,
+            read_k=read_k,
+            ranking=ranking,
+            budget=bounds,
         )
     if ranking:
         warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..errors import InvalidInputError
 from . import answer_view, console, load, progress
-from .options import Output, RetrieverName, warn_untrained
+from .options import Output, RankK, RankPatience, RetrieverName, TimeBudget, arguments, budget, warn_untrained
 from .systems import Measured, Plan, assemble, run_file, run_names, short_hash
 
 if TYPE_CHECKING:
@@ -104,6 +104,9 @@ def predict(
     cite: Cite = True,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
     n: SampleSize = None,
     seed: Seed = 0,
     parallel: Parallel = 1,
@@ -112,8 +115,11 @@ def predict(
     """Ask a system the questions of benchmarks and keep every answer with its trace.
 
     May be interrupted at any time: the same command goes on where it stopped, and a larger -n asks only
-    what is missing. Relevances are kept in OUT/relevance.sqlite, so no pair is ranked twice.
+    what is missing. Relevances are kept in OUT/relevance.sqlite, so no pair is ranked twice; with
+    --time-budget, whose answers differ from run to run, none are kept.
     """
+    with arguments():
+        bounds = budget(time_budget, rank_k, rank_patience, ranking)
     runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
     plan = Plan(
         name=name,
@@ -131,6 +137,7 @@ def predict(
         corpus_name=corpus_name,
         cache=cache,
         ranker=ranker,
+        budget=bounds,
     )
     refused = predict_all(plan, benchmarks, data_root, out, (n, seed, parallel))
     if output == "json":

@@ -32,6 +32,7 @@ from ..types import (
 if TYPE_CHECKING:
     from ..index import IndexDocuments, StorePlace
     from ..index.encoder import Encoder
+    from ..model import Budget
     from ..model.calibrated import Calibration
     from ..model.checkpoint import Checkpoint
 
@@ -140,19 +141,27 @@ def load(
     retrieve_k: int = 30,
     read_k: int = 5,
     ranking: bool = True,
+    budget: Budget | None = None,
 ) -> RAG:
     """Return everything that `ask` needs, ready to use; nothing is downloaded.
 
     `index` is a folder that `rankrag index` made (without one, `rank` still works); `model` a name from
     `rankrag model list`, a folder, a hub id, `openai:MODEL@URL` (a server), or `fake`. The retriever is by
     default `hybrid` if the index has vectors, else `bm25`. `ranking=False` reads the passages in the
-    retriever's order.
+    retriever's order. `budget` (`rankrag.model.Budget`) bounds what a ranking may take.
     """
     check_counts(retrieve_k, read_k)
-    return assemble(open_shelf(index, retriever), open_engine(model), retrieve_k, read_k, ranking)
+    return assemble(open_shelf(index, retriever), open_engine(model), retrieve_k, read_k, ranking, budget)
 
 
-def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking: bool) -> RAG:
+def assemble(
+    shelf: Shelf,
+    engine: Engine,
+    retrieve_k: int,
+    read_k: int,
+    ranking: bool,
+    budget: Budget | None = None,
+) -> RAG:
     """Return the roles in a row; one language model ranks, answers and cites.
 
     A server that is not asked to rank is not asked to cite either, which is ranking too: it may not be able
@@ -161,7 +170,7 @@ def assemble(shelf: Shelf, engine: Engine, retrieve_k: int, read_k: int, ranking
     from ..model import ModelCiter, ModelGenerator, ModelRanker
 
     judge, generator = ModelRanker(engine.lm, engine.form), ModelGenerator(engine.lm, engine.form)
-    ranker = calibrated(judge, engine)
+    ranker = bounded(calibrated(judge, engine), budget, read_k, engine.threshold)
     # A calibration was fitted on questions; the citer ranks for the sentences of an answer.
     citer = ModelCiter(judge, CITED_FROM if engine.trained else CITED_FROM_UNTRAINED)
     pipeline = Pipeline(
@@ -223,6 +232,16 @@ def calibrated(ranker: Ranker, engine: Engine) -> Ranker:
     from ..model.calibrated import CalibratedRanker
 
     return CalibratedRanker(ranker, engine.calibration) if engine.calibration else ranker
+
+
+def bounded(ranker: Ranker, budget: Budget | None, read_k: int, threshold: float | None) -> Ranker:
+    """Return a ranker that keeps to a budget, or itself without one.
+
+    It goes around the calibration, since the threshold is one of relevances that were put right.
+    """
+    from ..model import BudgetedRanker
+
+    return BudgetedRanker(ranker, budget, read_k, threshold or 0.0) if budget else ranker
 
 
 def open_engine(name: str, calibration: bool = True) -> Engine:

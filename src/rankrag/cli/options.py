@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import InvalidInputError
 from . import console, load
+
+if TYPE_CHECKING:
+    from ..model import Budget
 
 OutputKind = Literal["text", "json"]
 
@@ -38,7 +41,24 @@ ModelName = Annotated[
         "(no weights).",
     ),
 ]
-
+TimeBudget = Annotated[
+    float | None,
+    typer.Option(
+        "--time-budget", metavar="SECONDS", help="End ranking then; what is unscored follows as retrieved."
+    ),
+]
+RankK = Annotated[
+    int | None,
+    typer.Option("--rank-k", min=1, help="Score only the first so many passages.", show_default="all"),
+]
+RankPatience = Annotated[
+    int | None,
+    typer.Option(
+        "--rank-patience",
+        min=1,
+        help="End ranking once so many in a row did not come among those that are read.",
+    ),
+]
 
 StoreName = Annotated[
     load.StoreKind | None,
@@ -74,6 +94,20 @@ def _pair(item: str) -> tuple[str, str]:
     if not sign or not name.strip():
         raise typer.BadParameter(f"found --where {item!r}, wanted KEY=VALUE: for example --where topic=law")
     return name.strip(), value.strip()
+
+
+def budget(seconds: float | None, rank_k: int | None, patience: int | None, ranking: bool) -> Budget | None:
+    """Return what a ranking may take, None for no bound; raises InvalidInputError where nothing is ranked."""
+    if seconds is None and rank_k is None and patience is None:
+        return None
+    if not ranking:
+        raise InvalidInputError(
+            "found a budget for ranking beside --no-rank, wanted one of them: leave out --time-budget, "
+            "--rank-k and --rank-patience"
+        )
+    from ..model import Budget
+
+    return Budget(seconds, rank_k, patience)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,10 @@ from .. import formats
 from ..errors import InvalidInputError
 from ..types import Hit, Passage
 from . import answer_view, console, load
-from .options import ModelName, Output, arguments, warn_untrained
+from .options import ModelName, Output, RankK, RankPatience, TimeBudget, arguments, budget, warn_untrained
+
+READ_K = 5
+"""How many of the best patience watches where `-k` does not say."""
 
 
 def rank(
@@ -25,32 +28,36 @@ def rank(
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Print only the best.", show_default="all")
     ] = None,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
     output: Output = "text",
 ) -> None:
     """Rank passages by relevance to a question; the best come first."""
     with arguments():
         asked = load.as_question(question)
         load.check_model(model)
+        bounds = budget(time_budget, rank_k, rank_patience, ranking=True)
     given = _read(passages)
     with console.working(f"loading {model}"):
-        rag = load.load(model=model)
+        read_k = k or READ_K
+        rag = load.load(model=model, retrieve_k=max(read_k, len(given)), read_k=read_k, budget=bounds)
     warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
     started = perf_counter()
     with console.working(f"ranking {len(given)} passages"):
         ranked = rag.rank(asked, given)
     seconds = perf_counter() - started
+    n_scored = sum(hit.scored for hit in ranked)
     if output == "json":
-        records = [formats.hit_record(hit) for hit in ranked[:k]]
-        console.emit(
-            {
-                "question": asked.text,
-                "model": model,
-                "ranked": records,
-                "timings_s": {"rank": round(seconds, 4)},
-            }
-        )
+        record: dict[str, object] = {
+            "question": asked.text,
+            "model": model,
+            "ranked": [formats.hit_record(hit) for hit in ranked[:k]],
+            "timings_s": {"rank": round(seconds, 4)},
+        }
+        console.emit(record | ({"n_scored": n_scored} if n_scored < len(ranked) else {}))
     else:
-        _show(given, ranked[:k], seconds)
+        _show(given, ranked[:k], f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s")
 
 
 def _read(path: str) -> list[Passage]:
@@ -60,8 +67,8 @@ def _read(path: str) -> list[Passage]:
     return found
 
 
-def _show(given: list[Passage], ranked: list[Hit], seconds: float) -> None:
+def _show(given: list[Passage], ranked: list[Hit], took: str) -> None:
     before = {passage.id: place for place, passage in reversed([*enumerate(given)])}
     moved = [before[hit.passage.id] - place for place, hit in enumerate(ranked)]
     answer_view.show_hits(ranked, console.out(), moved)
-    console.out().print(Text(f"{len(given)} passages · rank {seconds:.2f} s", style=answer_view.QUIET))
+    console.out().print(Text(f"{len(given)} passages · {took}", style=answer_view.QUIET))

@@ -14,11 +14,13 @@ import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 from . import console, load
-from .options import ModelName, RetrieverName, arguments
+from .options import ModelName, RankK, RankPatience, RetrieverName, TimeBudget, arguments, budget
 from .served import Choice, app_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from ..server import Settings
 
 SHUTDOWN_S = 30
 """Seconds that requests at work have to finish once the server was told to end."""
@@ -65,6 +67,9 @@ def serve(
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -84,20 +89,17 @@ def serve(
     Speaks as OpenAI's chat, as Cohere's, Jina's and vLLM's rerank, and its own /v1/ask, from one model.
     Listens on this machine only, unless --host says otherwise; then it wants keys.
     """
-    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
     with arguments():
+        bounds = budget(time_budget, rank_k, rank_patience, rank)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
         choice.check()
-        keys = _keys(api_key_file)
-        _check_open(host, keys, no_key)
+        _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
     from ..server import Access, Limits, Settings
 
     limits = Limits(max_running, max_waiting, timeout, max_body_mb * MIB, max_upload_mb * MIB, max_passages)
     access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
-    with _bound(host, port) as listener:
-        with console.working(f"loading {model}"):
-            app = app_of(choice, Settings(limits, access), read_only)
-        _run(app, host, listener)
+    _run(choice, Settings(limits, access), read_only, (host, port))
 
 
 def mcp(
@@ -107,13 +109,17 @@ def mcp(
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
 ) -> None:
     """Give an assistant search, rerank and ask as tools, over standard input and output.
 
     This is the Model Context Protocol; `rankrag serve` has the same at /mcp.
     """
-    choice = Choice(index, model, retriever, retrieve_k, read_k, rank)
     with arguments():
+        bounds = budget(time_budget, rank_k, rank_patience, rank)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
         choice.check()
     _check_extra()
     from ..server import Settings, tools
@@ -175,7 +181,15 @@ def _check_extra() -> None:
             raise MissingExtraError(package, "serve")
 
 
-def _run(app: FastAPI, host: str, listener: socket.socket) -> None:
+def _run(choice: Choice, settings: Settings, read_only: bool, at: tuple[str, int]) -> None:
+    """Load what is served, holding its address meanwhile, and serve it."""
+    with _bound(*at) as listener:
+        with console.working(f"loading {choice.model}"):
+            app = app_of(choice, settings, read_only)
+        _listen(app, at[0], listener)
+
+
+def _listen(app: FastAPI, host: str, listener: socket.socket) -> None:
     import uvicorn
 
     from ..server import log_lines

@@ -13,6 +13,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from ..model import Budget
     from ..server import About, Settings
 
 BATCH = {"cpu": 32, "cuda": 256}
@@ -29,6 +30,7 @@ class Choice:
     retrieve_k: int
     read_k: int
     ranking: bool
+    budget: Budget | None = None
 
     def check(self) -> None:
         """Raise InvalidInputError for counts or a model that cannot be."""
@@ -50,7 +52,7 @@ def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     if not engine.remote:  # a server of its own has its own line
         lm = SharedLanguageModel(engine.lm, BATCH.get(_device(engine), BATCH["cuda"]), telemetry.batch)
         engine = replace(engine, lm=lm)
-    rag = load.assemble(shelf, engine, choice.retrieve_k, choice.read_k, choice.ranking)
+    rag = load.assemble(shelf, engine, choice.retrieve_k, choice.read_k, choice.ranking, choice.budget)
     uploads, suffixes = _uploads(choice.index, read_only)
     settings = replace(settings, about=about, uploads=uploads, suffixes=suffixes)
     return create_app(rag.pipeline, documents, settings, telemetry)

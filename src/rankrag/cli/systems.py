@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import prompts
 from ..errors import FormatError, InvalidInputError, NotFoundError
@@ -20,6 +21,9 @@ from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
 from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, Usage
 from . import load
+
+if TYPE_CHECKING:
+    from ..model import Budget
 
 DEPTH = 100
 """Hits of each run that a fusion looks at, if not more are asked for."""
@@ -32,7 +36,8 @@ class Plan:
     `index` is searched with `retriever`, or, where there are `runs`, holds the texts of what they name;
     several runs are fused by reciprocal ranks. `corpus` are files with texts, in place of an index.
     `model` ranks if `ranking`, unless `ranker` names the folder of a cross-encoder; `generator` (by default
-    `model`) answers if `generating`. `variant` says in the ablation table what the system lacks.
+    `model`) answers if `generating`. `variant` says in the ablation table what the system lacks. `budget`
+    bounds a ranking.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Plan:
     cache: Path | None = None
     ranker: str | None = None
     variant: str = ""
+    budget: Budget | None = None
 
 
 @dataclass(slots=True)
@@ -97,7 +103,10 @@ class Measured:
         # The cache keeps what the model says; a calibration is put on top of that. Neither it nor the
         # threshold is for the relevance of a cross-encoder.
         own = engine if plan.ranking and plan.ranker is None else None
-        ranker = load.calibrated(cached, own) if cached and own else cached
+        ranker, threshold = cached, own.threshold if own else None
+        if ranker is not None:
+            ranker = load.calibrated(ranker, own) if own else ranker
+            ranker = load.bounded(ranker, plan.budget, plan.read_k, threshold)
         return Pipeline(
             retriever=shelf.retriever,
             ranker=ranker,
@@ -105,7 +114,7 @@ class Measured:
             citer=citer,
             retrieve_k=plan.retrieve_k,
             read_k=plan.read_k,
-            threshold=own.threshold if own else None,
+            threshold=threshold,
             query=shelf.query,
         )
 
@@ -163,7 +172,9 @@ def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRan
     from ..model import ModelRanker
     from ..model.cross_encoder import CrossEncoderRanker
 
-    cache = RelevanceCache(plan.cache)
+    # What is on file takes no time: more than the model can score would fit into a budget of seconds.
+    timed = plan.budget is not None and plan.budget.seconds is not None
+    cache = RelevanceCache(None if timed else plan.cache)
     if plan.ranker:
         specialist = CrossEncoderRanker(Path(plan.ranker))
         specialist.load()
@@ -191,6 +202,8 @@ def _facts(plan: Plan, engine: load.Engine | None) -> dict[str, str]:
         if engine.calibration:
             found = json.dumps(asdict(engine.calibration), sort_keys=True)
             facts["calibration"] = hashlib.sha256(found.encode()).hexdigest()[:16]
+    if plan.ranking and plan.budget:
+        facts["budget"] = str(plan.budget)
     if plan.variant:
         facts["variant"] = plan.variant
     if plan.ranking and plan.ranker:

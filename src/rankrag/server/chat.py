@@ -296,7 +296,7 @@ def _sources(chat: Chat, answer: Answer) -> Record:
             "title": hit.passage.title,
             "source": hit.passage.source.path if hit.passage.source else "",
             "score_retrieved": first.get(hit.passage.id),
-            "score": hit.score,
+            "score": hit.score if hit.scored else None,
             "scored": hit.scored and chat.pipeline.ranker is not None,
             "read": number < answer.read_k and not answer.abstained,
         }

@@ -26,6 +26,10 @@ routes = APIRouter()
 
 Record = dict[str, object]
 
+UNSCORED = -1.0
+"""Stands for a relevance where the server's budget left a document unscored: below every relevance, and a
+number, since clients of these shapes take nothing else. `"scored": false` is beside it."""
+
 
 class RerankRequest(Foreign):
     """A query and what is to be put in order. Unknown fields are left out, as clients add them freely."""
@@ -73,11 +77,12 @@ async def rerank(body: RerankRequest, request: Request, state: Shared) -> Respon
     hits, n_tokens = await state.desk.run(request, ranked)
     whole = {one.id: one for one in passages}
     n_cut = sum(bool(hit.cut) or hit.passage.text != whole[hit.passage.id].text for hit in hits)
+    n_left = sum(not hit.scored for hit in hits)
     best = hits[: body.top_n]
     if body.texts is not None:
         return JSONResponse([_as_tei(hit, whole, body.return_text) for hit in best])
     results = [_result(hit, body, request.url.path) for hit in best]
-    return JSONResponse(_answer(results, state, n_tokens, _warnings(body, n_cut), request.url.path))
+    return JSONResponse(_answer(results, state, n_tokens, _warnings(body, n_cut, n_left), request.url.path))
 
 
 @routes.post("/score")
@@ -90,17 +95,17 @@ async def score(body: ScoreRequest, request: Request, state: Shared) -> Record:
     check_lengths({"queries": max(queries, key=len), **texts}, state.limits)
     ranker = state.ranker()
 
-    def scores() -> tuple[dict[int, float], int]:
-        found: dict[int, float] = {}
+    def scores() -> tuple[dict[int, Hit], int]:
+        found: dict[int, Hit] = {}
         for query in dict.fromkeys(queries):
             own = [n for n, one in enumerate(queries) if one == query]
             hits = [Hit(Passage(str(n), documents[n].strip()), 0.0) for n in own]
-            found |= {int(hit.passage.id): hit.score for hit in ranker.rank(Question("1", query), hits)}
+            found |= {int(hit.passage.id): hit for hit in ranker.rank(Question("1", query), hits)}
         long = {text: state.about.n_tokens(text) for text in {*queries, *documents}}
         return found, sum(long[text] for text in [*queries, *documents])
 
     found, n_tokens = await state.desk.run(request, scores)
-    data = [{"index": n, "object": "score", "score": found[n]} for n in range(len(documents))]
+    data = [{"index": n, "object": "score", **_scored(found[n], "score")} for n in range(len(documents))]
     head = {"id": f"score-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
     return {**head, "model": state.about.model, "data": data, "usage": usage}
@@ -160,12 +165,17 @@ def _listed(given: str | list[str] | None) -> list[str]:
 def _result(hit: Hit, body: RerankRequest, path: str) -> Record:
     """Return one result; Cohere leaves documents out unless asked, Jina's and vLLM's clients expect them."""
     index = int(hit.passage.id)
-    result: Record = {"index": index, "relevance_score": hit.score}
+    result: Record = {"index": index, **_scored(hit, "relevance_score")}
     wanted = body.return_documents
     if wanted or (wanted is None and path != "/v2/rerank"):
         given = (body.documents or ())[index]
         result["document"] = given if isinstance(given, dict) else {"text": given}
     return result
+
+
+def _scored(hit: Hit, name: str) -> Record:
+    """Return the relevance under a name, and the mark of a hit without one."""
+    return {name: hit.score} if hit.scored else {name: UNSCORED, "scored": False}
 
 
 def _answer(results: list[Record], state: State, n_tokens: int, warnings: list[str], path: str) -> Record:
@@ -186,12 +196,14 @@ def _answer(results: list[Record], state: State, n_tokens: int, warnings: list[s
 
 
 def _as_tei(hit: Hit, whole: dict[str, Passage], with_text: bool) -> Record:
-    result: Record = {"index": int(hit.passage.id), "score": hit.score}
+    result: Record = {"index": int(hit.passage.id), **_scored(hit, "score")}
     return result | ({"text": whole[hit.passage.id].text} if with_text else {})
 
 
-def _warnings(body: RerankRequest, n_cut: int) -> list[str]:
+def _warnings(body: RerankRequest, n_cut: int, n_left: int) -> list[str]:
     told = [f"{n_cut} documents did not fit and were cut at their end"] if n_cut else []
+    if n_left:
+        told.append(f"{n_left} documents were left unscored by the server's budget and follow as they came")
     for name in ("max_chunks_per_doc", "truncate_prompt_tokens", "instruction", "instruct"):
         if getattr(body, name) is not None:
             told.append(f"{name} was not used")

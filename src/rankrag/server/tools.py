@@ -30,10 +30,10 @@ INSTRUCTIONS = (
 
 
 class Found(BaseModel):
-    """A passage with its score."""
+    """A passage with its score; none where the server's budget for ranking was spent before."""
 
     id: str
-    score: float
+    score: float | None
     title: str
     text: str
     source: str
@@ -41,10 +41,13 @@ class Found(BaseModel):
 
 
 class Ranked(BaseModel):
-    """A text by its place in the request (from 0), with its relevance in 0..1."""
+    """A text by its place in the request (from 0), with its relevance in 0..1.
+
+    No relevance where the server's budget for ranking was spent before; such texts follow in their order.
+    """
 
     index: int
-    relevance: float
+    relevance: float | None
 
 
 class Cited(BaseModel):
@@ -114,7 +117,7 @@ def _rerank(state: State) -> Callable[..., object]:
             check_lengths({f"texts.{n}": text for n, text in enumerate(texts)}, state.limits)
         hits = [Hit(Passage(str(n), text.strip()), 0.0) for n, text in enumerate(texts)]
         ranked = await _done(state, context, lambda: ranker.rank(asked, hits))
-        return [Ranked(index=int(hit.passage.id), relevance=hit.score) for hit in ranked]
+        return [Ranked(index=int(hit.passage.id), relevance=_score(hit)) for hit in ranked]
 
     return rerank
 
@@ -165,11 +168,15 @@ def _asked(state: State, text: str) -> Question:
     return Question("1", text.strip())
 
 
+def _score(hit: Hit) -> float | None:
+    return hit.score if hit.scored else None
+
+
 def _found(hit: Hit) -> Found:
     passage = hit.passage
     return Found(
         id=passage.id,
-        score=hit.score,
+        score=_score(hit),
         title=passage.title,
         text=passage.text,
         source=passage.source.path if passage.source else "",
