@@ -58,6 +58,21 @@ def test_a_question_that_is_asked_twice_does_not_cost_the_file(tmp_path: Path) -
     assert alone.question.id == first.question.id, "the first keeps the id that it has in every file"
 
 
+def test_musique_s_twins_share_a_unit_and_aliases_are_right_too(tmp_path: Path) -> None:
+    common = {
+        "id": "2hop__1_2",
+        "question": "Whose?",
+        "paragraphs": [],
+        "answer": "Ann",
+        "answer_aliases": ["A."],
+    }
+    path = lines(tmp_path / "full.jsonl", common | {"answerable": True}, common | {"answerable": False})
+    can, cannot = load_benchmark(str(path)).items
+    assert (can.gold.answers, can.gold.answerable, can.unit) == (("Ann", "A."), True, "2hop__1_2")
+    assert (cannot.gold.answers, cannot.gold.answerable, cannot.unit) == ((), False, "2hop__1_2")
+    assert can.question.id != cannot.question.id
+
+
 def test_kilt_without_answers_labels_or_questions(tmp_path: Path) -> None:
     empty = {"id": "1", "input": "Who?", "output": [{"answer": None}, {"answer": ""}, {"answer": "Ann"}]}
     path = lines(tmp_path / "nq-dev-kilt.jsonl", empty)

@@ -240,6 +240,7 @@ EXCERPTS = {
     "nq": "nq_open/NQ-open.dev.jsonl.xz",
     "fever": "fever/paper_dev_excerpt.jsonl.xz",
     "hotpotqa": "hotpotqa/hotpot_dev_fullwiki_excerpt.json.xz",
+    "musique": "musique/musique_ans_dev_excerpt.jsonl.xz",
     "topiocqa": "topiocqa/topiocqa_dev_excerpt.json.xz",
     "inscit": "inscit/dev.json.xz",
     "doc2dial": "doc2dial/doc2dial_rc_val_excerpt.csv.xz",

@@ -158,7 +158,8 @@ def _index(folder: Path) -> Iterator[Check]:
         return
     vectors = f"vectors by {manifest.encoder.name}" if manifest.encoder else "no vectors"
     counts = f"{manifest.n_files:,} files, {manifest.n_passages:,} passages"
-    yield Check("index", "ok", f"{folder}: {counts}, {vectors}, updated {manifest.updated}")
+    found = f"{folder}: {counts}, {vectors}, in {manifest.store}, updated {manifest.updated}"
+    yield Check("index", "ok", found)
 
 
 def _row(check: Check) -> tuple[str | Text, ...]:

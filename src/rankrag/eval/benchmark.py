@@ -22,6 +22,7 @@ Reader = Literal[
     "dpr",
     "nq_open",
     "hotpotqa",
+    "musique",
     "fever",
     "chatrag",
     "doc2dial",

@@ -14,7 +14,7 @@ BENCHMARK = Benchmark(
         "F1",
     ),
     max_tokens=32,
-    files=(("musique.jsonl", "neutral"),),
+    files=(("musique_ans_v1.0_dev.jsonl", "musique"), ("musique.jsonl", "neutral")),
     source="github.com/StonyBrookNLP/musique",
     note="Not among the paper's fourteen.",
 )

@@ -1,4 +1,4 @@
-"""Open questions: KILT, DPR's csv, NQ-open, HotpotQA and 2WikiMultihopQA, FEVER."""
+"""Open questions: KILT, DPR's csv, NQ-open, HotpotQA and 2WikiMultihopQA, MuSiQue, FEVER."""
 
 from __future__ import annotations
 
@@ -75,6 +75,22 @@ def hotpotqa(path: str, style: Style) -> Iterator[Item | Dropped]:
     """Yield HotpotQA and 2WikiMultihopQA: an array of `{_id, question, answer, ...}`."""
     for row in array(path):
         yield _item(row.text("_id"), row.text("question"), style, tuple(row.texts("answer")))
+
+
+def musique(path: str, style: Style) -> Iterator[Item | Dropped]:
+    """Yield MuSiQue: `{id, question, answer, answer_aliases, answerable, paragraphs}` a line.
+
+    Paragraphs are numbered within a question and have no ids of a corpus, so none is gold here. In the full
+    set every question has a twin of the same id that lacks a paragraph and cannot be answered: one unit.
+    """
+    for number, record in formats.read_records(path):
+        row = Fields(path, number, record)
+        answerable = record.get("answerable") is not False
+        answers = (*row.texts("answer"), *row.texts("answer_aliases")) if answerable else ()
+        gold = Gold(tuple(dict.fromkeys(answers)), answerable=answerable)
+        name = row.text("id") if answerable else f"{row.text('id')}-unanswerable"
+        question = Question(name, row.text("question"), style=style)
+        yield Item(question, gold, row.text("id")) if answers or not answerable else Dropped("no gold answer")
 
 
 def fever(path: str, style: Style) -> Iterator[Item | Dropped]:

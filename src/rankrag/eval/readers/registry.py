@@ -15,7 +15,7 @@ from .choices import mirage, pubmedqa
 from .conversations import chatrag, doc2dial, inscit, topiocqa
 from .fields import read_json
 from .neutral import neutral, neutral_test
-from .open_domain import dpr, fever, hotpotqa, kilt, nq_open
+from .open_domain import dpr, fever, hotpotqa, kilt, musique, nq_open
 
 Read = Callable[[str, Style], Iterator[Item | Dropped]]
 
@@ -26,6 +26,7 @@ READERS: dict[Reader, Read] = {
     "dpr": dpr,
     "nq_open": nq_open,
     "hotpotqa": hotpotqa,
+    "musique": musique,
     "fever": fever,
     "chatrag": chatrag,
     "doc2dial": doc2dial,
@@ -58,6 +59,7 @@ def reader(kind: Reader, benchmark: str) -> Read:
 _LINES: tuple[tuple[frozenset[str], Reader], ...] = (
     (frozenset({"input", "output"}), "kilt"),
     (frozenset({"claim", "label"}), "fever"),
+    (frozenset({"question", "answer", "paragraphs"}), "musique"),
     (frozenset({"question", "answers"}), "neutral"),
     (frozenset({"question", "label"}), "neutral"),
     (frozenset({"question", "options", "answer"}), "neutral"),
