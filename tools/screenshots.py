@@ -1,4 +1,4 @@
-"""Take the pictures of the page that the documentation shows: docs/page.png, page-source.png and page-phone.png.
+"""Take the pictures of the page for the documentation: docs/page.png, page-source.png, page-phone.png.
 
     python tools/screenshots.py [--model rankrag-135m] [--to docs]
 
