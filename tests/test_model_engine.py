@@ -212,7 +212,7 @@ def test_loading_writes_nothing_to_the_terminal(llama: Path, capfd: pytest.Captu
 
 
 @pytest.mark.model
-def test_the_default_model_scores_and_writes_as_transformers_does() -> None:
+def test_the_default_base_scores_and_writes_as_transformers_does() -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -220,7 +220,7 @@ def test_the_default_model_scores_and_writes_as_transformers_does() -> None:
     from rankrag.model.chat_frame import chat_frame
     from rankrag.model.ranker import relevance
 
-    folder = registry.locate(registry.DEFAULTS["language_model"])
+    folder = registry.locate("smollm2-135m")
     lm = LocalLanguageModel(folder, device="cpu")
     found = [relevance(lm.logprobs(ASKED, LABELS)) for _ in range(2)]
     assert np.abs(found - relevance(naive(folder, ASKED, LABELS))).max() < 1e-5
