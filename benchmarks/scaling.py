@@ -29,7 +29,7 @@ from rank import ASKED, BEFORE, Naive
 from rankrag import formats, prompts
 from rankrag.model import registry
 from rankrag.model.local import LocalLanguageModel
-from rankrag.types import Passage, Question
+from rankrag.types import Passage, Prompt, Question
 
 if TYPE_CHECKING:
     from rankrag.index import Store
@@ -99,7 +99,7 @@ class _Ways:
         found["warm"] = timed(lambda: self.lm.logprobs(asked, labels))[1]
         return found
 
-    def _prompts(self, question: Question, passages: Sequence[Passage]) -> list[prompts.Prompt]:
+    def _prompts(self, question: Question, passages: Sequence[Passage]) -> list[Prompt]:
         return [prompts.rank(question, passage, self.form) for passage in passages]
 
 
@@ -135,7 +135,7 @@ def _built(path: Path, index: Path) -> Store:
 
 
 def _search_s(store: Store, asked: Sequence[Question]) -> float:
-    return median(timed(lambda q=question: store.search_words(q.text, K))[1] for question in asked)
+    return median(timed(partial(store.search_words, question.text, K))[1] for question in asked)
 
 
 # ── what comes out ───────────────────────────────────────────────────────────────────────────────────

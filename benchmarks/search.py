@@ -17,6 +17,7 @@ import resource
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def main() -> None:
 
 def _latency(shelf: load.Shelf, asked: Sequence[Question], k: int) -> dict[str, float]:
     """Return milliseconds of a search, the question's vector included: median, 95th percentile, longest."""
-    times = [1000 * timed(lambda q=question: shelf.search(q, k))[1] for question in asked][WARM_UP:]
+    times = [1000 * timed(partial(shelf.search, question, k))[1] for question in asked][WARM_UP:]
     return {
         "median": round(float(np.median(times)), 1),
         "p95": round(float(np.quantile(times, 0.95)), 1),
@@ -82,9 +83,9 @@ def _recall(store: Store, encoder: Encoder, asked: Sequence[Question], k: int) -
     shares, seconds, exact_s = [], 0.0, 0.0
     for question in asked:
         vector = encoder.encode_queries([question.text])[0]
-        hits, took = timed(lambda v=vector: store.search_vectors(v, k))
+        hits, took = timed(partial(store.search_vectors, vector, k))
         seconds += took
-        scores, took = timed(lambda v=vector: table @ v)
+        scores, took = timed(partial(np.dot, table, vector))
         exact_s += took
         # By similarity, not by id: what ties with the last of the true ones is as near.
         least = np.partition(scores, -k)[-k] - 1e-6
