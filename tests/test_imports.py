@@ -47,7 +47,13 @@ def fresh(code: str) -> str:
     return run.stdout
 
 
-@pytest.mark.parametrize("module", ["rankrag", *(f"rankrag.{room}" for room in ROOMS)])
+EACH = ["rankrag", *(f"rankrag.{room}" for room in ROOMS)]
+
+
+# All in one interpreter in the default suite; one by one, which says whose fault it is, among the slow tests.
+@pytest.mark.parametrize(
+    "module", [", ".join(EACH), *(pytest.param(m, marks=pytest.mark.slow) for m in EACH)]
+)
 def test_import_loads_nothing_heavy_and_does_nothing(module: str) -> None:
     found = json.loads(fresh(WATCH.replace("MODULE", module)))
     assert set(found["modules"]) & HEAVY == set()

@@ -305,7 +305,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Repos], None]]:
             """Keep the tests' output clean."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     # What HF_ENDPOINT sets, which the client reads once, when it is imported.
     here = f"http://127.0.0.1:{server.server_port}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Annotated, NoReturn
 
 import typer
@@ -112,7 +113,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a failure is one line on standard error."""
     try:
-        code: int | None = app(list(arguments), prog_name="rankrag", standalone_mode=False)
+        code: int | None = _command()(list(arguments), prog_name="rankrag", standalone_mode=False)
         sys.stdout.flush()
     except BrokenPipeError:
         return _pipe_closed()
@@ -123,6 +124,12 @@ def run(arguments: Sequence[str]) -> int:
     if code == 130:
         console.error("interrupted")
     return code or 0
+
+
+@cache
+def _command() -> Callable[..., int | None]:
+    """Return what the tree of commands is parsed by; making it is most of the time of a small command."""
+    return typer.main.get_command(app)
 
 
 def _failed(problem: Exception) -> int:
