@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cli_call import call
 from letters import LetterEncoder
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.index import Report, Settings, build, open_store, ray_reader, spread
@@ -76,6 +77,7 @@ def write_corpus() -> list[str]:
     for n in range(90):
         Path(f"docs/{n:03}.txt").write_text(f"Document {n}.\n\n" + f"It says zebra {n}. " * (n * 3 + 1))
     Path("docs/deep/head.md").write_text("# Head\n\nText under it.")
+    Path("docs/long.txt").write_text("A sentence of five words. " * 2500)
     Path("docs/empty.txt").write_text("")
     Path("big.jsonl").write_text(lines(0, 600))
     Path("last.jsonl").write_text(lines(1000, 30).rstrip("\n"))
@@ -227,6 +229,20 @@ def test_a_killed_driver_goes_on_where_it_was(cluster: str, small_parts: None) -
     assert (report.added, report.failed) == (("big.jsonl",), ())
     build(["big.jsonl"], Path("local"), encoder)
     assert_same(Path("local"), INDEX)
+
+
+# ── searches ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_is_that_of_the_local_search(cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("big.jsonl").write_text(lines(0, 400))
+    build(["big.jsonl"], INDEX)
+    Path("questions.txt").write_text("\n".join(f"record {n} word" for n in range(0, 400, 5)) + "\n")
+    command = ["search", "--index", "idx", "--questions", "questions.txt", "-k", "7", "--where", "kind=1"]
+    call(capsys, *command, "--run", "local.run")
+    call(capsys, *command, "--run", "spread.run", "--ray", cluster)
+    assert Path("spread.run").read_bytes() == Path("local.run").read_bytes()
+    assert len(Path("spread.run").read_text().splitlines()) == 80 * 7
 
 
 # ── faults ───────────────────────────────────────────────────────────────────────────────────────────

@@ -36,7 +36,7 @@ _FILES = 64
 """Documents in a piece."""
 
 _ROWS, _CHARACTERS = 128, 2**20
-"""Passages, and characters, from which records are sent on together."""
+"""Passages, and characters, from which records are sent on together; of a document never more are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +126,11 @@ class RayReader:
 
     def _scan(self, files: Sequence[File]) -> None:
         sizes = [_size(file) for file in files]
-        done = 0
+        done, total = 0, sum(sizes)
         for file, size, found in zip(files, sizes, in_tasks(_grouped(files, sizes), _scans), strict=True):
             self.scans[file.name] = found
             done += size
-            self.progress(done, sum(sizes), "bytes compared")
+            self.progress(done, total, "bytes compared")
 
 
 def _size(file: File) -> int:
@@ -204,7 +204,8 @@ def _read(words: int, piece: Sequence[Wanted]) -> Iterator[Sent]:
         try:
             if _stamp(file.path) != wanted.stamp:
                 raise InvalidInputError("it changed while it was being read: run the same command again")
-            for portion in _together(read_portions(file, words, wanted.after, wanted.part)):
+            portions = read_portions(file, words, wanted.after, wanted.part)
+            for portion in _together(portions) if file.kind in RECORDS else _divided(portions):
                 yield Sent(wanted.number, portion)
         except (InvalidInputError, MissingExtraError, OSError) as error:
             yield Sent(wanted.number, None, str(error))
@@ -223,6 +224,13 @@ def _together(portions: Iterable[Portion]) -> Iterator[Portion]:
             rows, characters = [], 0
     if rows:
         yield Portion(rows, read)
+
+
+def _divided(portions: Iterable[Portion]) -> Iterator[Portion]:
+    """Yield a document bit by bit, so that several workers can encode it: it is committed whole."""
+    for portion in portions:
+        for first in range(0, len(portion.rows), _ROWS):
+            yield Portion(portion.rows[first : first + _ROWS], portion.read)
 
 
 def _encoding(encoder: PassageEncoder, fingerprint: str) -> Worker[Sent, Sent]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Passages of one file in their order: all of a document, or whole records of a collection.
+    """Passages of one file in their order: of a document, or whole records of a collection.
 
     `read` says how many bytes of the file were read up to here. `vectors` has a row a passage where the
     reader also encodes.

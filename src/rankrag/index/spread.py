@@ -26,9 +26,9 @@ Found = TypeVar("Found")
 Out = TypeVar("Out")
 Worker = Callable[[list[Item]], list[Out]]
 
-STUCK_S = 1800
+STUCK_S = 7200
 """Seconds without any result after which the work is given up: Ray Data tries what kills its workers for
-ever, and the longest work there is, the embedding of one document of 64 MB, takes less."""
+ever. The longest work there is, a record of 64 MB for one encoder, is 110,000 passages."""
 
 _READER_CPUS = 0.5
 """What a task asks for whose results go to actors. It waits for them most of the time; and as it asks for
@@ -36,6 +36,9 @@ another share than they do, Ray does not make one of both, where a large file wo
 
 _BLOCK_BYTES = 2**20
 """What a worker hands on at once. Ray Data's 128 MB would be 200,000 passages, hours for one encoder."""
+
+_ITEMS = 16
+"""Items that an actor is given at once where they come from here."""
 
 _COLUMN = "packed"
 
@@ -92,7 +95,7 @@ def _start(address: str) -> None:
 def in_tasks(items: Sequence[Item], work: Callable[[Item], Iterable[Out]]) -> Iterator[Out]:
     """Yield what `work` yields for each item, in order; each item is a task."""
     if items:
-        yield from _results(_tasks(items, work, cpus=1.0))
+        yield from _results(_tasks(_given(items), work, cpus=1.0))
 
 
 def in_tasks_then_actors(
@@ -104,29 +107,28 @@ def in_tasks_then_actors(
     """Yield, in order, what is made of all that `work` yields by the workers that `make` gives.
 
     `make` is called once in each of as many processes as there are CPUs beyond one, or GPUs if there are any
-    and `on_gpus` asks for them. A worker is given a few objects at a time and returns as many.
+    and `on_gpus` asks for them. A worker is given some objects at a time and returns as many.
     """
+    if items:
+        found = _tasks(_given(items), work, _READER_CPUS)
+        yield from _results(_actors(found, make, _resource("CPU") - 1, _resource("GPU") if on_gpus else 0))
+
+
+def in_actors(items: Sequence[Item], make: Callable[[], Worker[Item, Out]]) -> Iterator[Out]:
+    """Yield, in order, what the workers that `make` gives make of the items, a process for each CPU."""
+    if items:
+        given = _given(items, -(-len(items) // _ITEMS))
+        yield from _results(_actors(given, make, _resource("CPU")))
+
+
+def _resource(name: str) -> int:
     import ray
-    import ray.data
 
-    if not items:
-        return
-    there = ray.cluster_resources()
-    gpus = int(there.get("GPU", 0)) if on_gpus else 0
-    most = gpus or max(1, int(there.get("CPU", 1)) - 1)
-    found = _tasks(items, work, _READER_CPUS).map_batches(
-        _Actor,
-        fn_constructor_args=(make,),
-        batch_size=None,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
-        num_cpus=1,
-        num_gpus=1 if gpus else None,
-    )
-    yield from _results(found)
+    return int(ray.cluster_resources().get(name, 0))
 
 
-def _tasks(items: Sequence[Item], work: Callable[[Item], Iterable[Out]], cpus: float) -> ray.data.Dataset:
+def _given(items: Sequence[Item], n_blocks: int | None = None) -> ray.data.Dataset:
+    """Return the items in as many blocks, by default one each; a block is what a task is given."""
     import ray.data
 
     context = copy.deepcopy(ray.data.DataContext.get_current())
@@ -137,10 +139,28 @@ def _tasks(items: Sequence[Item], work: Callable[[Item], Iterable[Out]], cpus: f
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # it logs what it then raises
     rows = [{_COLUMN: pickle.dumps(item)} for item in items]
-    # The context is kept by what is made under it.
-    with ray.data.DataContext.current(context):
-        given = ray.data.from_items(rows, override_num_blocks=len(rows))
-        return given.map_batches(partial(_work, work), batch_size=None, batch_format="pyarrow", num_cpus=cpus)
+    with ray.data.DataContext.current(context):  # what is made here keeps it
+        return ray.data.from_items(rows, override_num_blocks=n_blocks or len(rows))
+
+
+def _tasks(given: ray.data.Dataset, work: Callable[[Item], Iterable[Out]], cpus: float) -> ray.data.Dataset:
+    return given.map_batches(partial(_work, work), batch_size=None, batch_format="pyarrow", num_cpus=cpus)
+
+
+def _actors(
+    given: ray.data.Dataset, make: Callable[[], Worker[Item, Out]], cpus: int, gpus: int = 0
+) -> ray.data.Dataset:
+    import ray.data
+
+    return given.map_batches(
+        _Actor,
+        fn_constructor_args=(make,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=gpus or max(1, cpus)),
+        num_cpus=1,
+        num_gpus=1 if gpus else None,
+    )
 
 
 def _work(work: Callable[[Item], Iterable[Out]], batch: pa.Table) -> Iterator[pa.Table]:
@@ -159,12 +179,13 @@ class _Actor:
 
 
 def _results(dataset: ray.data.Dataset) -> Iterator[Out]:
+    from ray.data.exceptions import ExecutionTimeoutError
     from ray.exceptions import RayError
 
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
             yield from _unpacked(batch)
-    except RayError as error:
+    except (RayError, ExecutionTimeoutError) as error:
         raise FailureError(
             f"found a failure on a worker of Ray ({_reason(error)}), wanted it to finish: mend that and run "
             "the same command again"
