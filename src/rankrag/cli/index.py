@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..errors import PartialError
 from . import answer_view, console, load, progress
-from .options import Collection, IndexFolder, Output, StoreName, StoreURL, arguments
+from .options import Collection, IndexFolder, Output, RayAddress, StoreName, StoreURL, arguments
 
 if TYPE_CHECKING:
     from ..index import Estimate, Report, Settings
@@ -48,6 +48,7 @@ def index(
     store: StoreName = None,
     store_url: StoreURL = None,
     collection: Collection = None,
+    ray: RayAddress = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
     output: Output = "text",
 ) -> None:
@@ -63,9 +64,9 @@ def index(
     with console.working("loading"):
         settings = Settings(words, language, load.encoder_for(index, encoder), prune, place)
         cost = estimate(paths, index, settings)
-    _announce(cost, yes)
+    _announce(cost, yes, ray is not None)
     with progress.reporting() as report:
-        done = build(paths, index, settings, report)
+        done = build(paths, index, settings, report, ray)
     if output == "json":
         console.emit(_record(index, settings, done))
     else:
@@ -77,13 +78,13 @@ def index(
         )
 
 
-def _announce(cost: Estimate, yes: bool) -> None:
-    """Say before a long build what it takes; ask a person before a very long one."""
+def _announce(cost: Estimate, yes: bool, spread: bool) -> None:
+    """Say before a long build what it takes, on this machine alone; ask a person before a very long one."""
     if cost.seconds < LONG_S:
         return
     err = console.err()
-    err.print(Text(_cost(cost), answer_view.QUIET))
-    if cost.seconds >= VERY_LONG_S and not yes and sys.stdin.isatty() and err.is_terminal:
+    err.print(Text(_cost(cost) + (" Workers share the time." if spread else ""), answer_view.QUIET))
+    if cost.seconds >= VERY_LONG_S and not yes and not spread and sys.stdin.isatty() and err.is_terminal:
         typer.confirm("Go on?", default=True, abort=True, err=True)
 
 

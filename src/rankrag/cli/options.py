@@ -74,6 +74,15 @@ Collection = Annotated[
     str | None, typer.Option(metavar="NAME", help="In Qdrant. Default: rankrag- and the folder's name.")
 ]
 
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Spread the work over a Ray cluster: auto (the one of this machine), HOST:PORT, or local.",
+    ),
+]
+
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]
 SettingList = Annotated[
     list[str] | None,

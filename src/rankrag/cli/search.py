@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -12,9 +13,10 @@ import typer
 from .. import formats
 from ..types import Filters, Hit, Question
 from . import answer_view, console, load, progress
-from .options import IndexFolder, Output, PathGlob, RetrieverName, Where, arguments, filters
+from .options import IndexFolder, Output, PathGlob, RayAddress, RetrieverName, Where, arguments, filters
 
 Rankings = Iterator[tuple[Question, list[Hit]]]
+Searcher = Callable[[list[Question]], list[list[Hit]]]
 
 
 def search(
@@ -30,20 +32,26 @@ def search(
     k: Annotated[int, typer.Option("-k", min=1, help="Hits for each question.")] = 10,
     where: Where = None,
     path: PathGlob = None,
+    ray: RayAddress = None,
     output: Output = "text",
 ) -> None:
     """Print the passages that a retriever finds, or write a TREC run for a file of questions."""
     wanted = filters(where, path)
     if (question is None) == (questions is None):
         raise typer.BadParameter("wanted either a question or --questions FILE: give one of them")
+    if ray is not None and questions is None:
+        raise typer.BadParameter("found --ray beside one question, wanted --questions FILE: leave --ray out")
     with arguments():
         asked = load.as_question(question or "") if questions is None else None
     with console.working("opening the index"):
         shelf = load.open_shelf(index, retriever)
     if asked is not None:
         _one(shelf, asked, shelf.search(asked, k, wanted), output)
-    else:
+    elif ray is None:
         _many(shelf, rankings(shelf, str(questions), k, wanted), run, output)
+    else:
+        make = partial(_searcher, index.absolute(), shelf.kind, k, wanted)
+        _many(shelf, _spread(str(questions), make, ray), run, output)
 
 
 def rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters | None = None) -> Rankings:
@@ -51,6 +59,22 @@ def rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters | None = None
     questions = [*formats.read_questions(path)]
     for question in progress.track(questions, len(questions), "questions"):
         yield question, shelf.search(question, k, wanted)
+
+
+def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
+    """Yield the same as `rankings`, searched for by the workers of a Ray cluster."""
+    from ..index.spread import in_actors, joined
+
+    questions = [*formats.read_questions(path)]
+    with joined(ray):
+        found = zip(questions, in_actors(questions, make), strict=True)
+        yield from progress.track(found, len(questions), "questions")
+
+
+def _searcher(index: Path, kind: load.RetrieverKind, k: int, wanted: Filters | None) -> Searcher:
+    """Open the index, on a worker; it has to lie there under the same path."""
+    shelf = load.open_shelf(index, kind)
+    return lambda questions: [shelf.search(question, k, wanted) for question in questions]
 
 
 def _one(shelf: load.Shelf, question: Question, hits: list[Hit], output: str) -> None:

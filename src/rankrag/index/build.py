@@ -8,6 +8,7 @@ last record that is in, if its digest is still the same; any other file is read 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
-from ..types import Passage, Progress, Source
-from .cut import cut
+from ..types import Progress
 from .manifest import building, plan, updated, write_manifest
-from .parse import clean, parse
-from .records import RECORDS, Record, records
-from .settings import Settings
+from .parse import clean
+from .reading import LocalReader, Portion, Reader
+from .records import RECORDS
+from .settings import PassageEncoder, Settings
 from .store import FileRow, Row, Store
 from .stores import make_store
 from .walk import File, exists, find, is_under
@@ -29,6 +30,9 @@ BATCH = 16_384
 """Passages in a commit. With vectors a commit comes after fewer, since each costs much to make again."""
 
 BATCH_WITH_VECTORS = 512
+
+BATCH_FROM_WORKERS = 4096
+"""Passages in a commit where workers encode: many do it at once, and each commit is one more file."""
 
 _ENCODED_AT_ONCE = 128
 
@@ -57,6 +61,7 @@ def build(
     folder: Path,
     settings: Settings | None = None,
     progress: Progress | None = None,
+    ray: str | None = None,
 ) -> Report:
     """Bring an index up to date with files, folders and globs, making it if it is not there.
 
@@ -65,56 +70,39 @@ def build(
     records are committed as they are read, nothing stays). Interrupt or kill it at any moment: the index
     opens and searches, and the same call goes on where it was. Raises NotFoundError or InvalidInputError
     for paths and settings that cannot be used, before anything is written.
+
+    `ray` is the address of a Ray cluster (`spread.joined` says which there are) whose workers read, cut and
+    encode; the index is the same. It raises MissingExtraError without Ray, FailureError without the cluster.
     """
     given, settings = list(paths), settings or Settings()
     manifest = plan(folder, settings)
     root = manifest.root_of(folder)
     files = find(given, root, may_miss=settings.prune)
-    with building(folder):
+    progress = progress or _silent
+    with _reader(ray, manifest.words, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
         store = make_store(folder, manifest)
-        builder = _Builder(store, settings, progress or _silent, sum(file.size for file in files))
+        builder = _Builder(store, settings.encoder, progress, reader, ahead=ray is not None)
         builder.recover()
         if settings.prune:
             builder.prune(given, root)
-        for file in files:
-            builder.read(file)
+        builder.read_all(files)
         return builder.finish()
 
 
-def passages_of_record(record: Record, name: str, words: int) -> list[Passage]:
-    """Return a record's passages: whole under its own id, or cut under `id#1`, `id#2`, ...
+@contextlib.contextmanager
+def _reader(
+    ray: str | None, words: int, encoder: PassageEncoder | None, progress: Progress
+) -> Iterator[Reader]:
+    """Give the reader of this process, or one whose workers are on a Ray cluster."""
+    if ray is None:
+        yield LocalReader(words)
+        return
+    from .ray_reader import RayReader
+    from .spread import joined
 
-    Offsets count in the text of the record.
-    """
-    item = record.passage
-    spans = cut(item.text, words)
-    return [
-        Passage(
-            id=item.id if len(spans) == 1 else f"{item.id}#{n}",
-            text=item.text[start:end],
-            title=item.title,
-            source=Source(name, None, start, end),
-            attributes=item.attributes,
-        )
-        for n, (start, end) in enumerate(spans, 1)
-    ]
-
-
-def passages_of_file(file: File, words: int) -> list[Passage]:
-    """Return a document's passages under `name#1`, `name#2`, ...
-
-    Raises InvalidInputError if it cannot be read.
-    """
-    document = parse(file.path, file.kind)
-    passages: list[Passage] = []
-    page = 0
-    for n, (start, end) in enumerate(cut(document.text, words, document.pages), 1):
-        while page < len(document.pages) and document.pages[page] <= start:
-            page += 1
-        source = Source(file.name, page or None, start, end)
-        passages.append(Passage(f"{file.name}#{n}", document.text[start:end], document.title, source))
-    return passages
+    with joined(ray):
+        yield RayReader(words, encoder, progress)
 
 
 def _silent(done: int, total: int, unit: str) -> None:
@@ -131,17 +119,23 @@ class _Done:
 
 
 class _Builder:
-    def __init__(self, store: Store, settings: Settings, progress: Progress, total: int) -> None:
+    """Builds an index; `ahead` says that its reader also encodes."""
+
+    def __init__(
+        self, store: Store, encoder: PassageEncoder | None, progress: Progress, reader: Reader, ahead: bool
+    ) -> None:
         self.store = store
-        self.encoder = settings.encoder
+        self.encoder = None if ahead else encoder
         self.progress = progress
-        self.total = total
+        self.reader = reader
+        self.total = 0  # bytes of all files
         self.finished = 0  # bytes of the files that are through
         self.at = 0  # bytes read
         self.shown = 0  # bytes whose passages also have their vectors
         self.known = store.files()
-        self.batch = BATCH_WITH_VECTORS if settings.encoder else BATCH
+        self.batch = (BATCH_FROM_WORKERS if ahead else BATCH_WITH_VECTORS) if encoder else BATCH
         self.rows: list[Row] = []
+        self.vectors: list[np.ndarray] = []
         self.characters = 0
         self.files: list[FileRow] = []
         self.done = _Done()
@@ -182,6 +176,20 @@ class _Builder:
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
+    def read_all(self, files: list[File]) -> None:
+        """Read what is new or changed among the files."""
+        self.total = sum(file.size for file in files)
+        self.reader.begin(files, self.after)
+        for file in files:
+            self.read(file)
+
+    def after(self, file: File, digest: str) -> int | None:
+        """Say after which record to read a file, None if it is in: a killed build left a part of it."""
+        before = self.known.get(file.name)
+        if before is None or before.sha256 != digest:
+            return 0
+        return None if before.complete else self.store.last_record(file.name)
+
     def read(self, file: File) -> None:
         """Read a file if it is new or changed; its failure is noted and does not end the build."""
         before = self.known.get(file.name)
@@ -190,77 +198,75 @@ class _Builder:
             if clean(file.name) != file.name:
                 raise InvalidInputError("its name is no UTF-8: rename it")
             size = file.size
-            digest = file.sha256()
-            if before and before.complete and before.sha256 == digest:
+            digest = self.reader.digest(file)
+            if (after := self.after(file, digest)) is None:
                 self.done.unchanged.append(file.name)
             else:
-                self._read(file, digest)
+                self._read(file, digest, after)
                 (self.done.replaced if before and before.complete else self.done.added).append(file.name)
         except (InvalidInputError, MissingExtraError, OSError) as error:
             self.done.failed.append((clean(file.name), str(error)))
         self.finished += size
         self._advance(self.finished)
 
-    def _read(self, file: File, digest: str) -> None:
+    def _read(self, file: File, digest: str, after: int) -> None:
         if file.kind in RECORDS:
             self._commit()
-            self._read_collection(file, digest)
+            self._read_collection(file, digest, after)
             return
-        self._hold(
-            Row(passage, file.name, 1) for passage in passages_of_file(file, self.store.manifest.words)
-        )
+        for portion in self.reader.portions(file, 0):
+            self._hold(portion)
         self.files.append(FileRow(file.name, digest, complete=True))
         if self._full():
             self._commit()
 
-    def _read_collection(self, file: File, digest: str) -> None:
-        after = self._begin_collection(file.name, digest)
+    def _read_collection(self, file: File, digest: str, after: int) -> None:
+        self._begin_collection(file.name, digest)
         try:
-            for record in records(file.path, file.name, file.kind, after):
-                self._hold(self._rows(file.name, record))
+            for portion in self.reader.portions(file, after):
+                self._check_ids(file.name, portion.rows)
+                self._hold(portion)
                 if self._full():
-                    self.at = self.finished + record.read
+                    self.at = self.finished + portion.read
                     self._commit()
                     self._advance(self.at)
             self._commit()
             if not self.store.last_record(file.name):
                 raise InvalidInputError("it holds no text")
         except (InvalidInputError, OSError):
-            self.rows, self.characters = [], 0
-            self.store.remove_files([file.name])
+            self.rows, self.vectors, self.characters = [], [], 0
+            self._remove([file.name])
             raise
         self.store.set_files([FileRow(file.name, digest, complete=True)])
 
-    def _begin_collection(self, name: str, digest: str) -> int:
-        """Return after which record to go on: 0, unless a killed build has read part of this very file."""
+    def _begin_collection(self, name: str, digest: str) -> None:
+        """Note that a collection is being read, unless a killed build has read part of this very file."""
         before = self.known.get(name)
-        if before and before.sha256 == digest:
-            after = self.store.last_record(name)
-        else:
-            after = 0
+        if before is None or before.sha256 != digest:
             if before:
-                self.store.remove_files([name])
+                self._remove([name])
             self.store.set_files([FileRow(name, digest, complete=False)])
-        self.ids = self.store.ids()
-        return after
+        if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
+            self.ids = self.store.ids()
 
-    def _rows(self, name: str, record: Record) -> Iterator[Row]:
-        for passage in passages_of_record(record, name, self.store.manifest.words):
-            if self.ids is not None and passage.id in self.ids:
+    def _check_ids(self, name: str, rows: list[Row]) -> None:
+        for row in rows:
+            if self.ids is not None and row.passage.id in self.ids:
                 raise InvalidInputError(
-                    f"{name}:{record.number}: found the id {passage.id!r} a second time, wanted ids that no "
+                    f"{name}:{row.record}: found the id {row.passage.id!r} a second time, wanted ids that no "
                     "other passage in the index has: rename it, or use another index"
                 )
-            yield Row(passage, record.passage.id, record.number)
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _hold(self, rows: Iterable[Row]) -> None:
-        for row in rows:
+    def _hold(self, portion: Portion) -> None:
+        for row in portion.rows:
             self.rows.append(row)
             self.characters += len(row.passage.text)
             if self.ids is not None:
                 self.ids.add(row.passage.id)
+        if portion.vectors is not None:
+            self.vectors.append(portion.vectors)
 
     def _full(self) -> bool:
         return len(self.rows) >= self.batch or self.characters >= _CHARACTERS
@@ -268,16 +274,21 @@ class _Builder:
     def _commit(self) -> None:
         """Commit the passages held; those of documents also replace older ones and complete their files."""
         if changed := [row.name for row in self.files if row.name in self.known]:
-            self.store.remove_files(changed)
+            self._remove(changed)
         if self.rows:
-            self.store.add(self.rows, self._vectors([row.passage for row in self.rows]))
+            self.store.add(self.rows, np.concatenate(self.vectors) if self.vectors else self._encoded())
         if self.files:
             self.store.set_files(self.files)
-        self.rows, self.files, self.characters = [], [], 0
+        self.rows, self.vectors, self.files, self.characters = [], [], [], 0
 
-    def _vectors(self, passages: list[Passage]) -> np.ndarray | None:
+    def _remove(self, names: list[str]) -> None:
+        self.store.remove_files(names)
+        self.ids = None
+
+    def _encoded(self) -> np.ndarray | None:
         if self.encoder is None:
             return None
+        passages = [row.passage for row in self.rows]
         parts: list[np.ndarray] = []
         for first in range(0, len(passages), _ENCODED_AT_ONCE):
             parts.append(self.encoder.encode_passages(passages[first : first + _ENCODED_AT_ONCE]))

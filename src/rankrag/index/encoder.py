@@ -185,6 +185,11 @@ class Encoder:
                 digest.update(f"\n{path.relative_to(self.folder).as_posix()} {content}".encode())
         return digest.hexdigest()[:16]
 
+    def __reduce__(self) -> tuple[type[Encoder], tuple[object, ...]]:
+        """Travel to another process without the weights, which are read there."""
+        place = self.folder.absolute()
+        return Encoder, (place, self.name, self.settings, self.device, self.batch_size)
+
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────
 
     @cached_property

@@ -10,8 +10,8 @@ from time import perf_counter
 
 from ..errors import InvalidInputError
 from ..types import Passage
-from .build import passages_of_record
 from .manifest import plan
+from .reading import passages_of_record
 from .records import RECORDS, Record, records
 from .settings import Settings
 from .walk import File, find

@@ -32,18 +32,38 @@ class Record:
     read: int
 
 
-def records(path: Path, name: str, kind: str, after: int = 0) -> Iterator[Record]:
-    """Yield the records of a collection that follow the first `after` lines or rows.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Whole lines of a file of JSON lines: bytes `start` to `end`, and how many lines come before them."""
+
+    start: int
+    end: int
+    before: int
+
+
+def records(path: Path, name: str, kind: str, after: int = 0, part: Part | None = None) -> Iterator[Record]:
+    """Yield the records of a collection, or of one part of it, that follow the first `after` lines or rows.
 
     `name` is what messages and made-up ids call the file. Raises FormatError with the line that cannot
     be read, or for a file whose compression is broken.
     """
+    if part is not None:
+        yield from _records_of_part(path, name, after, part)
+        return
     try:
         with _opened(path) as (stream, position):
             for number, item in RECORDS[kind](stream, name, after):
                 yield Record(number, item, position())
     except (lzma.LZMAError, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FormatError(name, None, f"found broken compression ({error})") from error
+
+
+def _records_of_part(path: Path, name: str, after: int, part: Part) -> Iterator[Record]:
+    with path.open("rb") as raw:
+        raw.seek(part.start)
+        stream = io.BytesIO(raw.read(part.end - part.start))
+    for number, item in _json_lines(stream, name, after, part.before):
+        yield Record(number, item, part.start + stream.tell())
 
 
 @contextmanager
@@ -63,8 +83,8 @@ _UNPACK: Mapping[str, Callable[[IO[bytes]], AbstractContextManager[object]]] = {
 }
 
 
-def _lines(stream: IO[AnyStr], name: str) -> Iterator[AnyStr]:
-    number = 0
+def _lines(stream: IO[AnyStr], name: str, before: int = 0) -> Iterator[AnyStr]:
+    number = before
     while line := stream.readline(LONGEST_LINE + 1):
         number += 1
         if len(line) > LONGEST_LINE:
@@ -77,8 +97,8 @@ def _lines(stream: IO[AnyStr], name: str) -> Iterator[AnyStr]:
 _READ = {"_id", "id", "text", "contents", "title", "metadata", "attributes"}
 
 
-def _json_lines(stream: io.BufferedReader, name: str, after: int) -> Iterator[tuple[int, Passage]]:
-    for number, line in enumerate(_lines(stream, name), 1):
+def _json_lines(stream: IO[bytes], name: str, after: int, before: int = 0) -> Iterator[tuple[int, Passage]]:
+    for number, line in enumerate(_lines(stream, name, before), before + 1):
         if number > after and line.strip():
             yield number, _passage(name, number, _object(name, number, line))
 
