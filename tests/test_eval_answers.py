@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from rankrag.errors import FailureError, FormatError, InvalidInputError, NotFoundError
 from rankrag.eval.answers import AnswerFile, Facts, read_answers, read_others
 from rankrag.eval.benchmark import Gold, Item, sample
-from rankrag.eval.predict import predict
+from rankrag.eval.predict import in_threads, predict
 from rankrag.eval.relevance_cache import CachedRanker, RelevanceCache
 from rankrag.eval.results import System
 from rankrag.types import Answer, Citation, Hit, Passage, Question, Turn
@@ -44,7 +45,7 @@ def silent(done: int, of: int) -> None: ...
 
 def test_answers_come_back_as_they_were(tmp_path: Path) -> None:
     with AnswerFile(tmp_path, FACTS) as file:
-        predict(ITEMS[:3], answered, file, silent)
+        predict(ITEMS[:3], partial(in_threads, answered, 1), file, silent)
     given = read_answers(tmp_path)
     assert given.facts == FACTS
     assert [*given.answers] == ["q0", "q1", "q2"]
@@ -62,13 +63,15 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         return answered(question)
 
     with pytest.raises(FailureError), AnswerFile(tmp_path, FACTS) as file:
-        predict(ITEMS[:4], dies_at_q2, file, silent)
+        predict(ITEMS[:4], partial(in_threads, dies_at_q2, 1), file, silent)
     for name in ("answers.jsonl", "passages.jsonl"):
         with (tmp_path / name).open("a") as stream:
             stream.write('{"id": "q2", "ques')
     reported: list[tuple[int, int]] = []
     with AnswerFile(tmp_path, replace(FACTS, n=8, device="another")) as file:
-        predict(ITEMS[:8], answered, file, lambda done, of: reported.append((done, of)))
+        predict(
+            ITEMS[:8], partial(in_threads, answered, 1), file, lambda done, of: reported.append((done, of))
+        )
     assert asked == ["q0", "q1"]
     assert reported[:2] == [(2, 8), (3, 8)]
     assert reported[-1] == (8, 8)
@@ -92,12 +95,14 @@ def test_a_refused_question_is_kept_as_failed(tmp_path: Path) -> None:
         return answered(question)
 
     with AnswerFile(tmp_path, FACTS) as file:
-        assert predict(ITEMS[:3], refuses, file, silent) == 1
+        assert predict(ITEMS[:3], partial(in_threads, refuses, 1), file, silent) == 1
     given = read_answers(tmp_path)
     assert [*given.answers] == ["q0", "q2"]
     assert given.failed == {"q1": "found a question of 9,000 tokens"}
     with AnswerFile(tmp_path, FACTS) as file:
-        told = predict(ITEMS[:3], lambda question: pytest.fail(f"{question.id} asked again"), file, silent)
+        told = predict(
+            ITEMS[:3], lambda questions: [pytest.fail(f"{q.id} asked again") for q in questions], file, silent
+        )
     assert told == 1, "what was refused before is still told"
 
 
@@ -110,7 +115,7 @@ def test_questions_asked_at_a_time_are_written_in_order(tmp_path: Path) -> None:
         return answered(question)
 
     with AnswerFile(tmp_path, FACTS) as file:
-        predict(ITEMS, waits_for_others, file, silent, parallel=3)
+        predict(ITEMS, partial(in_threads, waits_for_others, 3), file, silent)
     assert [*read_answers(tmp_path).answers] == [item.question.id for item in ITEMS]
 
 

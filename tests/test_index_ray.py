@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import eval_place
 from cli_call import call
 from letters import LetterEncoder
 from rankrag.errors import FailureError, InvalidInputError
@@ -22,9 +24,10 @@ from rankrag.index import Report, Settings, build, open_store, ray_reader, sprea
 from rankrag.index.manifest import read_manifest
 from rankrag.index.ray_reader import scan
 from rankrag.index.records import records
+from rankrag.index.spread import Worker
 from rankrag.index.stores import make_store
 from rankrag.index.walk import File
-from rankrag.types import Passage
+from rankrag.types import Passage, Question
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")
 
@@ -185,8 +188,6 @@ def numbers(marker: Path, first: int) -> Iterator[int]:
 def test_a_task_that_dies_in_the_middle_is_done_again_and_nothing_comes_twice(
     cluster: str, folder: Path
 ) -> None:
-    from functools import partial
-
     found = spread.in_tasks(range(0, 50, 10), partial(numbers, folder / "died"))
     assert list(found) == list(range(50))
     assert Path("died").exists()
@@ -243,6 +244,60 @@ def test_a_run_is_that_of_the_local_search(cluster: str, capsys: pytest.CaptureF
     call(capsys, *command, "--run", "spread.run", "--ray", cluster)
     assert Path("spread.run").read_bytes() == Path("local.run").read_bytes()
     assert len(Path("spread.run").read_text().splitlines()) == 80 * 7
+
+
+# ── answers ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def answers(folder: Path) -> list[dict[str, object]]:
+    """Return the answers of a system without their times."""
+    found = map(json.loads, (folder / "capitals" / "answers.jsonl").read_text().splitlines())
+    return [{name: value for name, value in one.items() if name != "timings_s"} for one in found]
+
+
+def test_answers_are_those_of_the_local_system_and_go_on_after_a_stop(
+    cluster: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, out = eval_place.make(Path()), Path("out")
+    call(capsys, *eval_place.predict(place, out, "local"))
+    call(capsys, *eval_place.predict(place, out, "spread", "-n", "2", "--ray", cluster))
+    assert len(answers(out / "spread")) == 2
+    call(capsys, *eval_place.predict(place, out, "spread", "--ray", cluster))
+    assert answers(out / "spread") == answers(out / "local")
+    _, err = call(
+        capsys, *eval_place.predict(place, out, "both", "--ray", cluster, "--parallel", "2"), code=2
+    )
+    assert "leave --parallel out" in err
+
+
+class DyingWorker:
+    """Asks a system; ends its process once, at the fourth question."""
+
+    def __init__(self, make: Callable[[], Worker[Question, object]], marker: Path) -> None:
+        self.worker, self.marker = make(), marker
+
+    def __call__(self, questions: list[Question]) -> list[object]:
+        if any(question.id == "q3" for question in questions):
+            end_once(self.marker)
+        return self.worker(questions)
+
+
+def test_a_worker_that_dies_loses_no_answer(
+    cluster: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, out = eval_place.make(Path()), Path("out")
+    call(capsys, *eval_place.predict(place, out, "local"))
+    real = spread.in_actors
+
+    def dying(
+        items: Sequence[Question], make: Callable[[], Worker[Question, object]], **how: object
+    ) -> Iterator[object]:
+        return real(items, partial(DyingWorker, make, folder / "died"), **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(spread, "in_actors", dying)
+    call(capsys, *eval_place.predict(place, out, "spread", "--ray", cluster))
+    assert Path("died").exists()
+    assert answers(out / "spread") == answers(out / "local")
 
 
 # ── faults ───────────────────────────────────────────────────────────────────────────────────────────

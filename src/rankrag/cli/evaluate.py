@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +17,24 @@ from rich.text import Text
 
 from ..errors import InvalidInputError
 from . import answer_view, console, load, progress
-from .options import Output, RankK, RankPatience, RetrieverName, TimeBudget, arguments, budget, warn_untrained
-from .systems import Measured, Plan, assemble, run_file, run_names, short_hash
+from .options import (
+    Output,
+    RankK,
+    RankPatience,
+    RayAddress,
+    RetrieverName,
+    TimeBudget,
+    arguments,
+    budget,
+    warn_untrained,
+)
+from .systems import Measured, Plan, assemble, run_file, run_names, short_hash, there
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
     from ..eval.benchmark import Item, Loaded
+    from ..eval.predict import Answers, Found
+    from ..types import Question
 
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
@@ -52,6 +67,16 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
 
 
 # ── predict ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a system is asked: `n` questions of each benchmark or all, `parallel` at a time or on Ray."""
+
+    n: int | None
+    seed: int
+    parallel: int = 1
+    ray: str | None = None
 
 
 Out = Annotated[
@@ -110,13 +135,14 @@ def predict(
     n: SampleSize = None,
     seed: Seed = 0,
     parallel: Parallel = 1,
+    ray: RayAddress = None,
     output: Output = "text",
 ) -> None:
     """Ask a system the questions of benchmarks and keep every answer with its trace.
 
     May be interrupted at any time: the same command goes on where it stopped, and a larger -n asks only
     what is missing. Relevances are kept in OUT/relevance.sqlite, so no pair is ranked twice; with
-    --time-budget, whose answers differ from run to run, none are kept.
+    --time-budget, whose answers differ from run to run, and with --ray none are kept.
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, ranking)
@@ -139,7 +165,9 @@ def predict(
         ranker=ranker,
         budget=bounds,
     )
-    refused = predict_all(plan, benchmarks, data_root, out, (n, seed, parallel))
+    if ray is not None and parallel > 1:
+        raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
+    refused = predict_all(plan, benchmarks, data_root, out, Asking(n, seed, parallel, ray))
     if output == "json":
         console.emit({"system": name, "answers": str(out / name), "refused": refused})
 
@@ -149,21 +177,18 @@ def predict_all(
     benchmarks: Sequence[str],
     data_root: Path | None,
     out: Path,
-    how: tuple[int | None, int, int],
+    how: Asking,
 ) -> int:
-    """Let a system answer samples of benchmarks below a folder; return how many it refused.
-
-    `how` is (questions of each or None for all, seed, questions at a time).
-    """
+    """Let a system answer samples of benchmarks below a folder; return how many it refused."""
     from ..eval.benchmark import sample
     from ..eval.load import load_benchmark
+    from ..index.spread import joined
 
-    n, seed, parallel = how
     loaded = [load_benchmark(one, data_root) for one in benchmarks]
     names = [one.benchmark.name for one in loaded]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
-    chosen = {one.benchmark.name: sample(one.items, n, seed) for one in loaded}
+    chosen = {one.benchmark.name: sample(one.items, how.n, how.seed) for one in loaded}
     for one in loaded:
         _look_for_gold(plan, one.benchmark.name, chosen[one.benchmark.name])
     out.mkdir(parents=True, exist_ok=True)
@@ -171,9 +196,10 @@ def predict_all(
         system = assemble(plan)
     if system.engine is not None and plan.ranking:
         warn_untrained(plan.model or "", system.engine.trained, system.engine.threshold is not None)
-    refused = sum(
-        _predict(system, one, chosen[one.benchmark.name], out / plan.name, (seed, parallel)) for one in loaded
-    )
+    with joined(how.ray) if how.ray else nullcontext():
+        refused = sum(
+            _predict(system, one, chosen[one.benchmark.name], out / plan.name, how) for one in loaded
+        )
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
     return refused
@@ -193,27 +219,40 @@ def _look_for_gold(plan: Plan, name: str, items: Sequence[Item]) -> None:
         )
 
 
-def _predict(
-    system: Measured, loaded: Loaded, items: Sequence[Item], folder: Path, how: tuple[int, int]
-) -> int:
+def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], folder: Path, how: Asking) -> int:
     from ..eval.answers import AnswerFile
     from ..eval.predict import predict as ask_all
 
-    seed, parallel = how
-    facts = facts_of(system, loaded, len(items), seed)
-    questions = [item.question for item in items]
-    ask = system.ask(loaded.benchmark.name, questions, loaded.benchmark.max_tokens)
+    facts = facts_of(system, loaded, len(items), how.seed)
+    answers = _answers(system, loaded, [item.question for item in items], how)
     with (
         AnswerFile(folder / loaded.benchmark.name, facts) as file,
         progress.reporting() as report,
     ):
         return ask_all(
-            items,
-            ask,
-            file,
-            lambda done, of: report(done, of, f"{loaded.benchmark.name} questions"),
-            parallel,
+            items, answers, file, lambda done, of: report(done, of, f"{loaded.benchmark.name} questions")
         )
+
+
+def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], how: Asking) -> Answers:
+    from ..eval.predict import in_threads
+    from ..index.spread import in_actors
+
+    name, max_tokens = loaded.benchmark.name, loaded.benchmark.max_tokens
+    if how.ray is None:
+        return partial(in_threads, system.ask(name, questions, max_tokens), how.parallel)
+    make = partial(_worker, there(system.plan), name, questions, max_tokens)
+    return partial(in_actors, make=make, at_once=1, on_gpus=True)
+
+
+def _worker(
+    plan: Plan, benchmark: str, questions: Sequence[Question], max_tokens: int
+) -> Callable[[list[Question]], list[Found]]:
+    """Open a system, on a worker; what it is made of has to lie there under the same paths."""
+    from ..eval.predict import asked
+
+    ask = assemble(plan).ask(benchmark, questions, max_tokens)
+    return lambda questions: [asked(ask, question) for question in questions]
 
 
 def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:

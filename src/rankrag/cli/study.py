@@ -17,7 +17,7 @@ import typer
 from rich.text import Text
 
 from . import answer_view, console, progress
-from .evaluate import DataRoot, predict_all
+from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
 from .systems import Plan, short_hash
@@ -59,7 +59,7 @@ def study(
             cache=out / "relevance.sqlite" if chosen.cache else None,
             variant=setup.variant,
         )
-        predict_all(plan, chosen.benchmarks, data_root, out, (chosen.n, chosen.seed, 1))
+        predict_all(plan, chosen.benchmarks, data_root, out, Asking(chosen.n, chosen.seed))
         scores += [score_folder(folder, data_root) for folder in answer_folders([out / name])]
     _write(chosen, scores, out, output)
 

@@ -119,6 +119,24 @@ class Measured:
         )
 
 
+def there(plan: Plan) -> Plan:
+    """Return a plan for another process: with absolute paths, and no file that machines would share."""
+
+    def placed(name: str | None) -> str | None:
+        return str(Path(name).absolute()) if name and Path(name).is_dir() else name
+
+    return replace(
+        plan,
+        index=plan.index and plan.index.absolute(),
+        runs=tuple(str(Path(run).absolute()) for run in plan.runs),
+        corpus=tuple(str(Path(file).absolute()) for file in plan.corpus),
+        model=placed(plan.model),
+        generator=placed(plan.generator),
+        ranker=placed(plan.ranker),
+        cache=None,
+    )
+
+
 def assemble(plan: Plan) -> Measured:
     """Return a system ready to be asked; raises InvalidInputError for a plan that makes none."""
     _check(plan)

@@ -37,9 +37,6 @@ another share than they do, Ray does not make one of both, where a large file wo
 _BLOCK_BYTES = 2**20
 """What a worker hands on at once. Ray Data's 128 MB would be 200,000 passages, hours for one encoder."""
 
-_ITEMS = 16
-"""Items that an actor is given at once where they come from here."""
-
 _COLUMN = "packed"
 
 
@@ -114,11 +111,19 @@ def in_tasks_then_actors(
         yield from _results(_actors(found, make, _resource("CPU") - 1, _resource("GPU") if on_gpus else 0))
 
 
-def in_actors(items: Sequence[Item], make: Callable[[], Worker[Item, Out]]) -> Iterator[Out]:
-    """Yield, in order, what the workers that `make` gives make of the items, a process for each CPU."""
+def in_actors(
+    items: Sequence[Item],
+    make: Callable[[], Worker[Item, Out]],
+    at_once: int = 16,
+    on_gpus: bool = False,
+) -> Iterator[Out]:
+    """Yield, in order, what the workers that `make` gives make of the items, `at_once` in a call.
+
+    There is a process for each CPU, or for each GPU if there are any and `on_gpus` asks for them.
+    """
     if items:
-        given = _given(items, -(-len(items) // _ITEMS))
-        yield from _results(_actors(given, make, _resource("CPU")))
+        given = _given(items, -(-len(items) // at_once))
+        yield from _results(_actors(given, make, _resource("CPU"), _resource("GPU") if on_gpus else 0))
 
 
 def _resource(name: str) -> int:
