@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,13 @@ from .. import formats
 from ..types import Question, Style
 from . import answer_view, console, conversation, load
 from .options import (
+    CacheDir,
+    CacheGB,
     IndexFolder,
     ModelName,
     Output,
     PathGlob,
+    Precision,
     RankK,
     RankPatience,
     RetrieverName,
@@ -50,6 +54,9 @@ def ask(
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
+    precision: Precision = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = load.CACHE_GB,
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
     where: Where = None,
     path: PathGlob = None,
@@ -65,10 +72,12 @@ def ask(
     with arguments():
         load.check_counts(retrieve_k, read_k)
         load.check_model(model)
+        loading = load.Loading(precision, cache_dir, cache_gb)
+        load.check_loading(model, loading)
         bounds = budget(time_budget, rank_k, rank_patience, rank)
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)
-    rag = _load(index, model, retriever, (retrieve_k, read_k), (rank, bounds))
+    rag = _load(index, model, retriever, (retrieve_k, read_k), (rank, bounds, loading))
     if not text:
         conversation.hold(rag, asked, wanted)
         return
@@ -96,9 +105,9 @@ def _load(
     model: str,
     retriever: load.RetrieverKind | None,
     counts: tuple[int, int],
-    how: tuple[bool, Budget | None],
+    how: tuple[bool, Budget | None, load.Loading],
 ) -> load.RAG:
-    (retrieve_k, read_k), (ranking, bounds) = counts, how
+    (retrieve_k, read_k), (ranking, bounds, loading) = counts, how
     with console.working(f"loading {model}"):
         rag = load.load(
             index,
@@ -108,6 +117,7 @@ def _load(
             read_k=read_k,
             ranking=ranking,
             budget=bounds,
+            **asdict(loading),
         )
     if ranking:
         warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)

@@ -19,6 +19,7 @@ from ..errors import InvalidInputError
 from . import answer_view, console, load, progress
 from .options import (
     Output,
+    Precision,
     RankK,
     RankPatience,
     RayAddress,
@@ -132,6 +133,7 @@ def predict(
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
+    precision: Precision = None,
     n: SampleSize = None,
     seed: Seed = 0,
     parallel: Parallel = 1,
@@ -146,6 +148,7 @@ def predict(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, ranking)
+        load.check_loading(model, load.Loading(precision))
     runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
     plan = Plan(
         name=name,
@@ -164,6 +167,7 @@ def predict(
         cache=cache,
         ranker=ranker,
         budget=bounds,
+        precision=precision,
     )
     if ray is not None and parallel > 1:
         raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")

@@ -239,7 +239,10 @@ def _check_names(scores: Sequence[Scores]) -> None:
 
 
 def _own_facts(system: System) -> dict[str, str]:
-    names = ("template_hash", "model_sha256", "ranker_sha256", "generator_sha256", "calibration", "variant")
+    names = (
+        *("template_hash", "model_sha256", "ranker_sha256", "generator_sha256", "calibration", "variant"),
+        "precision",
+    )
     return {name: system.facts[name] for name in names if name in system.facts}
 
 

@@ -60,6 +60,21 @@ RankPatience = Annotated[
     ),
 ]
 
+Precision = Annotated[
+    load.Precision | None,
+    typer.Option(
+        "--precision",
+        help="Numbers to compute with; int8 is faster on a CPU. Default: 16 bits on a GPU, else float32.",
+    ),
+]
+CacheDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache-dir", metavar="DIR", help="Keep the model's states of frequent passages there between runs."
+    ),
+]
+CacheGB = Annotated[float, typer.Option("--cache-gb", min=0.01, help="GB that --cache-dir may take.")]
+
 StoreName = Annotated[
     load.StoreKind | None,
     typer.Option("--store", help="What holds the passages. Default: lancedb, in the folder of the index."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from time import perf_counter
 from typing import Annotated
 
@@ -12,7 +13,19 @@ from .. import formats
 from ..errors import InvalidInputError
 from ..types import Hit, Passage
 from . import answer_view, console, load
-from .options import ModelName, Output, RankK, RankPatience, TimeBudget, arguments, budget, warn_untrained
+from .options import (
+    CacheDir,
+    CacheGB,
+    ModelName,
+    Output,
+    Precision,
+    RankK,
+    RankPatience,
+    TimeBudget,
+    arguments,
+    budget,
+    warn_untrained,
+)
 
 READ_K = 5
 """How many of the best patience watches where `-k` does not say."""
@@ -31,17 +44,23 @@ def rank(
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
+    precision: Precision = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = load.CACHE_GB,
     output: Output = "text",
 ) -> None:
     """Rank passages by relevance to a question; the best come first."""
     with arguments():
         asked = load.as_question(question)
         load.check_model(model)
+        loading = load.Loading(precision, cache_dir, cache_gb)
+        load.check_loading(model, loading)
         bounds = budget(time_budget, rank_k, rank_patience, ranking=True)
     given = _read(passages)
     with console.working(f"loading {model}"):
         read_k = k or READ_K
-        rag = load.load(model=model, retrieve_k=max(read_k, len(given)), read_k=read_k, budget=bounds)
+        retrieve_k = max(read_k, len(given))
+        rag = load.load(model=model, retrieve_k=retrieve_k, read_k=read_k, budget=bounds, **asdict(loading))
     warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
     started = perf_counter()
     with console.working(f"ranking {len(given)} passages"):

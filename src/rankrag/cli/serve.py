@@ -14,7 +14,18 @@ import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 from . import console, load
-from .options import ModelName, RankK, RankPatience, RetrieverName, TimeBudget, arguments, budget
+from .options import (
+    CacheDir,
+    CacheGB,
+    ModelName,
+    Precision,
+    RankK,
+    RankPatience,
+    RetrieverName,
+    TimeBudget,
+    arguments,
+    budget,
+)
 from .served import Choice, app_of
 
 if TYPE_CHECKING:
@@ -70,6 +81,9 @@ def serve(
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
+    precision: Precision = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = load.CACHE_GB,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -91,7 +105,8 @@ def serve(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, rank)
-        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
+        loading = load.Loading(precision, cache_dir, cache_gb)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
         choice.check()
         _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
@@ -112,6 +127,9 @@ def mcp(
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
+    precision: Precision = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = load.CACHE_GB,
 ) -> None:
     """Give an assistant search, rerank and ask as tools, over standard input and output.
 
@@ -119,7 +137,8 @@ def mcp(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, rank)
-        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds)
+        loading = load.Loading(precision, cache_dir, cache_gb)
+        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
         choice.check()
     _check_extra()
     from ..server import Settings, tools

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,11 +31,13 @@ class Choice:
     read_k: int
     ranking: bool
     budget: Budget | None = None
+    loading: load.Loading = field(default_factory=load.Loading)
 
     def check(self) -> None:
         """Raise InvalidInputError for counts or a model that cannot be."""
         load.check_counts(self.retrieve_k, self.read_k)
         load.check_model(self.model)
+        load.check_loading(self.model, self.loading)
 
 
 def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
@@ -45,7 +47,7 @@ def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     shelf, documents = load.open_shelf(choice.index, choice.retriever), None
     if choice.index is not None:
         documents = load.open_documents(choice.index)
-    engine = load.open_engine(choice.model)
+    engine = load.open_engine(choice.model, loading=choice.loading)
     if choice.ranking:
         warn_untrained(choice.model, engine.trained, engine.threshold is not None)
     telemetry, about = Telemetry(), _about(choice, engine, shelf)
@@ -63,7 +65,7 @@ def _about(choice: Choice, engine: load.Engine, shelf: load.Shelf) -> About:
     from ..server import About
 
     lm = engine.lm
-    cache = lm.cache if isinstance(lm, LocalLanguageModel) else None
+    cache, disk = (lm.cache, lm.disk) if isinstance(lm, LocalLanguageModel) else (None, None)
     return About(
         model=choice.model,
         trained=engine.trained,
@@ -71,6 +73,7 @@ def _about(choice: Choice, engine: load.Engine, shelf: load.Shelf) -> About:
         version=__version__,
         n_tokens=lm.n_tokens,
         cache=(lambda: (len(cache), cache.n_bytes)) if cache is not None else None,
+        disk=(lambda: (disk.n_bytes, disk.counts.hits, disk.counts.misses)) if disk is not None else None,
     )
 
 

@@ -37,7 +37,7 @@ class Plan:
     several runs are fused by reciprocal ranks. `corpus` are files with texts, in place of an index.
     `model` ranks if `ranking`, unless `ranker` names the folder of a cross-encoder; `generator` (by default
     `model`) answers if `generating`. `variant` says in the ablation table what the system lacks. `budget`
-    bounds a ranking.
+    bounds a ranking; `precision` are the numbers that `model` computes with.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Plan:
     ranker: str | None = None
     variant: str = ""
     budget: Budget | None = None
+    precision: load.Precision | None = None
 
 
 @dataclass(slots=True)
@@ -143,7 +144,8 @@ def assemble(plan: Plan) -> Measured:
     shelf = None if plan.runs or plan.index is None else load.open_shelf(plan.index, plan.retriever)
     apart = plan.generating and plan.generator is not None and plan.generator != plan.model
     needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
-    engine = load.open_engine(plan.model) if needed and plan.model else None
+    loading = load.Loading(plan.precision)
+    engine = load.open_engine(plan.model, loading=loading) if needed and plan.model else None
     answering = engine if plan.generating else None
     if apart and plan.generator is not None:
         answering = load.open_engine(plan.generator)
@@ -201,7 +203,8 @@ def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRan
         raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-rank")
     # A server's weights cannot be hashed: its name, and what its context cuts, have to do.
     weights = system.facts["model_sha256"] or f"{plan.model} {engine.lm.context_length}"
-    identity = json.dumps({"model": weights, "template_hash": system.facts["template_hash"]})
+    known = {"model": weights, "template_hash": system.facts["template_hash"]}
+    identity = json.dumps(known | ({"precision": plan.precision} if plan.precision else {}))
     return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
 
 
@@ -217,6 +220,8 @@ def _facts(plan: Plan, engine: load.Engine | None) -> dict[str, str]:
             "model_sha256": weights_hash(plan.model),
             "trained": str(engine.trained).lower(),
         }
+        if plan.precision:
+            facts["precision"] = plan.precision
         if engine.calibration:
             found = json.dumps(asdict(engine.calibration), sort_keys=True)
             facts["calibration"] = hashlib.sha256(found.encode()).hexdigest()[:16]

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .int8 import products
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -65,8 +67,8 @@ def logits(
 def _block(block: Module, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
     hidden = _added(hidden, seen, block.self_attn.o_proj)
     inner = _normed(block.post_attention_layernorm, hidden)
-    gated = block.mlp.act_fn(block.mlp.gate_proj(inner)).mul_(block.mlp.up_proj(inner))
-    return _added(hidden, gated, block.mlp.down_proj)
+    gate, up = products((block.mlp.gate_proj, block.mlp.up_proj), inner)
+    return _added(hidden, block.mlp.act_fn(gate).mul_(up), block.mlp.down_proj)
 
 
 def _attended(
@@ -76,9 +78,8 @@ def _attended(
     attention = block.self_attn
     inner = _normed(block.input_layernorm, hidden)
     heads = inner.shape[0], -1, attention.head_dim
-    query, key, value = (
-        part(inner).view(heads) for part in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
+    layers = attention.q_proj, attention.k_proj, attention.v_proj
+    query, key, value = (part.view(heads) for part in products(layers, inner))
     if hasattr(attention, "q_norm"):
         query, key = _normed(attention.q_norm, query), _normed(attention.k_norm, key)
     states = _turned(key, turn), value

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..errors import InvalidInputError
 from ..types import Prompt
+from .disk_cache import DiskCache
 from .network import Network, PackedContinuation
 from .prefix_cache import Entry, PrefixCache, key
 from .scorer import Row, Scorer
@@ -26,8 +27,17 @@ if TYPE_CHECKING:
 CACHE_BYTES = 1 << 30
 """Default limit of the prefix cache: about 200 passages of the default model, whose token takes 46 kB."""
 
-_CHUNK_TOKENS = {"cpu": 1024, "cuda": 16384}
-"""Tokens in one pass: on a CPU as many as keep the activations near the caches, on a GPU to fill it."""
+_CHUNK_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16384}
+"""Tokens in one pass: on a CPU as many as keep the activations near the caches, on a GPU to fill it.
+
+Products of integers give 4 bytes for each of theirs: from 1,024 tokens on, fresh memory costs what they gain.
+"""
+
+_STATES_FORMAT = 1
+"""To be raised when the same weights give other states."""
+
+EnginePrecision = Precision | Literal["int8"]
+"""Numbers to compute with: a format of the weights, or 8-bit integers, made from float32 when loading."""
 
 
 class LocalLanguageModel:
@@ -42,24 +52,39 @@ class LocalLanguageModel:
         folder: str | Path,
         adapter: str | Path | None = None,
         device: str | None = None,
-        precision: Precision | None = None,
+        precision: EnginePrecision | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         """Load the model, with an adapter of peft merged into it if one is given.
 
         `cache_bytes` is the most that keys and values of prefixes may take. Device None takes a GPU if
-        there is one; precision None means 16 bits there and float32 elsewhere. Raises NotFoundError,
-        InvalidInputError (not safetensors), MissingExtraError, FailureError (weights that do not load).
+        there is one; precision None means 16 bits there and float32 elsewhere. `int8` is for CPUs and the
+        architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
+        int8), MissingExtraError, FailureError (weights that do not load).
         """
         self._tokenizer = Tokenizer(Path(folder))
-        model = load_weights(Path(folder), Path(adapter) if adapter else None, device, precision)
+        weights: Precision | None = "float32" if precision == "int8" else precision
+        model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
         self._network = Network(model)
+        if precision == "int8":
+            self._network.quantise()
         self.cache = PrefixCache(cache_bytes)
-        chunk_tokens = _CHUNK_TOKENS.get(model.device.type, _CHUNK_TOKENS["cpu"])
+        self.disk: DiskCache | None = None
+        self.precision = "int8" if precision == "int8" else str(model.dtype).removeprefix("torch.")
+        kind = "int8" if precision == "int8" else model.device.type
+        chunk_tokens = _CHUNK_TOKENS.get(kind, _CHUNK_TOKENS["cpu"])
         self._scorer = Scorer(self._network, self.cache, chunk_tokens)
         self._ends = _end_tokens(model.generation_config.eos_token_id, model.config.eos_token_id)
         self._max_tokens: int = model.config.get_text_config().max_position_embeddings
         self._lock = Lock()
+
+    def keep_on_disk(self, folder: Path, limit: int, weights: str) -> None:
+        """Keep keys and values of frequent prefixes in a folder, too, at most `limit` bytes of them.
+
+        `weights` stands for the weights: another value means other ones. Raises FailureError.
+        """
+        self.disk = DiskCache(folder, limit, f"{_STATES_FORMAT} {weights} {self.precision}")
+        self._scorer.disk = self.disk
 
     @property
     def device(self) -> str:

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
-from . import blocks
+from ..errors import InvalidInputError
+from . import blocks, int8
 from .apart import n_workers, run_apart
 from .packed import ATTENTION, Growing, Layout, Packing, Segment, States, Unsupported, register
 
@@ -51,6 +52,26 @@ class Network:
             self._quick = False
         if not self._quick and self.window and not self._agrees():
             self.window = 0
+
+    def quantise(self) -> None:
+        """Compute the blocks in 8-bit integers from now on.
+
+        Raises InvalidInputError for an architecture whose blocks are not Llama's, a GPU, or a processor
+        whose products of integers are not exact.
+        """
+        device = self.model.device.type
+        if device != "cpu":
+            raise InvalidInputError(
+                f"found the precision int8 on {device}, wanted it on a CPU, which it is for: "
+                "leave the precision out"
+            )
+        if not self._quick:
+            raise InvalidInputError(
+                f"found the architecture {self.model.config.model_type}, wanted blocks as Llama's for the "
+                "precision int8: leave the precision out"
+            )
+        int8.check()
+        int8.convert(self.model)
 
     def packed(self, segments: Sequence[Segment]) -> torch.Tensor:
         """Return log-probabilities after each segment, (segments, vocabulary), and collect what they keep."""

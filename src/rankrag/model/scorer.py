@@ -8,6 +8,7 @@ from itertools import accumulate, groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from .disk_cache import DiskCache
 from .network import Network
 from .packed import Segment
 from .prefix_cache import NOTHING, Entry, Match, PrefixCache, key, n_common
@@ -46,6 +47,7 @@ class Scorer:
         self.network = network
         self.cache = cache
         self.chunk_tokens = chunk_tokens
+        self.disk: DiskCache | None = None
 
     def score(self, rows: Sequence[Row], tokens: Sequence[int]) -> torch.Tensor:
         """Return natural-log probabilities, (rows, tokens), of each token right after each row."""
@@ -74,7 +76,9 @@ class Scorer:
         self, rows: Sequence[Row], numbers: Sequence[int]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         names = {number: key(rows[number].prefix) for number in numbers}
-        base = self._base(sorted(set(names.values())))
+        each = sorted(set(names.values()))
+        frequent = self._recall(each)
+        base = self._base(each)
         for wave in _waves(names):
             jobs = [self._job(number, rows[number], names[number], base) for number in wave]
             chunks = _chunks(jobs, self.chunk_tokens, self.network.n_workers())
@@ -84,6 +88,23 @@ class Scorer:
                 for job in chunk:
                     if job.segment.keep:
                         self.cache.put(Entry(job.name, job.base, job.segment.kept))
+        if self.disk is not None:
+            for name in frequent:
+                if entry := self.cache.get(name):
+                    self.disk.put(self.disk.name(name), Match(entry, entry.n_tokens).states())
+
+    def _recall(self, names: Sequence[bytes]) -> list[bytes]:
+        """Take into the cache what is kept on disk; return the prefixes that are used often."""
+        if self.disk is None:
+            return []
+        kept = {name: self.disk.name(name) for name in names if name}
+        frequent = self.disk.use(list(kept.values()))
+        for name, place in kept.items():
+            if self.cache.get(name) is None:
+                states = self.disk.get(place, self.network.model.device)
+                if states is not None and not self.cache.put(Entry(name, NOTHING, states)):
+                    break
+        return [name for name, often in zip(kept, frequent, strict=True) if often]
 
     def _job(self, number: int, row: Row, name: bytes, base: Match) -> _Job:
         entry = self.cache.get(name)

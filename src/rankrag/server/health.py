@@ -34,4 +34,9 @@ async def metrics(state: Shared) -> PlainTextResponse:
         entries, n_bytes = state.about.cache()
         telemetry.cache_entries.set(entries)
         telemetry.cache_bytes.set(n_bytes)
+    if state.about.disk is not None:
+        n_bytes, hits, misses = state.about.disk()
+        telemetry.disk_bytes.set(n_bytes)
+        telemetry.disk_hits.set(hits)
+        telemetry.disk_misses.set(misses)
     return PlainTextResponse(telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -54,6 +54,8 @@ class About:
     n_tokens: Callable[[str], int] = field(default=lambda text: len(text.split()))
     cache: Callable[[], tuple[int, int]] | None = None
     """Entries and bytes of the remembered prefixes, where the engine has such a cache."""
+    disk: Callable[[], tuple[int, int, int]] | None = None
+    """Bytes, hits and misses of the states on disk, where there are such."""
 
 
 @dataclass(frozen=True, slots=True)

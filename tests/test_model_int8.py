@@ -1,0 +1,168 @@
+"""Products of 8-bit integers: a rotation that changes nothing, and relevance close to that of float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pytest
+
+from cli_call import call
+from model_tiny import WORDS, config, write
+from rankrag import prompts
+from rankrag.cli import load
+from rankrag.errors import InvalidInputError
+from rankrag.model import int8, rotation
+from rankrag.model.local import LocalLanguageModel
+from rankrag.types import Passage, Question
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+LABELS = (" True", " False")
+PRECISIONS: tuple[Literal["float32"], Literal["int8"]] = ("float32", "int8")
+PASSAGES = [Passage(str(n), WORDS[n : 40 + 13 * n]) for n in range(7)]
+ASKED = [prompts.rank(Question("q", "Where was Curie born?"), passage, prompts.PAPER) for passage in PASSAGES]
+OTHERS = [prompts.rank(Question("q", "And owls?"), passage, prompts.PAPER) for passage in PASSAGES]
+
+KINDS = [
+    ("llama", {}),
+    ("llama", {"tie_word_embeddings": True}),
+    ("llama", {"num_key_value_heads": 4, "attention_bias": True, "mlp_bias": True}),
+    ("qwen2", {}),
+    ("qwen3", {"head_dim": 16}),
+    ("mistral", {}),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("llama"), config("llama"))
+
+
+def model_of(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    from transformers import AutoModelForCausalLM
+
+    found: PreTrainedModel = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    return found
+
+
+@pytest.mark.parametrize(("kind", "changes"), KINDS)
+def test_a_rotation_changes_nothing(tmp_path: Path, kind: str, changes: dict[str, object]) -> None:
+    import torch
+
+    folder = write(tmp_path, config(kind, **changes))
+    ids = torch.arange(3, 60).unsqueeze(0)
+    before, after = model_of(folder, torch.float64), model_of(folder, torch.float64)
+    # Weights of norms that are not all one: they have to move to the right place.
+    for model in (before, after):
+        draw = torch.Generator().manual_seed(1)
+        for name, weight in model.named_parameters():
+            if "norm" in name:
+                weight.data = 0.5 + torch.rand(weight.shape, generator=draw, dtype=torch.float64)
+            elif name.endswith("bias"):
+                weight.data = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
+    rotation.rotate(after)
+    with torch.inference_mode():
+        wanted, found = before(ids).logits, after(ids).logits
+    assert float(wanted.std()) > 0.1
+    assert torch.allclose(found, wanted, atol=2e-5)  # norms are taken in float32 whatever the weights are
+    stored = before.model.layers[0].mlp.up_proj.weight
+    assert not torch.allclose(after.model.layers[0].mlp.up_proj.weight, stored, atol=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "changes"), KINDS)
+def test_relevance_is_close_to_that_of_float32(tmp_path: Path, kind: str, changes: dict[str, object]) -> None:
+    folder = write(tmp_path, config(kind, **changes))
+    wanted = LocalLanguageModel(folder, precision="float32").logprobs(ASKED, LABELS)
+    found = LocalLanguageModel(folder, precision="int8").logprobs(ASKED, LABELS)
+    gap = np.abs(found - wanted).max()
+    assert 1e-6 < gap < 0.15  # other numbers, and close to them; these weights are ten times the usual
+    assert np.corrcoef(found[:, 0], wanted[:, 0])[0, 1] > 0.98
+
+
+def test_a_token_depends_on_no_neighbour(llama: Path) -> None:
+    lm = LocalLanguageModel(llama, precision="int8")
+    together = lm.logprobs(ASKED, LABELS)
+    for n in (0, 3, 6):
+        alone = LocalLanguageModel(llama, precision="int8").logprobs([ASKED[n]], LABELS)
+        assert np.abs(alone - together[n]).max() < 1e-4
+    warm = lm.logprobs(ASKED, LABELS)
+    assert np.abs(warm - together).max() < 1e-4
+    lm.logprobs(OTHERS, LABELS)
+    assert np.abs(lm.logprobs(ASKED, LABELS) - together).max() < 1e-4
+
+
+def test_callers_side_by_side_get_their_own(llama: Path) -> None:
+    lm = LocalLanguageModel(llama, precision="int8")
+    wanted = [lm.logprobs(asked, LABELS) for asked in (ASKED, OTHERS)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: lm.logprobs((ASKED, OTHERS)[n % 2], LABELS), range(8)))
+    assert all(np.abs(one - wanted[n % 2]).max() < 1e-4 for n, one in enumerate(found))
+
+
+def test_it_writes(llama: Path) -> None:
+    plain, lm = (LocalLanguageModel(llama, precision=one) for one in PRECISIONS)
+    assert (plain.precision, lm.precision) == ("float32", "int8")
+    first = [("".join(lm.generate(one, 1)), "".join(plain.generate(one, 1))) for one in ASKED]
+    assert sum(found == wanted for found, wanted in first) >= 6  # random weights: a tie may fall otherwise
+    assert "".join(lm.generate(ASKED[3], 9)) == "".join(lm.generate(ASKED[3], 9)) != ""
+
+
+def test_integers_are_rounded_to_the_nearest_of_their_row() -> None:
+    import torch
+
+    rows = torch.tensor([[0.0, 0.0, 0.0], [1.27, -0.632, 0.014], [1e6, 1.0, -1e6]])
+    found = int8.quantised(rows)
+    assert found.values.tolist() == [[0, 0, 0], [127, -63, 1], [127, 0, -127]]
+    assert torch.allclose(found.values * found.scale, rows, atol=1e6 / 254)
+
+
+# ── what it is not for ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_blocks_of_other_architectures_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, config("granite", residual_multiplier=0.5))
+    with pytest.raises(InvalidInputError, match="found the architecture granite, wanted blocks as Llama's"):
+        LocalLanguageModel(folder, precision="int8")
+
+
+def test_a_processor_without_exact_products_is_refused(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    real = torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda a, b: real(a, b) + 1)
+    with pytest.raises(InvalidInputError, match="found no exact products of int8 on this processor"):
+        LocalLanguageModel(llama, precision="int8")
+
+
+@pytest.mark.parametrize("model", ["fake", "openai:some@http://127.0.0.1:9/v1"])
+def test_what_is_not_on_this_machine_has_no_precision(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["rank", "what?", "--passages", "none.txt", "--model", model]
+    for option in (["--precision", "int8"], ["--cache-dir", "kept"]):
+        _, err = call(capsys, *command, *option, code=2)
+        assert f"found {' '.join(option)} for {model}" in err
+
+
+def test_an_engine_says_what_it_computes_with(llama: Path, tmp_path: Path) -> None:
+    rag = load.load(model=str(llama), precision="int8", cache_dir=tmp_path / "kept")
+    ranked = rag.rank("Where was Curie born?", PASSAGES)
+    assert len(ranked) == len(PASSAGES)
+    assert (tmp_path / "kept" / "uses.sqlite").exists()
+    engine = load.open_engine(str(llama), loading=load.Loading("bfloat16"))
+    assert isinstance(engine.lm, LocalLanguageModel)
+    assert engine.lm.precision == "bfloat16"
