@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import InvalidInputError
-from . import answer_view, console, load, progress
+from . import answer_view, console, engines, progress
 from .options import (
     Output,
     Precision,
@@ -122,7 +122,7 @@ def predict(
     corpus: Corpus = None,
     corpus_name: CorpusName = "",
     retriever: RetrieverName = None,
-    model: AnyModel = load.DEFAULT_MODEL,
+    model: AnyModel = engines.DEFAULT_MODEL,
     ranker: RankerFolder = None,
     generator: GeneratorName = None,
     ranking: Ranking = True,
@@ -148,7 +148,7 @@ def predict(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, ranking)
-        load.check_loading(model, load.Loading(precision))
+        engines.check_loading(model, engines.Loading(precision))
     runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
     plan = Plan(
         name=name,
