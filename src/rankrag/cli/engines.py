@@ -104,14 +104,15 @@ def check_loading(name: str, loading: Loading) -> None:
 
 
 def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
-    from ..model.calibrated import weights_mark
     from ..model.local import LocalLanguageModel
     from ..model.registry import locate
+    from ..model.weights_hash import weights_hash
 
     folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
     lm = LocalLanguageModel(folder, adapter, precision=loading.precision)
     if loading.cache_dir is not None:
-        lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights_mark(weights_folders(card)))
+        weights = weights_hash(weights_folders(card), loading.cache_dir / "weights.json")
+        lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights)
     return lm
 
 

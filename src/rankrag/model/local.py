@@ -83,7 +83,11 @@ class LocalLanguageModel:
 
         `weights` stands for the weights: another value means other ones. Raises FailureError.
         """
-        self.disk = DiskCache(folder, limit, f"{_STATES_FORMAT} {weights} {self.precision}")
+        import torch
+
+        # The rotation of int8 is drawn by PyTorch; another version may draw another one.
+        fingerprint = f"{_STATES_FORMAT} {weights} {self.precision} {torch.__version__}"
+        self.disk = DiskCache(folder, limit, fingerprint)
         self._scorer.disk = self.disk
 
     @property
