@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -17,7 +20,9 @@ import pytest
 
 from model_tiny import config, write
 from rankrag import prompts
+from rankrag.cli.engines import Loading, open_engine
 from rankrag.errors import FailureError
+from rankrag.model import disk_cache
 from rankrag.model.disk_cache import DiskCache
 from rankrag.model.local import LocalLanguageModel
 from rankrag.types import Passage, Prompt, Question
@@ -25,11 +30,12 @@ from rankrag.types import Passage, Prompt, Question
 if TYPE_CHECKING:
     import torch
 
-    from rankrag.model.packed import Segment
+    from rankrag.model.packed import Segment, States
 
 LABELS = (" True", " False")
 PASSAGES = [Passage(str(n), f"Owls of kind {n} hunt at night. " * (1 + n % 3)) for n in range(6)]
 LIMIT = 50_000_000
+NAMES = [f"{n:032x}" for n in range(3)]
 
 
 def ask(text: str) -> list[Prompt]:
@@ -63,6 +69,25 @@ def written(disk: DiskCache | None) -> int:
     assert disk is not None
     disk.flush()
     return len(list(disk.folder.glob("*/*.safetensors")))
+
+
+def states(number: float, n_tokens: int = 100) -> States:
+    """Return states of one layer that all have one value, 64 bytes a token."""
+    import torch
+
+    return [(torch.full((n_tokens, 1, 8), number), torch.full((n_tokens, 1, 8), -number))]
+
+
+def get(disk: DiskCache, name: str) -> States | None:
+    import torch
+
+    return disk.get(name, torch.device("cpu"))
+
+
+def keep(disk: DiskCache, name: str, kept: States) -> None:
+    disk.use([name])
+    disk.put(name, [kept])
+    disk.flush()
 
 
 def test_the_second_use_is_kept_and_another_process_finds_it(
@@ -230,20 +255,153 @@ def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_ends_the_keeping_and_nothing_else(
-    llama: Path,
-    tmp_path: Path,
-    opened: list[DiskCache],
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    llama: Path, tmp_path: Path, opened: list[DiskCache], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("rankrag.model.disk_cache._save", full)
+    resource = pytest.importorskip("resource")
     lm = load(llama, tmp_path, opened)
+    assert lm.disk
+    keep(lm.disk, NAMES[0], states(1.0))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with caplog.at_level(logging.WARNING, "rankrag.model"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+        try:
+            keep(lm.disk, NAMES[1], states(2.0, 50_000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         for question in ("Who hunts?", "When do they hunt?", "What do they eat?"):
             found = lm.logprobs(ask(question), LABELS)
-            written(lm.disk)
+    assert written(lm.disk) == 1
     assert caplog.text.count("no more states of passages are kept") == 1
+    assert not list(tmp_path.rglob("*.part"))
+    assert lm.disk.n_bytes == 6400
+    assert get(lm.disk, NAMES[0]) is not None
     assert np.abs(found - LocalLanguageModel(llama).logprobs(ask("What do they eat?"), LABELS)).max() < 2e-5
+
+
+def test_what_was_read_does_not_change_with_its_file(tmp_path: Path, opened: list[DiskCache]) -> None:
+    opened.append(disk := DiskCache(tmp_path, LIMIT, "x"))
+    keep(disk, NAMES[0], states(1.0, 10_000))
+    found = get(disk, NAMES[0])
+    path = disk._path(NAMES[0])
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert found
+    assert bool((found[0][0] == 1.0).all())
+
+
+def test_the_file_of_another_prefix_is_refused(tmp_path: Path, opened: list[DiskCache]) -> None:
+    opened.append(disk := DiskCache(tmp_path, LIMIT, "x"))
+    keep(disk, NAMES[0], states(1.0))
+    disk._path(NAMES[0]).rename(disk._path(NAMES[1]))
+    assert get(disk, NAMES[1]) is None
+    assert not disk._path(NAMES[1]).exists()
+
+
+def test_the_room_of_a_file_is_taken_before_it_is_written(
+    tmp_path: Path, opened: list[DiskCache], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else processes that write at the same time would each find the same room free."""
+    opened += [disk := DiskCache(tmp_path, LIMIT, "x"), other := DiskCache(tmp_path, LIMIT, "x")]
+    real, seen = disk_cache._save, []
+
+    def save(path: Path, name: str, parts: Sequence[States]) -> None:
+        seen.append(other.n_bytes)
+        real(path, name, parts)
+
+    monkeypatch.setattr(disk_cache, "_save", save)
+    keep(disk, NAMES[0], states(1.0))
+    assert seen == [6400]
+
+
+@pytest.mark.parametrize("harm", ["lost", "garbage", "torn"])
+def test_a_table_that_a_crash_broke_is_made_anew_from_the_files(
+    tmp_path: Path, opened: list[DiskCache], harm: str
+) -> None:
+    disk = DiskCache(tmp_path, LIMIT, "x")
+    keep(disk, NAMES[0], states(1.0))
+    disk.use([f"{n:032x}" for n in range(100, 1100)])
+    disk.close()
+    table = tmp_path / "uses.sqlite"
+    whole = table.read_bytes()
+    assert len(whole) > 3 * 4096
+    match harm:
+        case "lost":
+            table.unlink()
+        case "garbage":
+            table.write_bytes(b"no table" * 1000)
+        case "torn":
+            table.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
+    opened.append(again := DiskCache(tmp_path, 7000, "x"))
+    assert 6400 <= again.n_bytes <= 7000
+    assert get(again, NAMES[0]) is not None
+    keep(again, NAMES[1], states(2.0))
+    assert [path.stem for path in tmp_path.glob("*/*.safetensors")] == [NAMES[1]]
+
+
+def test_a_table_that_breaks_while_it_is_used_is_said_once(
+    tmp_path: Path, opened: list[DiskCache], caplog: pytest.LogCaptureFixture
+) -> None:
+    opened.append(disk := DiskCache(tmp_path, LIMIT, "x"))
+    with sqlite3.connect(tmp_path / "uses.sqlite") as table:
+        table.execute("DROP TABLE prefix")
+    table.close()
+    with caplog.at_level(logging.WARNING, "rankrag.model"):
+        assert disk.use(NAMES) == [False] * len(NAMES)
+        assert disk.n_bytes == 0
+    assert caplog.text.count("no more states of passages are kept") == 1
+
+
+def test_a_checkpoint_whose_configuration_changed_finds_nothing(llama: Path, tmp_path: Path) -> None:
+    """Rotary embeddings are no weights, but the states depend on them."""
+    asked, kept = ask("Who hunts?"), Loading("float32", tmp_path / "kept", 1.0)
+    folder = shutil.copytree(llama, tmp_path / "model")
+    hits = []
+    for theta in (10_000.0, 10_000.0, 500.0):
+        settings = json.loads((folder / "config.json").read_text())
+        settings["rope_parameters"]["rope_theta"] = theta
+        (folder / "config.json").write_text(json.dumps(settings))
+        lm = open_engine(str(folder), loading=kept).lm
+        assert isinstance(lm, LocalLanguageModel)
+        assert lm.disk
+        for _ in range(2):
+            found = lm.logprobs(asked, LABELS)
+        lm.disk.close()
+        hits.append(lm.disk.counts.hits)
+        assert np.abs(found - LocalLanguageModel(folder).logprobs(asked, LABELS)).max() < 2e-5
+    assert hits == [0, len(PASSAGES), 0]
+
+
+KILLED = textwrap.dedent(
+    """
+    import os, signal, sys
+    from pathlib import Path
+    import safetensors.torch
+    import test_model_disk_cache as here
+    from rankrag.model.disk_cache import DiskCache
+
+    def killed(tensors, path, about):
+        Path(path).write_bytes(b"half")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    disk = DiskCache(Path(sys.argv[1]), here.LIMIT, "x")
+    safetensors.torch.save_file = killed
+    here.keep(disk, here.NAMES[0], here.states(1.0))
+    """
+)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are not killed like this here")
+def test_a_writer_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, opened: list[DiskCache]) -> None:
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    (part,) = tmp_path.rglob("*.part")
+    os.utime(part, (1, 1))
+    opened.append(disk := DiskCache(tmp_path, 7000, "x"))
+    assert not part.exists()
+    assert get(disk, NAMES[0]) is None
+    for name in NAMES[:2]:
+        keep(disk, name, states(1.0))
+    assert [path.stem for path in tmp_path.glob("*/*.safetensors")] == [NAMES[1]]

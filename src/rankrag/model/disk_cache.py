@@ -40,6 +40,10 @@ _ROWS = 1_000_000
 """Prefixes whose uses are counted; those not used for longest are forgotten first."""
 
 _CHECKSUM = "crc32"
+_NAME = "name"
+
+_LOCKED_S = 30
+"""Seconds that one process waits for another to let go of the table."""
 
 _HALF_WRITTEN_S = 3600
 """Age from which a file that was never finished is one that nobody will finish."""
@@ -73,7 +77,7 @@ class DiskCache:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="rankrag-disk")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._table = _open_table(folder / "uses.sqlite")
+            self._table = _open_table(folder)
             self._tidy()
         except (OSError, sqlite3.Error) as error:
             raise FailureError(
@@ -105,7 +109,7 @@ class DiskCache:
 
         path, found = self._path(name), None
         try:
-            found = _read(path, device)
+            found = _read(path, name, device)
         except FileNotFoundError:
             pass
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -131,9 +135,13 @@ class DiskCache:
 
     @property
     def n_bytes(self) -> int:
-        """Bytes of the states in the folder, those of other models among them."""
-        with self._lock:
-            return _n_bytes(self._table)
+        """Bytes of the states in the folder, those of other models among them; 0 once the table is broken."""
+        try:
+            with self._lock:
+                return _n_bytes(self._table)
+        except sqlite3.Error as error:
+            self._give_up(error)
+            return 0
 
     def flush(self) -> None:
         """Return once everything that waits now is written."""
@@ -162,38 +170,46 @@ class DiskCache:
             self._table.execute("COMMIT")
 
     def _write(self, name: str, parts: Sequence[States], n_bytes: int) -> None:
+        from safetensors import SafetensorError  # a full disk is one of these
+
         path = self._path(name)
         try:
             if not path.exists():
-                self._make_room(n_bytes)
-                _save(path, parts)
-                with self._change() as table:
-                    table.execute("UPDATE prefix SET bytes = ? WHERE name = ?", (n_bytes, name))
+                self._make_room(name, n_bytes)
+                _save(path, name, parts)
                 self.counts.written += 1
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, SafetensorError, sqlite3.Error) as error:
             self._give_up(error)
+            with suppress(sqlite3.Error), self._change() as table:
+                table.execute("UPDATE prefix SET bytes = 0 WHERE name = ?", (name,))
         finally:
             with self._lock:
                 self._waiting -= n_bytes
 
-    def _make_room(self, n_bytes: int) -> None:
+    def _make_room(self, name: str, n_bytes: int) -> None:
+        """Count a file before it is written, so that no other process takes its room; remove older ones."""
+        count = (
+            "INSERT INTO prefix VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes"
+        )
         gone: list[str] = []
         with self._change() as table:
+            table.execute("UPDATE prefix SET bytes = 0 WHERE name = ?", (name,))
             there = _n_bytes(table)
-            oldest = table.execute("SELECT name, bytes FROM prefix WHERE bytes > 0 ORDER BY used").fetchall()
-            for name, size in oldest:
+            oldest = "SELECT name, bytes FROM prefix WHERE bytes > 0 ORDER BY used"
+            for old, size in table.execute(oldest):
                 if there + n_bytes <= self.limit:
                     break
-                gone.append(name)
+                gone.append(old)
                 there -= size
             table.executemany("UPDATE prefix SET bytes = 0, uses = 0 WHERE name = ?", [(n,) for n in gone])
-        for name in gone:
+            table.execute(count, (name, FREQUENT, time.time(), n_bytes))
+        for old in gone:
             with suppress(OSError):
-                self._path(name).unlink()
+                self._path(old).unlink()
 
     def _tidy(self) -> None:
         """Remove what a killed process left half written, and counts of what was used long ago."""
-        for path in self.folder.glob("*/*.part"):
+        for path in self.folder.rglob("*.part"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _HALF_WRITTEN_S:
                     path.unlink()
@@ -209,23 +225,53 @@ class DiskCache:
             _log.warning("no more states of passages are kept in %s (%s)", self.folder, error)
 
 
-def _open_table(path: Path) -> sqlite3.Connection:
-    table = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
-    table.execute("PRAGMA journal_mode=WAL")
-    # A crash of the machine may lose counts; the files themselves are checked when they are read.
-    table.execute("PRAGMA synchronous=OFF")
-    table.execute(
-        "CREATE TABLE IF NOT EXISTS prefix "
-        "(name TEXT PRIMARY KEY, uses INT NOT NULL, used REAL NOT NULL, bytes INT NOT NULL) WITHOUT ROWID"
-    )
+def _open_table(folder: Path) -> sqlite3.Connection:
+    """Return the table of a folder; a broken one is made anew. Raises OSError or sqlite3.Error."""
+    from filelock import FileLock
+
+    path = folder / "uses.sqlite"
+    # SQLite does not wait where several processes make the same new table.
+    with FileLock(folder / "opening.lock", timeout=_LOCKED_S):
+        try:
+            return _table(path)
+        except sqlite3.OperationalError:  # no room, or no right to write: nothing is wrong with the table
+            raise
+        except sqlite3.DatabaseError as error:
+            _log.warning("%s is broken and made anew (%s)", path, error)
+            for part in folder.glob(f"{path.name}*"):
+                part.unlink()
+            return _table(path)
+
+
+def _table(path: Path) -> sqlite3.Connection:
+    table = sqlite3.connect(path, timeout=_LOCKED_S, check_same_thread=False, isolation_level=None)
+    try:
+        table.execute("PRAGMA journal_mode=WAL")
+        # A crash of the machine may break the table, which is then made anew; files are checked when read.
+        table.execute("PRAGMA synchronous=OFF")
+        if (state := table.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(state)
+        table.execute(
+            "CREATE TABLE IF NOT EXISTS prefix "
+            "(name TEXT PRIMARY KEY, uses INT NOT NULL, used REAL NOT NULL, bytes INT NOT NULL) WITHOUT ROWID"
+        )
+        table.execute("CREATE INDEX IF NOT EXISTS kept ON prefix (used, bytes) WHERE bytes > 0")
+        if not table.execute("SELECT EXISTS (SELECT 1 FROM prefix)").fetchone()[0]:
+            # Files of a table that was lost count, too, or they would stay for ever.
+            files = ((f.stem, FREQUENT, f.stat()) for f in path.parent.glob("*/*.safetensors"))
+            rows = [(name, uses, stat.st_mtime, stat.st_size) for name, uses, stat in files]
+            table.executemany("INSERT INTO prefix VALUES (?, ?, ?, ?)", rows)
+    except BaseException:
+        table.close()
+        raise
     return table
 
 
 def _n_bytes(table: sqlite3.Connection) -> int:
-    return int(table.execute("SELECT coalesce(sum(bytes), 0) FROM prefix").fetchone()[0])
+    return int(table.execute("SELECT coalesce(sum(bytes), 0) FROM prefix WHERE bytes > 0").fetchone()[0])
 
 
-def _save(path: Path, parts: Sequence[States]) -> None:
+def _save(path: Path, name: str, parts: Sequence[States]) -> None:
     import torch
     from safetensors.torch import save_file
 
@@ -235,21 +281,25 @@ def _save(path: Path, parts: Sequence[States]) -> None:
     path.parent.mkdir(exist_ok=True)
     # A file takes its name once it is whole, so no other process reads a part of it.
     begun = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    about = {_NAME: name, _CHECKSUM: _checksum(halves)}
     try:
-        save_file({f"{n:04}": half for n, half in enumerate(halves)}, begun, {_CHECKSUM: _checksum(halves)})
+        save_file({f"{n:04}": half for n, half in enumerate(halves)}, begun, about)
         begun.replace(path)
     finally:
         begun.unlink(missing_ok=True)
 
 
-def _read(path: Path, device: torch.device) -> States:
+def _read(path: Path, name: str, device: torch.device) -> States:
     """Return the states of a file; raises FileNotFoundError, or another error for a broken one."""
     from safetensors import safe_open
 
     with safe_open(path, "pt") as file:
-        wanted = file.metadata()[_CHECKSUM]
-        halves = [file.get_tensor(name) for name in sorted(file.keys())]
-    if len(halves) % 2 or _checksum(halves) != wanted:
+        about = file.metadata()
+        # Copies: what stays mapped would take room on disk once the file is gone, and changes with it.
+        halves = [file.get_tensor(half).clone() for half in sorted(file.keys())]
+    if about[_NAME] != name:
+        raise ValueError("it is of another prefix")
+    if len(halves) % 2 or _checksum(halves) != about[_CHECKSUM]:
         raise ValueError("its checksum is another")
     placed = [half.to(device) for half in halves]
     return list(zip(placed[::2], placed[1::2], strict=True))
