@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -405,3 +406,36 @@ def test_a_writer_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, open
     for name in NAMES[:2]:
         keep(disk, name, states(1.0))
     assert [path.stem for path in tmp_path.glob("*/*.safetensors")] == [NAMES[1]]
+
+
+def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    from rankrag.cli.served import Choice, app_of
+    from rankrag.server import Settings
+
+    choice = Choice(None, str(llama), None, 30, 5, True, loading=Loading("float32", tmp_path, 1.0))
+    found = []
+    for _ in range(2):
+        app = app_of(choice, Settings(), read_only=True)
+        with TestClient(app) as http:
+            for question in ("Who hunts?", "When do they hunt?"):
+                body = {"query": question, "documents": [passage.text for passage in PASSAGES]}
+                assert http.post("/v1/rerank", json=body).status_code == 200
+            _wait_for_files(tmp_path, len(PASSAGES))
+            lines = (line.split() for line in http.get("/metrics").text.splitlines())
+            found.append(
+                {line[0].removeprefix("rankrag_"): float(line[1]) for line in lines if "cache" in line[0]}
+            )
+    n = len(PASSAGES)
+    names = ("cache_misses", "cache_hits", "disk_cache_misses", "disk_cache_hits")
+    assert [[counts[name] for name in names] for counts in found] == [[n, n, n, 0], [n, n, 0, n]]
+    assert found[0]["disk_cache_bytes"] == found[1]["disk_cache_bytes"] > 0
+
+
+def _wait_for_files(folder: Path, n_files: int) -> None:
+    started = time.monotonic()
+    while len(list(folder.glob("*/*.safetensors"))) < n_files:
+        assert time.monotonic() < started + 20
+        time.sleep(0.01)

@@ -71,7 +71,7 @@ def _about(choice: Choice, engine: engines.Engine, shelf: load.Shelf) -> About:
         retriever=shelf.kind if choice.index is not None else "",
         version=__version__,
         n_tokens=lm.n_tokens,
-        cache=(lambda: (len(cache), cache.n_bytes)) if cache is not None else None,
+        cache=(lambda: (len(cache), cache.n_bytes, cache.hits, cache.misses)) if cache is not None else None,
         disk=(lambda: (disk.n_bytes, disk.counts.hits, disk.counts.misses)) if disk is not None else None,
     )
 

@@ -74,12 +74,14 @@ class PrefixCache:
 
     What was used since the last `tick` is not forgotten: a ranking of more passages than fit keeps those
     that it stored first, rather than each time forgetting what comes next. An entry that others build on
-    stays as long as they do.
+    stays as long as they do. `hits` and `misses` are of the prefixes given to `count`.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.n_bytes = 0
+        self.hits = 0
+        self.misses = 0
         self._entries: OrderedDict[bytes, Entry] = OrderedDict()
         self._now = 0
 
@@ -94,6 +96,12 @@ class PrefixCache:
     def tick(self) -> None:
         """Begin a new call: what was used before may be forgotten from now on."""
         self._now += 1
+
+    def count(self, names: Sequence[bytes]) -> None:
+        """Count how many of these prefixes are known, for whoever watches."""
+        known = sum(name in self._entries for name in names)
+        self.hits += known
+        self.misses += len(names) - known
 
     def get(self, name: bytes) -> Entry | None:
         """Return the entry of exactly these tokens, and remember that it was used."""

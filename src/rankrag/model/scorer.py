@@ -77,6 +77,7 @@ class Scorer:
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         names = {number: key(rows[number].prefix) for number in numbers}
         each = sorted(set(names.values()))
+        self.cache.count(each)
         frequent = self._recall(each)
         base = self._base(each)
         for wave in _waves(names):

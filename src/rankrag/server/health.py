@@ -31,9 +31,11 @@ async def metrics(state: Shared) -> PlainTextResponse:
     telemetry.running.set(state.desk.n_running)
     telemetry.waiting.set(state.desk.n_waiting)
     if state.about.cache is not None:
-        entries, n_bytes = state.about.cache()
+        entries, n_bytes, hits, misses = state.about.cache()
         telemetry.cache_entries.set(entries)
         telemetry.cache_bytes.set(n_bytes)
+        telemetry.cache_hits.set(hits)
+        telemetry.cache_misses.set(misses)
     if state.about.disk is not None:
         n_bytes, hits, misses = state.about.disk()
         telemetry.disk_bytes.set(n_bytes)

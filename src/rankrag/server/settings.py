@@ -52,8 +52,8 @@ class About:
     retriever: str = ""
     version: str = ""
     n_tokens: Callable[[str], int] = field(default=lambda text: len(text.split()))
-    cache: Callable[[], tuple[int, int]] | None = None
-    """Entries and bytes of the remembered prefixes, where the engine has such a cache."""
+    cache: Callable[[], tuple[int, int, int, int]] | None = None
+    """Entries, bytes, hits and misses of the remembered prefixes, where the engine has such a cache."""
     disk: Callable[[], tuple[int, int, int]] | None = None
     """Bytes, hits and misses of the states on disk, where there are such."""
 

@@ -41,6 +41,8 @@ class Telemetry:
         self.waiting = self._gauge("requests_waiting", "Requests in line")
         self.cache_entries = self._gauge("cache_entries", "Passages whose states are remembered")
         self.cache_bytes = self._gauge("cache_bytes", "Memory of the remembered states")
+        self.cache_hits = self._gauge("cache_hits", "Passages whose states were in memory")
+        self.cache_misses = self._gauge("cache_misses", "Passages whose states were not in memory")
         self.disk_bytes = self._gauge("disk_cache_bytes", "States of frequent passages on disk")
         self.disk_hits = self._gauge("disk_cache_hits", "Passages whose states came from disk")
         self.disk_misses = self._gauge("disk_cache_misses", "Passages whose states were not on disk")
