@@ -1,11 +1,13 @@
-"""How fast passages are ranked: the naive loop, a padded batch, and the engine cold, half-warm and warm.
+"""How fast passages are ranked: the naive loop, a padded batch, the engine cold and warm, from disk, in int8.
 
     python benchmarks/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--output json]
 
 Naive is one forward pass of transformers for each passage, with all its logits; padded is the same in
 batches of eight. Cold is the engine with nothing remembered, warm with the states of every passage (not of
-the question), half-warm with those of every other passage. The passages are taken in blocks and all five
-run over a block before the next, so a machine that is busy for a while is busy for all of them. Useful work
+the question), half-warm with those of every other passage; disk has them all on disk (`--cache-dir`; the
+files are new, so the system still holds them in memory) and nothing remembered. int8 is `--precision int8`.
+The passages are taken in blocks and all ways run over a block before the next, so a machine that is busy for
+a while is busy for all of them. Useful work
 is two operations for each weight of the linear layers and each token that has to be read once (the common
 beginning of the prompts once in all), and the vocabulary once a passage; attention is not counted.
 """
@@ -15,8 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -27,6 +31,7 @@ import numpy as np
 from limits import Model, body_weights, matmul_rate, passages_of, timed
 from rankrag import prompts
 from rankrag.model import registry
+from rankrag.model.disk_cache import FREQUENT
 from rankrag.model.local import CACHE_BYTES, LocalLanguageModel
 from rankrag.model.ranker import relevance
 from rankrag.model.tokenizer import Tokenizer
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
 BEFORE = Question("before", "What is it about?")
-WAYS = ("naive", "padded", "cold", "half-warm", "warm")
+WAYS = ("naive", "padded", "cold", "half-warm", "warm", "disk", "int8", "int8 warm")
 PADDED_BATCH = 8
 
 
@@ -49,13 +54,19 @@ class Tally:
     rates: list[float] = field(default_factory=list)
     ideal_s: float = 0.0
     difference: float = 0.0
+    wanted: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    int8_scores: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     cache_bytes: int = 0
 
-    def record(self, way: str, seconds: float, difference: float) -> None:
+    def record(self, way: str, seconds: float, found: np.ndarray, wanted: np.ndarray) -> None:
         """Add what one way took for a block, and how far its scores are from the naive ones."""
         self.seconds[way] += seconds
-        if way != "padded":
-            self.difference = max(self.difference, difference)
+        if way == "int8":
+            self.int8_scores += found.tolist()
+            self.scores += wanted.tolist()
+        elif way in ("cold", "half-warm", "warm", "disk"):
+            self.difference = max(self.difference, float(np.abs(found - wanted).max()))
 
 
 class Naive:
@@ -107,13 +118,23 @@ def main() -> None:
     form = prompts.template(arguments.template)
     folder = Path(registry.locate(arguments.model))
     passages = list(islice(passages_of(arguments.passages), arguments.count))
-    lm = LocalLanguageModel(folder, device="cpu", precision="float32", cache_bytes=arguments.cache_bytes)
+    limit = arguments.cache_bytes
+    lm, small, on_disk = (
+        LocalLanguageModel(folder, device="cpu", precision=precision, cache_bytes=limit)
+        for precision in ("float32", "int8", "float32")
+    )
     naive = Naive(folder, form.labels())
     size = -(-len(passages) // arguments.blocks)
     tally = Tally()
-    _warm_up(lm, naive, passages[:2], form)
-    for first in range(0, len(passages), size):
-        _block(lm, naive, passages[first : first + size], form, tally)
+    _warm_up((lm, small), naive, passages[:2], form)
+    with tempfile.TemporaryDirectory() as kept_in:
+        on_disk.keep_on_disk(Path(kept_in), 100 * limit, "benchmark")
+        for first in range(0, len(passages), size):
+            block = passages[first : first + size]
+            _block(lm, naive, block, form, tally)
+            _more(small, on_disk, block, form, tally)
+        assert on_disk.disk
+        on_disk.disk.close()
     kept = tally.cache_bytes <= arguments.cache_bytes and _keeps_a_small_limit(lm, passages[:size], form)
     _print(arguments, _result(tally, len(passages), arguments.cache_bytes, kept))
     sys.exit(0 if kept else 1)
@@ -125,20 +146,49 @@ def _block(
     import torch
 
     asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
-    ours = lambda: relevance(lm.logprobs(asked, form.labels()))  # noqa: E731
+    ours = partial(_ranked, lm, asked, form)
     with torch.inference_mode():
         wanted, seconds = timed(lambda: naive.loop(asked))
-        tally.record("naive", seconds, 0.0)
+        tally.record("naive", seconds, wanted, wanted)
+        tally.wanted = wanted
         rate = matmul_rate(naive.model)
         for way, known in (("padded", []), ("cold", []), ("half-warm", before[::2]), ("warm", before)):
             if way != "warm":
                 lm.cache.clear()
             lm.logprobs(known, form.labels())
-            found, seconds = timed((lambda: naive.padded(asked)) if way == "padded" else ours)
-            tally.record(way, seconds, float(np.abs(found - wanted).max()))
+            found, seconds = timed(partial(naive.padded, asked) if way == "padded" else ours)
+            tally.record(way, seconds, found, wanted)
             tally.cache_bytes = max(tally.cache_bytes, lm.cache.n_bytes)
     tally.rates.append(rate)
     tally.ideal_s += _useful(naive.model, [naive.tokens(prompt) for prompt in asked]) / rate
+
+
+def _more(
+    small: LocalLanguageModel,
+    on_disk: LocalLanguageModel,
+    passages: Sequence[Passage],
+    form: prompts.Template,
+    tally: Tally,
+) -> None:
+    """Rank a block from disk and in integers; `_block` comes first."""
+    asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
+    for _ in range(FREQUENT):
+        on_disk.logprobs(before, form.labels())
+    assert on_disk.disk
+    on_disk.disk.flush()
+    on_disk.cache.clear()
+    small.cache.clear()
+    for way, lm in (("disk", on_disk), ("int8", small)):
+        found, seconds = timed(partial(_ranked, lm, asked, form))
+        tally.record(way, seconds, found, tally.wanted)
+    small.cache.clear()
+    small.logprobs(before, form.labels())
+    found, seconds = timed(partial(_ranked, small, asked, form))
+    tally.record("int8 warm", seconds, found, tally.wanted)
+
+
+def _ranked(lm: LocalLanguageModel, asked: Sequence[Prompt], form: prompts.Template) -> np.ndarray:
+    return relevance(lm.logprobs(asked, form.labels()))
 
 
 def _useful(model: Model, rows: Sequence[Sequence[int]]) -> float:
@@ -150,7 +200,10 @@ def _useful(model: Model, rows: Sequence[Sequence[int]]) -> float:
 
 
 def _warm_up(
-    lm: LocalLanguageModel, naive: Naive, passages: Sequence[Passage], form: prompts.Template
+    engines: Sequence[LocalLanguageModel],
+    naive: Naive,
+    passages: Sequence[Passage],
+    form: prompts.Template,
 ) -> None:
     import torch
 
@@ -158,7 +211,8 @@ def _warm_up(
     with torch.inference_mode():
         naive.loop(asked)
         naive.padded(asked)
-    lm.logprobs(asked, form.labels())
+    for lm in engines:
+        lm.logprobs(asked, form.labels())
 
 
 def _keeps_a_small_limit(lm: LocalLanguageModel, passages: Sequence[Passage], form: prompts.Template) -> bool:
@@ -181,13 +235,22 @@ def _result(tally: Tally, n_passages: int, limit: int, kept: bool) -> dict[str, 
         "cold_ratio": round(naive / tally.seconds["cold"], 3),
         "half_warm_ratio": round(naive / tally.seconds["half-warm"], 3),
         "warm_ratio": round(naive / tally.seconds["warm"], 3),
+        "disk_ratio": round(naive / tally.seconds["disk"], 3),
+        "int8_ratio": round(naive / tally.seconds["int8"], 3),
+        "int8_warm_ratio": round(naive / tally.seconds["int8 warm"], 3),
         "max_score_difference": tally.difference,
+        "int8_log_odds_correlation": round(_correlation(tally), 4),
         "matmul_gflops": round(median(tally.rates) / 1e9, 1),
         "limit_fraction": round(tally.ideal_s / tally.seconds["cold"], 3),
         "cache_bytes": tally.cache_bytes,
         "cache_limit": limit,
         "cache_limit_kept": kept,
     }
+
+
+def _correlation(tally: Tally) -> float:
+    ours, theirs = (np.log(s) - np.log1p(-s) for s in map(np.array, (tally.int8_scores, tally.scores)))
+    return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
@@ -208,6 +271,7 @@ def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
     console.print(table)
     for name in (
         "max_score_difference",
+        "int8_log_odds_correlation",
         "matmul_gflops",
         "limit_fraction",
         "cache_bytes",

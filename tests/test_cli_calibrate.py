@@ -13,7 +13,7 @@ import pytest
 import model_tiny
 from cli_call import call
 from rankrag import prompts
-from rankrag.cli import load
+from rankrag.cli import engines, load
 from rankrag.cli.calibrate import read_judged
 from rankrag.errors import FormatError, InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelRanker
@@ -328,7 +328,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_checkpoint_is_used_with_its_calibration(
     capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
 ) -> None:
-    bare = load.open_engine(str(checkpoint))
+    bare = engines.open_engine(str(checkpoint))
     assert (bare.calibration, bare.threshold) == (None, 0.01)
     ranker = ModelRanker(bare.lm, bare.form)
     assert load.calibrated(ranker, bare) is ranker
@@ -349,7 +349,7 @@ def test_a_checkpoint_is_used_with_its_calibration(
     out, _ = call(capsys, *fit)
     assert out.splitlines()[-1] == str(checkpoint / FILE)
 
-    engine = load.open_engine(str(checkpoint))
+    engine = engines.open_engine(str(checkpoint))
     assert engine.calibration == read_calibration(checkpoint / FILE)
     assert engine.threshold == engine.calibration.threshold != 0.01
     rag = load.load(model=str(checkpoint))
@@ -365,6 +365,6 @@ def test_a_checkpoint_is_used_with_its_calibration(
     content = weights.read_bytes()
     weights.write_bytes(content[:-8] + bytes(8))  # as if it had been trained on
     with pytest.raises(InvalidInputError, match="found a calibration fitted with weights"):
-        load.open_engine(str(checkpoint))
+        engines.open_engine(str(checkpoint))
     call(capsys, *fit)  # which mends it
-    assert load.open_engine(str(checkpoint)).calibration != engine.calibration
+    assert engines.open_engine(str(checkpoint)).calibration != engine.calibration

@@ -13,6 +13,7 @@ import pytest
 import model_tiny
 import rankrag
 from rankrag import Passage, Question, Turn
+from rankrag.cli import engines
 from rankrag.cli import load as room
 from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
@@ -159,7 +160,7 @@ def test_a_missing_index_names_the_command_that_makes_it(tmp_path: Path) -> None
 def test_the_default_model_is_that_of_the_table() -> None:
     from rankrag.model.registry import DEFAULTS
 
-    assert DEFAULTS["language_model"] == room.DEFAULT_MODEL
+    assert DEFAULTS["language_model"] == engines.DEFAULT_MODEL
 
 
 def test_importing_rankrag_loads_nothing_heavy() -> None:
@@ -180,7 +181,7 @@ def test_a_checkpoint_says_template_training_and_threshold() -> None:
     from rankrag.prompts import PAPER
 
     shelf = room.Shelf(room.load(model="fake").pipeline.retriever, "bm25", lambda question: question.text)
-    trained = room.Engine(FakeLanguageModel(), PAPER, trained=True, threshold=0.3)
+    trained = engines.Engine(FakeLanguageModel(), PAPER, trained=True, threshold=0.3)
     rag = room.assemble(shelf, trained, retrieve_k=4, read_k=2, ranking=True)
     assert rag.trained
     assert rag.pipeline.threshold == 0.3
@@ -195,10 +196,10 @@ def test_a_model_folder_becomes_an_engine(tmp_path: Path) -> None:
     from rankrag.model.checkpoint import Checkpoint, write_checkpoint
 
     folder = model_tiny.write(tmp_path, model_tiny.config("llama"))
-    plain = room.open_engine(str(folder))
+    plain = engines.open_engine(str(folder))
     assert (plain.form.name, plain.trained, plain.threshold) == ("paper", False, None)
     write_checkpoint(Checkpoint(folder, "chat", trained=True, threshold=0.4))
-    engine = room.open_engine(str(folder))
+    engine = engines.open_engine(str(folder))
     assert (engine.form, engine.trained, engine.threshold) == (CHAT, True, 0.4)
     assert engine.lm.n_tokens("The fox") > 1
 

@@ -61,7 +61,7 @@ def load(folder: Path, kept: Path, opened: list[DiskCache], limit: int = LIMIT) 
 def written(disk: DiskCache | None) -> int:
     """Wait for the writer and count the files."""
     assert disk is not None
-    disk._pool.submit(int).result()
+    disk.flush()
     return len(list(disk.folder.glob("*/*.safetensors")))
 
 

@@ -68,13 +68,13 @@ def as_stored(name: str, weights: np.ndarray) -> tuple[str, np.ndarray]:
     return name, np.ascontiguousarray(weights)
 
 
-def write(path: Path, model: LlamaForCausalLM, pre: str = "smollm") -> None:
+def write(path: Path, model: LlamaForCausalLM, pre: str = "smollm", context: int = 128) -> None:
     from gguf import GGUFWriter
 
     tokens, merges = vocabulary()
     writer = GGUFWriter(path, "llama")
     writer.add_vocab_size(len(tokens))
-    writer.add_context_length(128)
+    writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)
     writer.add_feed_forward_length(64)
     writer.add_block_count(2)

@@ -13,7 +13,7 @@ import pytest
 from cli_call import call
 from model_tiny import WORDS, config, write
 from rankrag import prompts
-from rankrag.cli import load
+from rankrag.cli import engines, load
 from rankrag.errors import InvalidInputError
 from rankrag.model import int8, rotation
 from rankrag.model.local import LocalLanguageModel
@@ -163,6 +163,6 @@ def test_an_engine_says_what_it_computes_with(llama: Path, tmp_path: Path) -> No
     ranked = rag.rank("Where was Curie born?", PASSAGES)
     assert len(ranked) == len(PASSAGES)
     assert (tmp_path / "kept" / "uses.sqlite").exists()
-    engine = load.open_engine(str(llama), loading=load.Loading("bfloat16"))
+    engine = engines.open_engine(str(llama), loading=engines.Loading("bfloat16"))
     assert isinstance(engine.lm, LocalLanguageModel)
     assert engine.lm.precision == "bfloat16"

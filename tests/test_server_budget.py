@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from rankrag.cli import load
+from rankrag.cli import engines
 from rankrag.cli.served import Choice, app_of
 from rankrag.model import Budget, BudgetedRanker
 from rankrag.server import Settings, tools
@@ -86,7 +86,7 @@ def anyio_backend() -> str:
 
 
 def test_serve_brings_its_budget_to_the_pipeline(index: Path) -> None:
-    choice = Choice(index, load.FAKE_MODEL, "bm25", 30, 4, True, Budget(patience=6))
+    choice = Choice(index, engines.FAKE_MODEL, "bm25", 30, 4, True, Budget(patience=6))
     ranker = app_of(choice, Settings(), read_only=True).state.rankrag.pipeline.ranker
     assert isinstance(ranker, BudgetedRanker)
     assert (ranker.budget, ranker.read_k, ranker.least) == (Budget(patience=6), 4, 0.0)

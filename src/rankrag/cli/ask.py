@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import formats
-from ..types import Question, Style
-from . import answer_view, console, conversation, load
+from ..types import Answer, Question, Style
+from . import answer_view, console, conversation, engines, load
 from .options import (
     CacheDir,
     CacheGB,
@@ -46,7 +46,7 @@ Asked = Annotated[
 def ask(
     index: IndexFolder,
     question: Asked = None,
-    model: ModelName = load.DEFAULT_MODEL,
+    model: ModelName = engines.DEFAULT_MODEL,
     retriever: RetrieverName = None,
     retrieve_k: Annotated[int, typer.Option(min=1, help="Passages taken from the index.")] = 30,
     read_k: Annotated[int, typer.Option(min=1, help="Best passages given to the model.")] = 5,
@@ -56,7 +56,7 @@ def ask(
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = load.CACHE_GB,
+    cache_gb: CacheGB = engines.CACHE_GB,
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
     where: Where = None,
     path: PathGlob = None,
@@ -71,9 +71,8 @@ def ask(
     wanted = filters(where, path)
     with arguments():
         load.check_counts(retrieve_k, read_k)
-        load.check_model(model)
-        loading = load.Loading(precision, cache_dir, cache_gb)
-        load.check_loading(model, loading)
+        loading = engines.Loading(precision, cache_dir, cache_gb)
+        engines.check_model(model, loading)
         bounds = budget(time_budget, rank_k, rank_patience, rank)
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)
@@ -81,7 +80,10 @@ def ask(
     if not text:
         conversation.hold(rag, asked, wanted)
         return
-    answer = answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output))
+    _tell(answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output)), output)
+
+
+def _tell(answer: Answer, output: str) -> None:
     if output == "json":
         console.emit(formats.answer_record(answer))
     else:
@@ -105,7 +107,7 @@ def _load(
     model: str,
     retriever: load.RetrieverKind | None,
     counts: tuple[int, int],
-    how: tuple[bool, Budget | None, load.Loading],
+    how: tuple[bool, Budget | None, engines.Loading],
 ) -> load.RAG:
     (retrieve_k, read_k), (ranking, bounds, loading) = counts, how
     with console.working(f"loading {model}"):

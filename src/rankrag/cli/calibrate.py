@@ -13,7 +13,7 @@ from rich.text import Text
 from .. import formats, prompts
 from ..errors import FormatError, InvalidInputError
 from ..types import Hit, Passage, Question, Ranker
-from . import answer_view, console, load, progress
+from . import answer_view, console, engines, progress
 from .options import ModelName, Output, arguments
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Judged:
 
 def calibrate(
     pairs: PairsFile,
-    model: ModelName = load.DEFAULT_MODEL,
+    model: ModelName = engines.DEFAULT_MODEL,
     precision: Precision = 0.9,
     method: MethodName = "temperature",
     n: Count = None,
@@ -71,7 +71,7 @@ def calibrate(
     place = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
-        engine = load.open_engine(model, calibration=False)
+        engine = engines.open_engine(model, calibration=False)
     scored = _scored(judged, _ranker(engine))
     if len(scored.units) < FEW:
         console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
@@ -96,10 +96,10 @@ def _place(model: str, out: Path | None, write: bool) -> Path | None:
     from ..model import registry, remote
 
     with arguments():
-        load.check_model(model)
+        engines.check_model(model)
         if write and out is not None:
             raise InvalidInputError("found --write and --out, wanted one of them")
-        if write and (model == load.FAKE_MODEL or remote.is_remote(model)):
+        if write and (model == engines.FAKE_MODEL or remote.is_remote(model)):
             raise InvalidInputError(f"found --write for {model}, which has no folder: give --out DIR")
     return registry.locate(model) if write else out
 
@@ -174,7 +174,7 @@ def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
 # ── scores and fit ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _ranker(engine: load.Engine) -> Ranker:
+def _ranker(engine: engines.Engine) -> Ranker:
     from ..model import ModelRanker
 
     return ModelRanker(engine.lm, engine.form)
@@ -220,9 +220,9 @@ def _mark(model: str) -> str:
     from ..model.calibrated import weights_mark
     from ..model.checkpoint import read_checkpoint
 
-    if model == load.FAKE_MODEL or remote.is_remote(model):
+    if model == engines.FAKE_MODEL or remote.is_remote(model):
         return ""
-    return weights_mark(load.weights_folders(read_checkpoint(registry.locate(model))))
+    return weights_mark(engines.weights_folders(read_checkpoint(registry.locate(model))))
 
 
 def _sha256(path: str) -> str:

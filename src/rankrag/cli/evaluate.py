@@ -16,7 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import InvalidInputError
-from . import answer_view, console, load, progress
+from . import answer_view, console, engines, progress
 from .options import (
     Output,
     Precision,
@@ -128,7 +128,7 @@ def predict(
     corpus: Corpus = None,
     corpus_name: CorpusName = "",
     retriever: RetrieverName = None,
-    model: AnyModel = load.DEFAULT_MODEL,
+    model: AnyModel = engines.DEFAULT_MODEL,
     ranker: RankerFolder = None,
     generator: GeneratorName = None,
     ranking: Ranking = True,
@@ -166,7 +166,7 @@ def _predict_checked(
     """Predict once the arguments are found to fit each other."""
     with arguments():
         bounded = budget(*bounds, plan.ranking)
-        load.check_loading(plan.model or "", load.Loading(plan.precision))
+        engines.check_loading(plan.model or "", engines.Loading(plan.precision))
     if asking.ray is not None and asking.parallel > 1:
         raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
     plan = replace(plan, budget=bounded, cache=asking.out / "relevance.sqlite")

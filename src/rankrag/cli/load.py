@@ -6,7 +6,7 @@ This is the Python border too: plain text becomes a `Question` or a `Passage` he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,12 +15,10 @@ from .. import prompts
 from ..errors import InvalidInputError, MissingExtraError, MissingModelError, NotFoundError
 from ..formats import is_text
 from ..pipeline import Pipeline
-from ..prompts import Template
 from ..types import (
     Answer,
     Filters,
     Hit,
-    LanguageModel,
     Passage,
     Question,
     Ranker,
@@ -28,18 +26,13 @@ from ..types import (
     Style,
     Turn,
 )
+from .engines import CACHE_GB, DEFAULT_MODEL, Engine, Loading, Precision, open_engine
 
 if TYPE_CHECKING:
     from ..index import IndexDocuments, StorePlace
     from ..index.encoder import Encoder
     from ..model import Budget
-    from ..model.calibrated import Calibration
-    from ..model.checkpoint import Checkpoint
-    from ..model.local import LocalLanguageModel
 
-DEFAULT_MODEL = "rankrag-135m"
-FAKE_MODEL = "fake"
-"""Word overlap in place of a model: no weights, nothing to pull, for tests and for trying the tool."""
 
 CITED_FROM = 0.5
 """Relevance from which a passage is cited for a sentence: where the model finds it likelier than not."""
@@ -54,40 +47,6 @@ NO_ENCODER = "none"
 
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
 StoreKind = Literal["lancedb", "qdrant"]
-
-
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
-
-CACHE_GB = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """How a local model is loaded: the numbers it computes with, and a folder that keeps passages warm.
-
-    `precision` None means 16 bits on a GPU and float32 elsewhere. `cache_gb` bounds what `cache_dir` holds.
-    """
-
-    precision: Precision | None = None
-    cache_dir: Path | None = None
-    cache_gb: float = CACHE_GB
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """A language model with what its checkpoint says: its template, and whether ranking was trained.
-
-    `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
-    `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
-    threshold is one of calibrated relevances, which `calibrated` gives.
-    """
-
-    lm: LanguageModel
-    form: Template
-    trained: bool
-    threshold: float | None
-    remote: bool = False
-    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,16 +170,6 @@ def assemble(
     return RAG(pipeline, ranker, engine.trained)
 
 
-def check_model(name: str) -> None:
-    """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model."""
-    from ..model import registry, remote
-
-    if remote.is_remote(name):
-        remote.resolve(name)
-    elif name != FAKE_MODEL:
-        registry.resolve(name)
-
-
 def check_counts(retrieve_k: int, read_k: int) -> None:
     """Raise InvalidInputError unless 1 <= read_k <= retrieve_k."""
     if not 1 <= read_k <= retrieve_k:
@@ -267,81 +216,6 @@ def bounded(ranker: Ranker, budget: Budget | None, read_k: int, threshold: float
     from ..model import BudgetedRanker
 
     return BudgetedRanker(ranker, budget, read_k, threshold or 0.0) if budget else ranker
-
-
-def open_engine(name: str, calibration: bool = True, loading: Loading | None = None) -> Engine:
-    """Return a language model ready to use, with the calibration of its checkpoint if it has one.
-
-    `calibration=False` leaves a `calibration.json` unread, which one of other weights needs to be made again.
-    Raises MissingModelError if it was never pulled, MissingExtraError, NotFoundError, InvalidInputError (also
-    for a precision or a cache of a model that is not on this machine), or FailureError.
-    """
-    from ..model import FakeLanguageModel, remote
-    from ..model.checkpoint import read_checkpoint
-    from ..model.registry import locate
-
-    loading = loading or Loading()
-    check_loading(name, loading)
-    if name == FAKE_MODEL:
-        return Engine(FakeLanguageModel(), prompts.PAPER, trained=False, threshold=None)
-    if remote.is_remote(name):
-        server = remote.open_remote(name)
-        return Engine(server, server.form, trained=False, threshold=None, remote=True)
-    card = read_checkpoint(locate(name))
-    engine = Engine(_local(card, loading), _form(card), card.trained, card.threshold)
-    return _with_calibration(engine, card) if calibration else engine
-
-
-def check_loading(name: str, loading: Loading) -> None:
-    """Raise InvalidInputError for a precision or a cache of a model that is not on this machine."""
-    from ..model import remote
-
-    given = {"--precision": loading.precision, "--cache-dir": loading.cache_dir}
-    for option, value in given.items():
-        if value is not None and (name == FAKE_MODEL or remote.is_remote(name)):
-            raise InvalidInputError(
-                f"found {option} {value} for {name}, wanted it for a model on this machine: leave it out"
-            )
-
-
-def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
-    from ..model.calibrated import weights_mark
-    from ..model.local import LocalLanguageModel
-    from ..model.registry import locate
-
-    folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
-    lm = LocalLanguageModel(folder, adapter, precision=loading.precision)
-    if loading.cache_dir is not None:
-        lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights_mark(weights_folders(card)))
-    return lm
-
-
-def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
-    from ..model.calibrated import FILE, check_calibration, read_calibration, weights_mark
-
-    path = card.folder / FILE
-    if not path.exists():
-        return engine
-    found = read_calibration(path)
-    mark = weights_mark(weights_folders(card))
-    check_calibration(path, found, mark, prompts.template_hash(engine.form))
-    return replace(engine, calibration=found, threshold=found.threshold)
-
-
-def weights_folders(card: Checkpoint) -> list[Path]:
-    """Return the folders that hold the weights of a checkpoint: its own, and its base's under an adapter."""
-    from ..model import registry
-
-    return [card.folder, *([registry.locate(card.base)] if card.is_adapter else [])]
-
-
-def _form(card: Checkpoint) -> Template:
-    """Return the template of a checkpoint: its own by name, or the frame of a foreign chat model."""
-    if card.plain and card.template == "chat":
-        from ..model.chat_frame import chat_frame
-
-        return chat_frame(card.folder)
-    return prompts.template(card.template)
 
 
 def open_shelf(folder: str | Path | None, kind: RetrieverKind | None = None) -> Shelf:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InvalidInputError
-from . import console, load
+from . import console, engines, load
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -61,7 +61,7 @@ RankPatience = Annotated[
 ]
 
 Precision = Annotated[
-    load.Precision | None,
+    engines.Precision | None,
     typer.Option(
         "--precision",
         help="Numbers to compute with; int8 is faster on a CPU. Default: 16 bits on a GPU, else float32.",
@@ -150,7 +150,7 @@ def warn_untrained(model: str, trained: bool, abstains: bool = False) -> None:
     """
     from ..model.remote import is_remote
 
-    if model == load.FAKE_MODEL:
+    if model == engines.FAKE_MODEL:
         console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")
     elif not trained:
         known = "may never have been" if is_remote(model) else "was never"

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from .. import formats, prompts
 from ..types import Example, Passage, Prompt, Style, Task
-from . import answer_view, console, load
+from . import answer_view, console, engines, load
 from .options import Output, arguments
 
 app = typer.Typer(help="Show the prompts.", no_args_is_help=True)
@@ -88,7 +88,7 @@ def _fitting(task: Task, passages: tuple[Passage, ...]) -> tuple[Passage, ...]:
 
 def _counts(prompt: Prompt) -> dict[str, int] | None:
     """Return the tokens of each part in the default model's tokenizer, or None if that is not here."""
-    n_tokens = load.token_counter(load.DEFAULT_MODEL)
+    n_tokens = load.token_counter(engines.DEFAULT_MODEL)
     return {part: n_tokens(text) for part, text in parts(prompt).items()} if n_tokens else None
 
 

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from .. import formats
 from ..errors import InvalidInputError
-from ..types import Hit, Passage
-from . import answer_view, console, load
+from ..types import Hit, Passage, Question
+from . import answer_view, console, engines, load
 from .options import (
     CacheDir,
     CacheGB,
@@ -37,7 +37,7 @@ def rank(
         str,
         typer.Option("--passages", metavar="FILE|-", help="JSON lines, or plain text with a passage a line."),
     ],
-    model: ModelName = load.DEFAULT_MODEL,
+    model: ModelName = engines.DEFAULT_MODEL,
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Print only the best.", show_default="all")
     ] = None,
@@ -46,15 +46,14 @@ def rank(
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = load.CACHE_GB,
+    cache_gb: CacheGB = engines.CACHE_GB,
     output: Output = "text",
 ) -> None:
     """Rank passages by relevance to a question; the best come first."""
     with arguments():
         asked = load.as_question(question)
-        load.check_model(model)
-        loading = load.Loading(precision, cache_dir, cache_gb)
-        load.check_loading(model, loading)
+        loading = engines.Loading(precision, cache_dir, cache_gb)
+        engines.check_model(model, loading)
         bounds = budget(time_budget, rank_k, rank_patience, ranking=True)
     given = _read(passages)
     with console.working(f"loading {model}"):
@@ -66,17 +65,24 @@ def rank(
     with console.working(f"ranking {len(given)} passages"):
         ranked = rag.rank(asked, given)
     seconds = perf_counter() - started
-    n_scored = sum(hit.scored for hit in ranked)
     if output == "json":
-        record: dict[str, object] = {
-            "question": asked.text,
-            "model": model,
-            "ranked": [formats.hit_record(hit) for hit in ranked[:k]],
-            "timings_s": {"rank": round(seconds, 4)},
-        }
-        console.emit(record | ({"n_scored": n_scored} if n_scored < len(ranked) else {}))
+        console.emit(_record(asked, model, ranked, k, seconds))
     else:
+        n_scored = sum(hit.scored for hit in ranked)
         _show(given, ranked[:k], f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s")
+
+
+def _record(
+    asked: Question, model: str, ranked: list[Hit], k: int | None, seconds: float
+) -> dict[str, object]:
+    n_scored = sum(hit.scored for hit in ranked)
+    record: dict[str, object] = {
+        "question": asked.text,
+        "model": model,
+        "ranked": [formats.hit_record(hit) for hit in ranked[:k]],
+        "timings_s": {"rank": round(seconds, 4)},
+    }
+    return record | ({"n_scored": n_scored} if n_scored < len(ranked) else {})
 
 
 def _read(path: str) -> list[Passage]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
-from . import console, load
+from . import console, engines
 from .options import (
     CacheDir,
     CacheGB,
@@ -73,7 +73,7 @@ Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a request may 
 
 def serve(
     index: Index = None,
-    model: ModelName = load.DEFAULT_MODEL,
+    model: ModelName = engines.DEFAULT_MODEL,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
@@ -83,7 +83,7 @@ def serve(
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = load.CACHE_GB,
+    cache_gb: CacheGB = engines.CACHE_GB,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -105,7 +105,7 @@ def serve(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, rank)
-        loading = load.Loading(precision, cache_dir, cache_gb)
+        loading = engines.Loading(precision, cache_dir, cache_gb)
         choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
         choice.check()
         _check_open(host, keys := _keys(api_key_file), no_key)
@@ -119,7 +119,7 @@ def serve(
 
 def mcp(
     index: Index = None,
-    model: ModelName = load.DEFAULT_MODEL,
+    model: ModelName = engines.DEFAULT_MODEL,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
@@ -129,7 +129,7 @@ def mcp(
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = load.CACHE_GB,
+    cache_gb: CacheGB = engines.CACHE_GB,
 ) -> None:
     """Give an assistant search, rerank and ask as tools, over standard input and output.
 
@@ -137,7 +137,7 @@ def mcp(
     """
     with arguments():
         bounds = budget(time_budget, rank_k, rank_patience, rank)
-        loading = load.Loading(precision, cache_dir, cache_gb)
+        loading = engines.Loading(precision, cache_dir, cache_gb)
         choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
         choice.check()
     _check_extra()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import load
+from . import engines, load
 from .options import warn_untrained
 from .version import __version__
 
@@ -31,13 +31,12 @@ class Choice:
     read_k: int
     ranking: bool
     budget: Budget | None = None
-    loading: load.Loading = field(default_factory=load.Loading)
+    loading: engines.Loading = field(default_factory=engines.Loading)
 
     def check(self) -> None:
         """Raise InvalidInputError for counts or a model that cannot be."""
         load.check_counts(self.retrieve_k, self.read_k)
-        load.check_model(self.model)
-        load.check_loading(self.model, self.loading)
+        engines.check_model(self.model, self.loading)
 
 
 def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
@@ -47,7 +46,7 @@ def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     shelf, documents = load.open_shelf(choice.index, choice.retriever), None
     if choice.index is not None:
         documents = load.open_documents(choice.index)
-    engine = load.open_engine(choice.model, loading=choice.loading)
+    engine = engines.open_engine(choice.model, loading=choice.loading)
     if choice.ranking:
         warn_untrained(choice.model, engine.trained, engine.threshold is not None)
     telemetry, about = Telemetry(), _about(choice, engine, shelf)
@@ -60,7 +59,7 @@ def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     return create_app(rag.pipeline, documents, settings, telemetry)
 
 
-def _about(choice: Choice, engine: load.Engine, shelf: load.Shelf) -> About:
+def _about(choice: Choice, engine: engines.Engine, shelf: load.Shelf) -> About:
     from ..model.local import LocalLanguageModel
     from ..server import About
 
@@ -77,7 +76,7 @@ def _about(choice: Choice, engine: load.Engine, shelf: load.Shelf) -> About:
     )
 
 
-def _device(engine: load.Engine) -> str:
+def _device(engine: engines.Engine) -> str:
     from ..model.local import LocalLanguageModel
 
     return engine.lm.device if isinstance(engine.lm, LocalLanguageModel) else "cpu"

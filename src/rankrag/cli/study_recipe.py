@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..types import Task
-from . import load
+from . import engines, load
 
 STUDIES = Path(__file__).parents[1] / "eval" / "studies"
 """The studies that come with the package, by file name."""
@@ -38,7 +38,7 @@ class Setup(_Strict):
     index: str | None = Field(default=None, description="folder of the index")
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
     retriever: load.RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
-    model: str | None = Field(default=load.DEFAULT_MODEL, description="ranks and answers")
+    model: str | None = Field(default=engines.DEFAULT_MODEL, description="ranks and answers")
     retrieve_k: int = Field(default=30, ge=1, description="passages taken from the index")
     read_k: int = Field(default=5, ge=1, description="passages given to the generator")
     ranking: bool = Field(default=True, description="rank what was retrieved")

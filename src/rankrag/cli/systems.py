@@ -20,7 +20,7 @@ from ..eval.results import System
 from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
 from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, Usage
-from . import load
+from . import engines, load
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -57,7 +57,7 @@ class Plan:
     ranker: str | None = None
     variant: str = ""
     budget: Budget | None = None
-    precision: load.Precision | None = None
+    precision: engines.Precision | None = None
 
 
 @dataclass(slots=True)
@@ -67,8 +67,8 @@ class Measured:
     plan: Plan
     system: System
     shelf: load.Shelf | None
-    engine: load.Engine | None
-    answering: load.Engine | None
+    engine: engines.Engine | None
+    answering: engines.Engine | None
     ranker: CachedRanker | None = None
 
     def made_of(self, benchmark: str) -> dict[str, str]:
@@ -149,11 +149,11 @@ def assemble(plan: Plan) -> Measured:
     shelf = None if plan.runs or plan.index is None else load.open_shelf(plan.index, plan.retriever)
     apart = plan.generating and plan.generator is not None and plan.generator != plan.model
     needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
-    loading = load.Loading(plan.precision)
-    engine = load.open_engine(plan.model, loading=loading) if needed and plan.model else None
+    loading = engines.Loading(plan.precision)
+    engine = engines.open_engine(plan.model, loading=loading) if needed and plan.model else None
     answering = engine if plan.generating else None
     if apart and plan.generator is not None:
-        answering = load.open_engine(plan.generator)
+        answering = engines.open_engine(plan.generator)
     system = System(
         name=plan.name,
         retriever=shelf.kind if shelf else "+".join(run_names(plan)),
@@ -187,13 +187,13 @@ def run_names(plan: Plan) -> list[str]:
     return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, plan.runs, strict=True)]
 
 
-def _cites(plan: Plan, judge: load.Engine | None) -> bool:
+def _cites(plan: Plan, judge: engines.Engine | None) -> bool:
     """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
     able = judge is not None and (plan.ranking or not judge.remote)
     return plan.cite and plan.generating and able
 
 
-def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRanker:
+def _ranker(plan: Plan, engine: engines.Engine | None, system: System) -> CachedRanker:
     from ..model import ModelRanker
     from ..model.cross_encoder import CrossEncoderRanker
 
@@ -216,7 +216,7 @@ def _ranker(plan: Plan, engine: load.Engine | None, system: System) -> CachedRan
 # ── what a report says ───────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(plan: Plan, engine: load.Engine | None) -> dict[str, str]:
+def _facts(plan: Plan, engine: engines.Engine | None) -> dict[str, str]:
     facts = {}
     if engine is not None and plan.model is not None:
         facts = {
@@ -253,7 +253,7 @@ def weights_hash(name: str) -> str:
     from ..model import registry, remote
     from ..model.checkpoint import read_checkpoint
 
-    if name == load.FAKE_MODEL or remote.is_remote(name):
+    if name == engines.FAKE_MODEL or remote.is_remote(name):
         return ""
     card = read_checkpoint(registry.locate(name))
     return _folder_hash([card.folder, *([registry.locate(card.base)] if card.is_adapter else [])])

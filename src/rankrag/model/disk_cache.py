@@ -135,6 +135,10 @@ class DiskCache:
         with self._lock:
             return _n_bytes(self._table)
 
+    def flush(self) -> None:
+        """Return once everything that waits now is written."""
+        self._pool.submit(int).result()
+
     def close(self) -> None:
         """Write what waits, and close."""
         self._pool.shutdown()

@@ -1,0 +1,143 @@
+"""Language models, loaded: by name, from a folder or a hub, behind a server, or none at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .. import prompts
+from ..errors import InvalidInputError
+from ..prompts import Template
+from ..types import LanguageModel
+
+if TYPE_CHECKING:
+    from ..model.calibrated import Calibration
+    from ..model.checkpoint import Checkpoint
+    from ..model.local import LocalLanguageModel
+
+DEFAULT_MODEL = "rankrag-135m"
+FAKE_MODEL = "fake"
+"""Word overlap in place of a model: no weights, nothing to pull, for tests and for trying the tool."""
+
+Precision = Literal["float32", "bfloat16", "float16", "int8"]
+
+CACHE_GB = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a local model is loaded: the numbers it computes with, and a folder that keeps passages warm.
+
+    `precision` None means 16 bits on a GPU and float32 elsewhere. `cache_gb` bounds what `cache_dir` holds.
+    """
+
+    precision: Precision | None = None
+    cache_dir: Path | None = None
+    cache_gb: float = CACHE_GB
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A language model with what its checkpoint says: its template, and whether ranking was trained.
+
+    `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
+    `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
+    threshold is one of calibrated relevances, which `calibrated` gives.
+    """
+
+    lm: LanguageModel
+    form: Template
+    trained: bool
+    threshold: float | None
+    remote: bool = False
+    calibration: Calibration | None = None
+
+
+def check_model(name: str, loading: Loading | None = None) -> None:
+    """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model.
+
+    The same for a precision or a cache of a model that is not on this machine.
+    """
+    from ..model import registry, remote
+
+    if remote.is_remote(name):
+        remote.resolve(name)
+    elif name != FAKE_MODEL:
+        registry.resolve(name)
+    check_loading(name, loading or Loading())
+
+
+def open_engine(name: str, calibration: bool = True, loading: Loading | None = None) -> Engine:
+    """Return a language model ready to use, with the calibration of its checkpoint if it has one.
+
+    `calibration=False` leaves a `calibration.json` unread, which one of other weights needs to be made again.
+    Raises MissingModelError if it was never pulled, MissingExtraError, NotFoundError, InvalidInputError (also
+    for a precision or a cache of a model that is not on this machine), or FailureError.
+    """
+    from ..model import FakeLanguageModel, remote
+    from ..model.checkpoint import read_checkpoint
+    from ..model.registry import locate
+
+    loading = loading or Loading()
+    check_loading(name, loading)
+    if name == FAKE_MODEL:
+        return Engine(FakeLanguageModel(), prompts.PAPER, trained=False, threshold=None)
+    if remote.is_remote(name):
+        server = remote.open_remote(name)
+        return Engine(server, server.form, trained=False, threshold=None, remote=True)
+    card = read_checkpoint(locate(name))
+    engine = Engine(_local(card, loading), _form(card), card.trained, card.threshold)
+    return _with_calibration(engine, card) if calibration else engine
+
+
+def check_loading(name: str, loading: Loading) -> None:
+    """Raise InvalidInputError for a precision or a cache of a model that is not on this machine."""
+    from ..model import remote
+
+    given = {"--precision": loading.precision, "--cache-dir": loading.cache_dir}
+    for option, value in given.items():
+        if value is not None and (name == FAKE_MODEL or remote.is_remote(name)):
+            raise InvalidInputError(
+                f"found {option} {value} for {name}, wanted it for a model on this machine: leave it out"
+            )
+
+
+def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
+    from ..model.calibrated import weights_mark
+    from ..model.local import LocalLanguageModel
+    from ..model.registry import locate
+
+    folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
+    lm = LocalLanguageModel(folder, adapter, precision=loading.precision)
+    if loading.cache_dir is not None:
+        lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights_mark(weights_folders(card)))
+    return lm
+
+
+def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
+    from ..model.calibrated import FILE, check_calibration, read_calibration, weights_mark
+
+    path = card.folder / FILE
+    if not path.exists():
+        return engine
+    found = read_calibration(path)
+    mark = weights_mark(weights_folders(card))
+    check_calibration(path, found, mark, prompts.template_hash(engine.form))
+    return replace(engine, calibration=found, threshold=found.threshold)
+
+
+def weights_folders(card: Checkpoint) -> list[Path]:
+    """Return the folders that hold the weights of a checkpoint: its own, and its base's under an adapter."""
+    from ..model import registry
+
+    return [card.folder, *([registry.locate(card.base)] if card.is_adapter else [])]
+
+
+def _form(card: Checkpoint) -> Template:
+    """Return the template of a checkpoint: its own by name, or the frame of a foreign chat model."""
+    if card.plain and card.template == "chat":
+        from ..model.chat_frame import chat_frame
+
+        return chat_frame(card.folder)
+    return prompts.template(card.template)
