@@ -132,6 +132,11 @@ def test_names_that_would_mislead_are_refused(capsys: Capture, place: Path, tmp_
     assert "found capitals twice" in refused(capsys, *command)
 
 
+def test_questions_are_spread_in_one_way(capsys: Capture, place: Path, tmp_path: Path) -> None:
+    command = predict(place, tmp_path / "out", "s", "--ray", "local", "--parallel", "2")
+    assert "leave --parallel out" in refused(capsys, *command, code=2)
+
+
 def test_runs_that_cannot_be_meant_are_refused(capsys: Capture, place: Path, tmp_path: Path) -> None:
     run = tmp_path / "x.run"
     run.write_text("other Q0 p1 1 5 x")

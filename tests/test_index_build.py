@@ -311,6 +311,20 @@ def test_vectors_that_are_not_there_are_not_searched() -> None:
         build(["docs"], INDEX, Settings(encoder=LetterEncoder()))
 
 
+def test_commits_grow_with_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    collection("big.jsonl", 600)
+    module = sys.modules["rankrag.index.build"]
+    monkeypatch.setattr(module, "BATCH_WITH_VECTORS", 8)
+    monkeypatch.setattr(module, "_SHARE", 4)
+    build(["big.jsonl"], INDEX, Settings(encoder=LetterEncoder()))
+    grown = len(list((INDEX / "passages.lance" / "data").iterdir()))
+    assert 15 < grown < 25, "75 commits of 8 would make a file each"
+    assert open_store(INDEX).ids() == {f"r{n}" for n in range(600)}
+    write({f"docs/{n:03}.txt": f"document number {n}" for n in range(150)})
+    build(["docs"], INDEX, Settings(encoder=LetterEncoder()))
+    assert len(list((INDEX / "passages.lance" / "data").iterdir())) <= grown + 2, "it begins where it was"
+
+
 # ── kills, builders, readers ─────────────────────────────────────────────────────────────────────────
 
 CHILD = textwrap.dedent(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,18 @@ import pytest
 import eval_place
 from cli_call import call
 from letters import LetterEncoder
+from mixed_corpus import assert_same, lines, write_corpus
+from qdrant_small import small_qdrant
+from rankrag.cli.evaluate import _worker
+from rankrag.cli.search import _searcher
+from rankrag.cli.systems import Plan, assemble, there
 from rankrag.errors import FailureError, InvalidInputError
-from rankrag.index import Report, Settings, build, open_store, ray_reader, spread
+from rankrag.index import Report, Settings, StorePlace, build, open_store, ray_reader, spread
 from rankrag.index.manifest import read_manifest
 from rankrag.index.ray_reader import scan
 from rankrag.index.records import records
 from rankrag.index.spread import Worker
-from rankrag.index.stores import make_store
+from rankrag.index.store import Row
 from rankrag.index.walk import File
 from rankrag.types import Passage, Question
 
@@ -42,20 +47,34 @@ INDEX = Path("idx")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """Give the address of a cluster with two CPUs."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
-    # Workers find what the tests bring, too.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
-    ray.init(
-        "local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=200 * 2**20,
+    """Give the address of a cluster with two CPUs, of which nothing is left afterwards."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        environment.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Workers find what the tests bring, too.
+        places = [str(Path(__file__).parent), *filter(None, sys.path)]
+        environment.setenv("PYTHONPATH", os.pathsep.join(places))
+        ray.init(
+            "local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            object_store_memory=200 * 2**20,
+            _system_config={"idle_worker_killing_time_threshold_ms": 600_000},  # for the next test
+        )
+        session = Path(ray.get_runtime_context().worker.node.get_session_dir_path()).name
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+    ended = time.monotonic() + 10
+    while left := [line for line in processes() if session in line]:
+        assert time.monotonic() < ended, left
+        time.sleep(0.1)
+
+
+def processes() -> list[str]:
+    return subprocess.run(["ps", "-Ao", "args"], check=True, capture_output=True, text=True).stdout.split(
+        "\n"
     )
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -66,52 +85,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_reader, "PART_BYTES", 4000)
-
-
-def lines(first: int, count: int) -> str:
-    texts = {n: f"record {n} " + "word " * (n % 150) for n in range(first, first + count)}
-    rows = ({"_id": f"r{n}", "title": f"T{n}", "text": text, "kind": n % 2} for n, text in texts.items())
-    return "\n".join(map(json.dumps, rows)) + "\n"
-
-
-def write_corpus() -> list[str]:
-    Path("docs/deep").mkdir(parents=True)
-    for n in range(90):
-        Path(f"docs/{n:03}.txt").write_text(f"Document {n}.\n\n" + f"It says zebra {n}. " * (n * 3 + 1))
-    Path("docs/deep/head.md").write_text("# Head\n\nText under it.")
-    Path("docs/long.txt").write_text("A sentence of five words. " * 2500)
-    Path("docs/empty.txt").write_text("")
-    Path("big.jsonl").write_text(lines(0, 600))
-    Path("last.jsonl").write_text(lines(1000, 30).rstrip("\n"))
-    with gzip.open("packed.jsonl.gz", "wt") as stream:
-        stream.write(lines(2000, 300))
-    Path("rows.csv").write_text('id,text,lang\nc1,"two\nlines",en\nc2,more,de\n')
-    Path("twice.jsonl").write_text(lines(3000, 200) + lines(5, 1) + lines(4000, 300))
-    Path("zbroken.jsonl").write_text(lines(5000, 100) + "{no json\n" + lines(6000, 100))
-    Path("znone.jsonl").write_text("")
-    return ["docs", *sorted(path.name for path in Path().glob("*.*"))]
-
-
-def content(index: Path) -> tuple[list[dict[str, object]], np.ndarray | None, dict[str, tuple[str, bool]]]:
-    """Return all rows in the order of the table, the vectors, and the files."""
-    store = make_store(index, read_manifest(index))
-    table = store._passages.search().to_arrow() if hasattr(store, "_passages") else None
-    assert table is not None
-    files = {name: (row.sha256, row.complete) for name, row in store.files().items()}
-    if "vector" not in table.column_names:
-        return table.to_pylist(), None, files
-    vectors = np.asarray(table["vector"].to_pylist())
-    return table.drop_columns(["vector"]).to_pylist(), vectors, files
-
-
-def assert_same(one: Path, other: Path) -> None:
-    (rows, vectors, files), (other_rows, other_vectors, other_files) = content(one), content(other)
-    assert rows == other_rows
-    assert files == other_files
-    assert (vectors is None) == (other_vectors is None)
-    if vectors is not None and other_vectors is not None:
-        np.testing.assert_allclose(vectors, other_vectors, atol=1e-6)
+    monkeypatch.setattr(ray_reader, "PART_BYTES", 12_000)
 
 
 # ── the same index ───────────────────────────────────────────────────────────────────────────────────
@@ -133,8 +107,6 @@ def test_the_index_is_that_of_the_local_build(
     assert_same(Path("local"), INDEX)
     assert [done == total for done, total, unit in calls if unit == "bytes"][-1]
 
-    again = build(paths, INDEX, settings, ray=cluster)
-    assert (again.added, again.replaced) == ((), ())
     Path("docs/007.txt").write_text("A lion instead.")
     Path("big.jsonl").write_text(lines(0, 50))
     Path("docs/deep/head.md").unlink()
@@ -202,7 +174,7 @@ CHILD = textwrap.dedent(
     module = sys.modules["rankrag.index.build"]
     module.BATCH_FROM_WORKERS = 50
     from rankrag.index import ray_reader
-    ray_reader.PART_BYTES = 4000
+    ray_reader.PART_BYTES = 12_000
     left = int(sys.argv[2])
     def progress(done, total, unit):
         global left
@@ -246,6 +218,48 @@ def test_a_run_is_that_of_the_local_search(cluster: str, capsys: pytest.CaptureF
     assert len(Path("spread.run").read_text().splitlines()) == 80 * 7
 
 
+def test_a_worker_with_another_index_is_refused() -> None:
+    Path("big.jsonl").write_text(lines(0, 20))
+    build(["big.jsonl"], INDEX)
+    manifest = read_manifest(INDEX)
+    search = _searcher(INDEX.absolute(), manifest, "bm25", 3, None)
+    assert len(search([Question("1", "record 3")])[0]) == 3
+    Path("big.jsonl").write_text(lines(0, 21))
+    build(["big.jsonl"], INDEX)
+    with pytest.raises(InvalidInputError, match=r"wanted that of .* \(20\): put the same index on every"):
+        _searcher(INDEX.absolute(), manifest, "bm25", 3, None)
+
+
+# ── another store ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_passages_on_a_server_are_the_same(cluster: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("big.jsonl").write_text(lines(0, 60))
+    Path("questions.txt").write_text("\n".join(f"record {n} word" for n in range(0, 60, 5)) + "\n")
+    with small_qdrant() as server:
+        for name, address in (("local", None), ("idx", cluster)):
+            place = StorePlace("qdrant", server.url, name)
+            encoder = LetterEncoder()
+            build(["big.jsonl"], Path(name), Settings(encoder=encoder, words=40, store=place), ray=address)
+        rows = {name: content_on_server(Path(name)) for name in ("local", "idx")}
+        assert len(rows["idx"]) > 60
+        assert rows["idx"] == rows["local"]
+        command = ["search", "--index", "idx", "--retriever", "bm25", "--questions", "questions.txt"]
+        call(capsys, *command, "--run", "local.run")
+        call(capsys, *command, "--run", "spread.run", "--ray", cluster)
+    assert Path("spread.run").read_bytes() == Path("local.run").read_bytes()
+    assert len(Path("spread.run").read_text().splitlines()) == 12 * 10
+
+
+def content_on_server(index: Path) -> dict[str, tuple[Row, list[float]]]:
+    found: dict[str, tuple[Row, list[float]]] = {}
+    for rows, vectors in open_store(index).batches():
+        assert vectors is not None
+        for row, vector in zip(rows, vectors.round(6).tolist(), strict=True):
+            found[row.passage.id] = (row, vector)
+    return found
+
+
 # ── answers ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -253,21 +267,6 @@ def answers(folder: Path) -> list[dict[str, object]]:
     """Return the answers of a system without their times."""
     found = map(json.loads, (folder / "capitals" / "answers.jsonl").read_text().splitlines())
     return [{name: value for name, value in one.items() if name != "timings_s"} for one in found]
-
-
-def test_answers_are_those_of_the_local_system_and_go_on_after_a_stop(
-    cluster: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place, out = eval_place.make(Path()), Path("out")
-    call(capsys, *eval_place.predict(place, out, "local"))
-    call(capsys, *eval_place.predict(place, out, "spread", "-n", "2", "--ray", cluster))
-    assert len(answers(out / "spread")) == 2
-    call(capsys, *eval_place.predict(place, out, "spread", "--ray", cluster))
-    assert answers(out / "spread") == answers(out / "local")
-    _, err = call(
-        capsys, *eval_place.predict(place, out, "both", "--ray", cluster, "--parallel", "2"), code=2
-    )
-    assert "leave --parallel out" in err
 
 
 class DyingWorker:
@@ -282,11 +281,16 @@ class DyingWorker:
         return self.worker(questions)
 
 
-def test_a_worker_that_dies_loses_no_answer(
+def test_answers_are_those_of_the_local_system_after_a_stop_and_a_death(
     cluster: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, out = eval_place.make(Path()), Path("out")
     call(capsys, *eval_place.predict(place, out, "local"))
+    command = eval_place.predict(place, out, "spread", "--ray", cluster)
+    call(capsys, *command, "-n", "2")
+    assert len(answers(out / "spread")) == 2
+    with (out / "spread" / "capitals" / "answers.jsonl").open("a") as stream:
+        stream.write('{"id": "q')  # as a kill leaves it
     real = spread.in_actors
 
     def dying(
@@ -295,9 +299,22 @@ def test_a_worker_that_dies_loses_no_answer(
         return real(items, partial(DyingWorker, make, folder / "died"), **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(spread, "in_actors", dying)
-    call(capsys, *eval_place.predict(place, out, "spread", "--ray", cluster))
+    call(capsys, *command)
     assert Path("died").exists()
     assert answers(out / "spread") == answers(out / "local")
+
+
+def test_a_worker_with_another_system_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    place, questions = eval_place.make(Path()), [Question("q0", "What is the capital of France?")]
+    plan = Plan(
+        "x", place / "index", (str(place / "x.run"),), (), None, "fake", None, 5, 1, True, True, True, ""
+    )
+    facts = assemble(there(plan)).made_of("capitals")
+    assert len(_worker(there(plan), facts, "capitals", questions, 16)(questions)) == 1
+    with (place / "x.run").open("a") as stream:
+        stream.write("\nq9 Q0 p1 1 1 x")
+    with pytest.raises(InvalidInputError, match="found another run 1 on a worker"):
+        _worker(there(plan), facts, "capitals", questions, 16)
 
 
 # ── faults ───────────────────────────────────────────────────────────────────────────────────────────
@@ -314,6 +331,17 @@ def test_other_weights_on_a_worker_are_refused(cluster: str) -> None:
     Path("a.txt").write_text("some text")
     with pytest.raises(FailureError, match="found other weights of other on a worker"):
         build(["a.txt"], INDEX, Settings(encoder=OtherWeights()), ray=cluster)
+
+
+class Echo:
+    def __call__(self, found: list[int]) -> list[int]:
+        return found
+
+
+def test_a_cluster_of_one_cpu_has_none_left_to_read_for_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spread, "_resource", lambda name: int(name == "CPU"))
+    with pytest.raises(InvalidInputError, match="found one CPU in the Ray cluster"):
+        list(spread.in_tasks_then_actors([1], partial(numbers, Path("died")), Echo))
 
 
 def test_a_file_that_changes_after_its_digest_is_refused() -> None:

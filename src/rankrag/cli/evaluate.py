@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -72,8 +72,14 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """How a system is asked: `n` questions of each benchmark or all, `parallel` at a time or on Ray."""
+    """What a system is asked: `n` questions of each benchmark or all, `parallel` at a time or on Ray.
 
+    The answers go below the folder `out`.
+    """
+
+    benchmarks: Sequence[str]
+    data_root: Path | None
+    out: Path
     n: int | None
     seed: int
     parallel: int = 1
@@ -142,68 +148,53 @@ def predict(
 ) -> None:
     """Ask a system the questions of benchmarks and keep every answer with its trace.
 
-    May be interrupted at any time: the same command goes on where it stopped, and a larger -n asks only
-    what is missing. Relevances are kept in OUT/relevance.sqlite, so no pair is ranked twice; with
-    --time-budget, whose answers differ from run to run, and with --ray none are kept.
+    May be interrupted at any time and goes on where it stopped; a larger -n asks only what is missing.
+    Relevances are kept in OUT/relevance.sqlite for other runs, but not with --time-budget nor with --ray.
     """
-    with arguments():
-        bounds = budget(time_budget, rank_k, rank_patience, ranking)
-        engines.check_loading(model, engines.Loading(precision))
-    runs, texts, cache = tuple(run or ()), tuple(corpus or ()), out / "relevance.sqlite"
     plan = Plan(
-        name=name,
-        index=index,
-        runs=runs,
-        corpus=texts,
-        retriever=retriever,
-        model=model,
-        generator=generator,
-        retrieve_k=retrieve_k,
-        read_k=read_k,
-        ranking=ranking,
-        generating=generate,
-        cite=cite,
-        corpus_name=corpus_name,
-        cache=cache,
-        ranker=ranker,
-        budget=bounds,
-        precision=precision,
-    )
-    if ray is not None and parallel > 1:
+        name=name, index=index, runs=tuple(run or ()), corpus=tuple(corpus or ()), retriever=retriever,
+        model=model, generator=generator, retrieve_k=retrieve_k, read_k=read_k, ranking=ranking, cite=cite,
+        generating=generate, corpus_name=corpus_name, ranker=ranker, precision=precision,
+    )  # fmt: skip
+    asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray)
+    _predict_checked(plan, (time_budget, rank_k, rank_patience), asking, output)
+
+
+def _predict_checked(
+    plan: Plan, bounds: tuple[float | None, int | None, int | None], asking: Asking, output: str
+) -> None:
+    """Predict once the arguments are found to fit each other."""
+    with arguments():
+        bounded = budget(*bounds, plan.ranking)
+        engines.check_loading(plan.model or "", engines.Loading(plan.precision))
+    if asking.ray is not None and asking.parallel > 1:
         raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
-    refused = predict_all(plan, benchmarks, data_root, out, Asking(n, seed, parallel, ray))
+    plan = replace(plan, budget=bounded, cache=asking.out / "relevance.sqlite")
+    refused = predict_all(plan, asking)
     if output == "json":
-        console.emit({"system": name, "answers": str(out / name), "refused": refused})
+        console.emit({"system": plan.name, "answers": str(asking.out / plan.name), "refused": refused})
 
 
-def predict_all(
-    plan: Plan,
-    benchmarks: Sequence[str],
-    data_root: Path | None,
-    out: Path,
-    how: Asking,
-) -> int:
+def predict_all(plan: Plan, asking: Asking) -> int:
     """Let a system answer samples of benchmarks below a folder; return how many it refused."""
     from ..eval.benchmark import sample
     from ..eval.load import load_benchmark
     from ..index.spread import joined
 
-    loaded = [load_benchmark(one, data_root) for one in benchmarks]
+    loaded = [load_benchmark(one, asking.data_root) for one in asking.benchmarks]
     names = [one.benchmark.name for one in loaded]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
-    chosen = {one.benchmark.name: sample(one.items, how.n, how.seed) for one in loaded}
+    chosen = {one.benchmark.name: sample(one.items, asking.n, asking.seed) for one in loaded}
     for one in loaded:
         _look_for_gold(plan, one.benchmark.name, chosen[one.benchmark.name])
-    out.mkdir(parents=True, exist_ok=True)
+    asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
         system = assemble(plan)
     if system.engine is not None and plan.ranking:
         warn_untrained(plan.model or "", system.engine.trained, system.engine.threshold is not None)
-    with joined(how.ray) if how.ray else nullcontext():
-        refused = sum(
-            _predict(system, one, chosen[one.benchmark.name], out / plan.name, how) for one in loaded
-        )
+    with joined(asking.ray) if asking.ray else nullcontext():
+        refused = sum(_predict(system, one, chosen[one.benchmark.name], asking) for one in loaded)
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
     return refused
@@ -223,14 +214,14 @@ def _look_for_gold(plan: Plan, name: str, items: Sequence[Item]) -> None:
         )
 
 
-def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], folder: Path, how: Asking) -> int:
+def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], asking: Asking) -> int:
     from ..eval.answers import AnswerFile
     from ..eval.predict import predict as ask_all
 
-    facts = facts_of(system, loaded, len(items), how.seed)
-    answers = _answers(system, loaded, [item.question for item in items], how)
+    facts = facts_of(system, loaded, len(items), asking.seed)
+    answers = _answers(system, loaded, [item.question for item in items], asking)
     with (
-        AnswerFile(folder / loaded.benchmark.name, facts) as file,
+        AnswerFile(asking.out / system.plan.name / loaded.benchmark.name, facts) as file,
         progress.reporting() as report,
     ):
         return ask_all(
@@ -238,24 +229,32 @@ def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], folder: Pa
         )
 
 
-def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], how: Asking) -> Answers:
+def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], asking: Asking) -> Answers:
     from ..eval.predict import in_threads
     from ..index.spread import in_actors
 
     name, max_tokens = loaded.benchmark.name, loaded.benchmark.max_tokens
-    if how.ray is None:
-        return partial(in_threads, system.ask(name, questions, max_tokens), how.parallel)
-    make = partial(_worker, there(system.plan), name, questions, max_tokens)
+    if asking.ray is None:
+        return partial(in_threads, system.ask(name, questions, max_tokens), asking.parallel)
+    make = partial(_worker, there(system.plan), system.made_of(name), name, questions, max_tokens)
     return partial(in_actors, make=make, at_once=1, on_gpus=True)
 
 
 def _worker(
-    plan: Plan, benchmark: str, questions: Sequence[Question], max_tokens: int
+    plan: Plan, facts: Mapping[str, str], benchmark: str, questions: Sequence[Question], max_tokens: int
 ) -> Callable[[list[Question]], list[Found]]:
-    """Open a system, on a worker; what it is made of has to lie there under the same paths."""
+    """Open a system, on a worker; what it is made of has to lie there, the same, under the same paths."""
     from ..eval.predict import asked
 
-    ask = assemble(plan).ask(benchmark, questions, max_tokens)
+    system = assemble(plan)
+    found = system.made_of(benchmark)
+    for name in sorted(facts.keys() | found.keys()):
+        if (here := found.get(name)) != (wanted := facts.get(name)):
+            raise InvalidInputError(
+                f"found another {name} on a worker ({here}), wanted that of this machine ({wanted}): put the "
+                "same index, models and runs under the same paths on every machine"
+            )
+    ask = system.ask(benchmark, questions, max_tokens)
     return lambda questions: [asked(ask, question) for question in questions]
 
 

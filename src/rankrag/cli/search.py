@@ -6,14 +6,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import formats
+from ..errors import InvalidInputError
 from ..types import Filters, Hit, Question
 from . import answer_view, console, load, progress
 from .options import IndexFolder, Output, PathGlob, RayAddress, RetrieverName, Where, arguments, filters
+
+if TYPE_CHECKING:
+    from ..index import Manifest
 
 Rankings = Iterator[tuple[Question, list[Hit]]]
 Searcher = Callable[[list[Question]], list[list[Hit]]]
@@ -50,7 +54,9 @@ def search(
     elif ray is None:
         _many(shelf, rankings(shelf, str(questions), k, wanted), run, output)
     else:
-        make = partial(_searcher, index.absolute(), shelf.kind, k, wanted)
+        from ..index import read_manifest
+
+        make = partial(_searcher, index.absolute(), read_manifest(index), shelf.kind, k, wanted)
         _many(shelf, _spread(str(questions), make, ray), run, output)
 
 
@@ -71,8 +77,17 @@ def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
         yield from progress.track(found, len(questions), "questions")
 
 
-def _searcher(index: Path, kind: load.RetrieverKind, k: int, wanted: Filters | None) -> Searcher:
-    """Open the index, on a worker; it has to lie there under the same path."""
+def _searcher(
+    index: Path, manifest: Manifest, kind: load.RetrieverKind, k: int, wanted: Filters | None
+) -> Searcher:
+    """Open the index, on a worker; it has to lie there under the same path, in the same state."""
+    from ..index import read_manifest
+
+    if (found := read_manifest(index)) != manifest:
+        raise InvalidInputError(
+            f"found {index} on a worker as of {found.updated} ({found.n_passages} passages), wanted that of "
+            f"{manifest.updated} ({manifest.n_passages}): put the same index on every machine"
+        )
     shelf = load.open_shelf(index, kind)
     return lambda questions: [shelf.search(question, k, wanted) for question in questions]
 

@@ -59,7 +59,7 @@ def study(
             cache=out / "relevance.sqlite" if chosen.cache else None,
             variant=setup.variant,
         )
-        predict_all(plan, chosen.benchmarks, data_root, out, Asking(chosen.n, chosen.seed))
+        predict_all(plan, Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed))
         scores += [score_folder(folder, data_root) for folder in answer_folders([out / name])]
     _write(chosen, scores, out, output)
 

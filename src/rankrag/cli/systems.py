@@ -71,6 +71,11 @@ class Measured:
     answering: engines.Engine | None
     ranker: CachedRanker | None = None
 
+    def made_of(self, benchmark: str) -> dict[str, str]:
+        """Return what decides the answers to a benchmark: hashes of weights, texts and runs, the index."""
+        runs = (short_hash(run_file(run, benchmark)) for run in self.plan.runs)
+        return {**self.system.facts, **{f"run {n}": digest for n, digest in enumerate(runs, 1)}}
+
     def ask(
         self, benchmark: str, questions: Sequence[Question], max_tokens: int
     ) -> Callable[[Question], Answer]:

@@ -34,6 +34,11 @@ BATCH_WITH_VECTORS = 512
 BATCH_FROM_WORKERS = 4096
 """Passages in a commit where workers encode: many do it at once, and each commit is one more file."""
 
+_SHARE = 100
+"""A commit holds at least the index's passages divided by this, up to `BATCH`: a kill then loses a hundredth
+at most. Each commit writes a list of all before it, 50 bytes for each: 21 million passages in commits of 512
+would write 85 GB of lists."""
+
 _ENCODED_AT_ONCE = 128
 
 _CHARACTERS = 64 * 2**20
@@ -134,6 +139,7 @@ class _Builder:
         self.shown = 0  # bytes whose passages also have their vectors
         self.known = store.files()
         self.batch = (BATCH_FROM_WORKERS if ahead else BATCH_WITH_VECTORS) if encoder else BATCH
+        self.n_passages = len(store)
         self.rows: list[Row] = []
         self.vectors: list[np.ndarray] = []
         self.characters = 0
@@ -269,7 +275,8 @@ class _Builder:
             self.vectors.append(portion.vectors)
 
     def _full(self) -> bool:
-        return len(self.rows) >= self.batch or self.characters >= _CHARACTERS
+        enough = max(self.batch, min(BATCH, self.n_passages // _SHARE))
+        return len(self.rows) >= enough or self.characters >= _CHARACTERS
 
     def _commit(self) -> None:
         """Commit the passages held; those of documents also replace older ones and complete their files."""
@@ -277,6 +284,7 @@ class _Builder:
             self._remove(changed)
         if self.rows:
             self.store.add(self.rows, np.concatenate(self.vectors) if self.vectors else self._encoded())
+            self.n_passages += len(self.rows)
         if self.files:
             self.store.set_files(self.files)
         self.rows, self.vectors, self.files, self.characters = [], [], [], 0

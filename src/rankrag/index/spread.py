@@ -103,12 +103,18 @@ def in_tasks_then_actors(
 ) -> Iterator[Out]:
     """Yield, in order, what is made of all that `work` yields by the workers that `make` gives.
 
-    `make` is called once in each of as many processes as there are CPUs beyond one, or GPUs if there are any
-    and `on_gpus` asks for them. A worker is given some objects at a time and returns as many.
+    `make` is called once in each of as many processes as there are CPUs beyond one, or at most GPUs if there
+    are any and `on_gpus` asks for them. A worker is given some objects at a time and returns as many. Raises
+    InvalidInputError for a cluster of one CPU: its actor would leave nothing for the tasks that it waits for.
     """
     if items:
+        room = _resource("CPU") - 1
+        if room < 1:
+            raise InvalidInputError(
+                "found one CPU in the Ray cluster, wanted two, to read beside the encoder: leave --ray out"
+            )
         found = _tasks(_given(items), work, _READER_CPUS)
-        yield from _results(_actors(found, make, _resource("CPU") - 1, _resource("GPU") if on_gpus else 0))
+        yield from _results(_actors(found, make, room, _resource("GPU") if on_gpus else 0))
 
 
 def in_actors(
@@ -162,7 +168,7 @@ def _actors(
         fn_constructor_args=(make,),
         batch_size=None,
         batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=gpus or max(1, cpus)),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=max(1, min(gpus or cpus, cpus))),
         num_cpus=1,
         num_gpus=1 if gpus else None,
     )
