@@ -39,17 +39,16 @@ def body_weights(model: Model) -> int:
     return sum(layer.weight.numel() for layer in linear_layers(model) if layer is not head)
 
 
-def matmul_rate(model: Model) -> float:
-    """Return operations a second of matrix products of the model's own shapes, median of several."""
+def matmul_rate(model: Model, n_tokens: int = PROBE_TOKENS) -> float:
+    """Return operations a second of matrix products of `n_tokens` with the model's own shapes, a median."""
     import torch
 
     head = model.get_output_embeddings()
     shapes = {tuple(layer.weight.shape): layer.weight for layer in linear_layers(model) if layer is not head}
     inputs = {
-        shape: torch.randn(PROBE_TOKENS, shape[1], dtype=w.dtype, device=w.device)
-        for shape, w in shapes.items()
+        shape: torch.randn(n_tokens, shape[1], dtype=w.dtype, device=w.device) for shape, w in shapes.items()
     }
-    work = 2.0 * PROBE_TOKENS * sum(weight.numel() for weight in shapes.values())
+    work = 2.0 * n_tokens * sum(weight.numel() for weight in shapes.values())
 
     def products() -> None:
         for shape, weight in shapes.items():

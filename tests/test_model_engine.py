@@ -231,3 +231,16 @@ def test_the_default_base_scores_and_writes_as_transformers_does() -> None:
     asked = tokenizer(prompt.prefix + prompt.suffix, return_tensors="pt")
     written = model.generate(**asked, do_sample=False, max_new_tokens=24)[0, asked.input_ids.shape[1] :]
     assert "".join(lm.generate(prompt, 24)) == tokenizer.decode(written, skip_special_tokens=True)
+
+
+def test_the_attention_for_gpus_scores_alike(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from rankrag.model import network
+    from rankrag.model.together import Together
+
+    wanted = naive(llama, ASKED, LABELS)
+    monkeypatch.setattr(network, "Packing", lambda segments: Together(segments, torch.device("cpu")))
+    lm = LocalLanguageModel(llama, device="cpu")
+    for _ in range(2):  # with nothing known, then with every prefix known
+        assert abs(lm.logprobs(ASKED, LABELS) - wanted).max() < 1e-4

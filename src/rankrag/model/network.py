@@ -11,6 +11,7 @@ from ..errors import InvalidInputError
 from . import blocks, int8
 from .apart import n_workers, run_apart
 from .packed import ATTENTION, Growing, Layout, Packing, Segment, States, Unsupported, register
+from .together import Together
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +82,9 @@ class Network:
         for segment in segments:
             stop += len(segment.tokens)
             last.append(stop - 1)
-        return self.pass_through(ids, places, last, Packing(segments)).log_softmax(-1)
+        device = self.model.device
+        layout = Packing(segments) if device.type == "cpu" else Together(segments, device)
+        return self.pass_through(ids, places, last, layout).log_softmax(-1)
 
     def packed_apart(self, chunks: Sequence[Sequence[Segment]]) -> Iterator[torch.Tensor]:
         """Yield what `packed` returns for each chunk, in order; where it helps, side by side."""
