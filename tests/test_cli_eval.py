@@ -13,6 +13,7 @@ from cli_call import call
 from eval_place import make, predict
 from rankrag.eval.answers import read_answers
 from rankrag.eval.report import read_results
+from rankrag.eval.score import read_scores
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,14 @@ def test_an_index_without_gold_is_told(
     arguments[2] = str(tmp_path / "others.jsonl")
     _, said = call(capsys, *arguments)
     assert "others: none of its 6 gold passages is in" in said
+    measured = {}
+    for name in ("capitals", "others"):
+        folder = tmp_path / "out" / "a" / name
+        call(capsys, "eval", "score", str(folder))
+        measured[name] = set(read_scores(folder).rows[0].values)
+    # By gold every one would be zero, and look as if the retriever were to blame.
+    assert {"R@1", "RR@10", "nDCG@10", "retrieved R@1"} <= measured["capitals"]
+    assert measured["others"] == {key for key in measured["capitals"] if "answer-R" in key}
 
 
 def test_retrieval_alone_needs_no_model(

@@ -186,39 +186,46 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
     chosen = {one.benchmark.name: sample(one.items, asking.n, asking.seed) for one in loaded}
-    for one in loaded:
-        _look_for_gold(plan, one.benchmark.name, chosen[one.benchmark.name])
+    gold = {name: _gold_found(plan, name, items) for name, items in chosen.items()}
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
         system = assemble(plan)
     if system.engine is not None and plan.ranking:
         warn_untrained(plan.model or "", system.engine.trained, system.engine.threshold is not None)
     with joined(asking.ray) if asking.ray else nullcontext():
-        refused = sum(_predict(system, one, chosen[one.benchmark.name], asking) for one in loaded)
+        refused = 0
+        for one in loaded:
+            name = one.benchmark.name
+            facts = facts_of(system, one, len(chosen[name]), asking.seed, gold[name])
+            refused += _predict(system, one, chosen[name], facts, asking)
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
     return refused
 
 
-def _look_for_gold(plan: Plan, name: str, items: Sequence[Item]) -> None:
-    """Say where an index holds no gold passage: every measure by gold would be zero, and not mean it."""
+def _gold_found(plan: Plan, name: str, items: Sequence[Item]) -> int | None:
+    """Return how many gold passages of a sample an index holds, None where that cannot be known.
+
+    Where it holds none, says so: every measure by gold would be zero, and not mean it.
+    """
     gold = sorted({passage for item in items for passage in item.gold.passages})
-    if plan.index is None or not gold or not (plan.index / "manifest.json").exists():
-        return
+    if plan.index is None or plan.corpus or not gold or not (plan.index / "manifest.json").exists():
+        return None
     from ..index import open_store
 
-    if not open_store(plan.index).passages(gold):
+    found = len(open_store(plan.index).passages(gold))
+    if not found:
         console.warn(
             f"{name}: none of its {len(gold)} gold passages is in {plan.index} by its id, so R@k by gold "
-            "passage and nDCG will be 0: index the corpus with --passage-words 0, which keeps ids"
+            "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
         )
+    return found
 
 
-def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], asking: Asking) -> int:
+def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], facts: Facts, asking: Asking) -> int:
     from ..eval.answers import AnswerFile
     from ..eval.predict import predict as ask_all
 
-    facts = facts_of(system, loaded, len(items), asking.seed)
     answers = _answers(system, loaded, [item.question for item in items], asking)
     with (
         AnswerFile(asking.out / system.plan.name / loaded.benchmark.name, facts) as file,
@@ -258,7 +265,7 @@ def _worker(
     return lambda questions: [asked(ask, question) for question in questions]
 
 
-def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:
+def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: int | None) -> Facts:
     """Return what `facts.json` says: everything that decides the answers, and where they were made."""
     from ..eval.answers import Facts
 
@@ -278,6 +285,7 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int) -> Facts:
         },
         versions=versions(),
         device=device(),
+        gold_found=gold_found,
     )
 
 

@@ -132,7 +132,14 @@ def score_folder(
         benchmark=BenchmarkFacts(one.name, one.title, one.family, one.measures, one.note),
         data_sha256=loaded.sha256,
         of=len(loaded.items),
-        rows=score(items, given.answers, one, facts.system, from_runs=bool(facts.runs)),
+        rows=score(
+            items,
+            given.answers,
+            one,
+            facts.system,
+            from_runs=bool(facts.runs),
+            by_gold=facts.gold_found != 0,
+        ),
         answers_sha256=short_hash(folder / ANSWERS),
     )
     write_scores(folder, scores)

@@ -29,7 +29,8 @@ class Facts:
 
     `file`, `sha256` and `questions` are of the benchmark's data, `runs` the hashes of the runs that stood in
     for a search; the sample is the first `n` questions in the order of `seed`. `n`, `path` (where the
-    data lay), `versions` and `device` may differ when work goes on: more questions, another machine.
+    data lay), `versions` and `device` may differ when work goes on: more questions, another machine; and
+    `gold_found`, how many of the sample's gold passages the index holds, None where nobody looked.
     """
 
     system: System
@@ -44,9 +45,10 @@ class Facts:
     path: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
+    gold_found: int | None = None
 
 
-_FREE = frozenset({"n", "path", "versions", "device"})
+_FREE = frozenset({"n", "path", "versions", "device", "gold_found"})
 
 
 @dataclass(frozen=True, slots=True)
