@@ -115,35 +115,37 @@ def score_folder(
     from ..eval.results import BenchmarkFacts
     from ..eval.score import Scores, score, write_scores
 
-    given, known = read_answers(folder), {} if data is None else data
+    given = read_answers(folder)
     facts = given.facts
-    if facts.benchmark not in known:
-        known[facts.benchmark] = _data(facts, data_root)
-    loaded = known[facts.benchmark]
+    loaded = _same_data(folder, facts, data_root, {} if data is None else data)
     one = loaded.benchmark
-    if facts.sha256 != loaded.sha256:
-        raise InvalidInputError(
-            f"{folder}: found answers to {facts.file} ({facts.sha256[:12]}), wanted the same data as "
-            f"{loaded.path} ({loaded.sha256[:12]}): give the folder with that file as --data-root"
-        )
     items = sample(loaded.items, facts.n if n is None else n, facts.seed)
+    if facts.gold_found == 0:
+        # By gold every measure would be zero, and look as if the retriever were to blame.
+        items = [replace(item, gold=replace(item.gold, passages=frozenset(), grades={})) for item in items]
     scores = Scores(
         system=replace(facts.system, facts={**facts.system.facts, **facts.versions, "device": facts.device}),
         benchmark=BenchmarkFacts(one.name, one.title, one.family, one.measures, one.note),
         data_sha256=loaded.sha256,
         of=len(loaded.items),
-        rows=score(
-            items,
-            given.answers,
-            one,
-            facts.system,
-            from_runs=bool(facts.runs),
-            by_gold=facts.gold_found != 0,
-        ),
+        rows=score(items, given.answers, one, facts.system, from_runs=bool(facts.runs)),
         answers_sha256=short_hash(folder / ANSWERS),
     )
     write_scores(folder, scores)
     return scores
+
+
+def _same_data(folder: Path, facts: Facts, data_root: Path | None, known: dict[str, Loaded]) -> Loaded:
+    """Return the benchmark that a folder answers, remembered in `known`; raises for other data."""
+    if facts.benchmark not in known:
+        known[facts.benchmark] = _data(facts, data_root)
+    loaded = known[facts.benchmark]
+    if facts.sha256 != loaded.sha256:
+        raise InvalidInputError(
+            f"{folder}: found answers to {facts.file} ({facts.sha256[:12]}), wanted the same data as "
+            f"{loaded.path} ({loaded.sha256[:12]}): give the folder with that file as --data-root"
+        )
+    return loaded
 
 
 def _data(facts: Facts, data_root: Path | None) -> Loaded:

@@ -66,11 +66,9 @@ def score(
     benchmark: Benchmark,
     system: System,
     from_runs: bool = False,
-    by_gold: bool = True,
 ) -> tuple[Row, ...]:
     """Return a row for every item, answered or not, in the order of the items.
 
-    Without `by_gold` measures by gold passage do not apply: a corpus that holds none would make them zero.
     A step that a system lacks, and a search that runs stood in for, has no seconds: none would flatter.
     """
     done = {
@@ -80,18 +78,11 @@ def score(
         "cite": system.cites,
     }
     timed = frozenset(step for step, has in done.items() if has)
-    return tuple(
-        _row(item, answers.get(item.question.id), benchmark, system, timed, by_gold) for item in items
-    )
+    return tuple(_row(item, answers.get(item.question.id), benchmark, system, timed) for item in items)
 
 
 def _row(
-    item: Item,
-    answer: Answer | None,
-    benchmark: Benchmark,
-    system: System,
-    timed: Container[str],
-    by_gold: bool,
+    item: Item, answer: Answer | None, benchmark: Benchmark, system: System, timed: Container[str]
 ) -> Row:
     given = answer if answer is not None else Answer(item.question, done=True)
     values: dict[str, float] = {}
@@ -101,8 +92,7 @@ def _row(
         values["coverage"] = float(bool(said))
         values |= citation_values(given, item) if system.cites else {}
     if system.retrieve_k:
-        by_answer = benchmark.style in FINDABLE
-        values |= ranking_values(given, item, _depths(system), by_answer, by_gold)
+        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in FINDABLE)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
     return Row(
@@ -114,7 +104,7 @@ def _row(
         values=values,
         seconds={step: seconds for step, seconds in given.timings_s.items() if step in timed},
         relevance=max(relevances, default=0.0) if ranked else None,
-        pairs=_pairs(given, item) if ranked and by_gold else (),
+        pairs=_pairs(given, item) if ranked else (),
     )
 
 

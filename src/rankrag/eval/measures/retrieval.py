@@ -126,21 +126,17 @@ def _scores(question: str, hits: Sequence[Hit | str]) -> dict[str, float]:
 # ── of one answer ────────────────────────────────────────────────────────────────────────────────────
 
 
-def ranking_values(
-    answer: Answer, item: Item, depths: Sequence[int], by_answer: bool, by_gold: bool = True
-) -> dict[str, float]:
+def ranking_values(answer: Answer, item: Item, depths: Sequence[int], by_answer: bool) -> dict[str, float]:
     """Return the values of both orders of an answer's passages, by measure; without those that do not apply.
 
     `answer-R@k` for each depth where `by_answer` and the item has answers; `R@k` for each depth, `RR@10`
-    and `nDCG@10` where `by_gold` and gold passages are known; the last by grades if there are any. Each
+    and `nDCG@10` where gold passages are known; the last by grades if there are any. Each
     also as `retrieved ...`, of the order before ranking. Nothing retrieved is 0.
     """
     found: dict[str, float] = {}
     orders = {"": answer.ranked, RETRIEVED: answer.retrieved}
     if by_answer:
         found |= dict(_by_answer(orders, item.gold.answers, depths))
-    if not by_gold:
-        return found
     relevant = dict.fromkeys(item.gold.passages, 1)
     values: dict[str, dict[str, float]] = {}
     if relevant:
