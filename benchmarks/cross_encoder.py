@@ -34,7 +34,10 @@ def pairs(path: Path) -> dict[str, list[object]]:
 
 
 def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float) -> None:
-    """Fine-tune a base on a blend and save it; the loss is the binary cross-entropy of its one output."""
+    """Fine-tune a base on a blend and save it; the loss is the binary cross-entropy of its one output.
+
+    A run that was cut short goes on from the last state in `out`.
+    """
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
@@ -48,7 +51,8 @@ def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float
         learning_rate=learning_rate,
         warmup_steps=0.1,
         lr_scheduler_type="linear",
-        save_strategy="no",
+        save_steps=50,
+        save_total_limit=1,
         eval_strategy="epoch",
         logging_steps=20,
         report_to="none",
@@ -61,7 +65,8 @@ def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float
         eval_dataset=Dataset.from_dict(pairs(blend / "heldout.jsonl")),
         loss=BinaryCrossEntropyLoss(model),
     )
-    trainer.train()
+    begun = any((out / "states").glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=begun)
     model.save_pretrained(str(out))
     facts = {"base": base, "epochs": epochs, "learning_rate": learning_rate, "log": trainer.state.log_history}
     (out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
