@@ -33,7 +33,7 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
     Every commit leaves parts of an older index in it until they are pushed out: by the store's own limits
     (6 GB) a server that takes uploads grows by about half a megabyte with each of them.
     """
-    # Where nobody chose, LanceDB warns on the terminal that statistics hold centroids, which are not read here.
+    # Where nobody chose, LanceDB warns that statistics hold centroids, which are not read here.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
     import lancedb
 
