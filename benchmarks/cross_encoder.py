@@ -12,11 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rankrag import prompts
 from rankrag.formats import read_examples
 from rankrag.model import registry
 from rankrag.types import Example
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers.base.sampler import DefaultBatchSampler
 
 
 def pair(example: Example) -> tuple[str, str, float]:
@@ -31,6 +37,20 @@ def pairs(path: Path) -> dict[str, list[object]]:
     found = [pair(one) for one in read_examples(str(path)) if one.task == "rank"]
     queries, passages, labels = map(list, zip(*found, strict=True))
     return {"query": queries, "passage": passages, "label": labels}
+
+
+def by_length(
+    dataset: Dataset, batch_size: int, generator: torch.Generator | None = None, **_: object
+) -> DefaultBatchSampler:
+    """Return batches of pairs of about one length: in any order half of what is computed is padding."""
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    lengths = [
+        len(query) + len(text) for query, text in zip(dataset["query"], dataset["passage"], strict=True)
+    ]
+    order = LengthGroupedSampler(batch_size, lengths=lengths, generator=generator)
+    return DefaultBatchSampler(order, batch_size=batch_size, drop_last=False)
 
 
 def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float) -> None:
@@ -48,6 +68,7 @@ def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float
         output_dir=str(out / "states"),
         num_train_epochs=epochs,
         per_device_train_batch_size=16,
+        batch_sampler=by_length,
         learning_rate=learning_rate,
         warmup_steps=0.1,
         lr_scheduler_type="linear",
