@@ -24,6 +24,7 @@ BENCHMARK = Benchmark(
     ),
     note=(
         "A KILT and a DPR split exist, and the paper's gain differs between them: name the file. "
-        "Training questions of NQ may be in the blend."
+        "In-domain, not zero-shot, for rankrag-135m and whatever else was taught with training questions of "
+        "NQ (QED, NQ-open, AmbigNQ)."
     ),
 )

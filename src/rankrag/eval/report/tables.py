@@ -58,7 +58,9 @@ def _scope(results: Results) -> str:
 def _warning(results: Results) -> str:
     if not results.missing:
         return ""
-    return f"{len(results.missing)} things that the paper used are not at hand here: see below."
+    n = len(results.missing)
+    things = "1 thing that the paper used is" if n == 1 else f"{n} things that the paper used are"
+    return f"{things} not at hand here: see below."
 
 
 def _provenance(results: Results) -> Section:
