@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CACHE_BYTES = 40 << 30
 CHUNK_TOKENS = 16384
 LABELS = (5, 6)
+_COMMON = 55
+"""Tokens that all prompts begin with."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,6 @@ def _ranking(model: Model, size: Size, n_passages: int, repeat: int, rate: float
     return {**found, "largest_difference": difference}
 
 
-_COMMON = 55
-
-
 def _rows(n_rows: int, vocabulary: int) -> list[Row]:
     """Return prompts that begin alike, then have a passage of 100 to 180 tokens and a question of 20."""
     draw = random.Random(1)
@@ -158,7 +157,7 @@ def _padded(model: Model, rows: Sequence[Row]) -> torch.Tensor:
     """Return the labels' log-probabilities by transformers' own pass, rows padded on the left."""
     import torch
 
-    whole = sorted((list(row.prefix + row.suffix), number) for number, row in enumerate(rows))
+    whole = [(list(row.prefix + row.suffix), number) for number, row in enumerate(rows)]
     whole.sort(key=lambda pair: len(pair[0]))
     size = max(1, CHUNK_TOKENS // len(whole[-1][0]))
     found = torch.empty(len(rows), len(LABELS), device=model.device)

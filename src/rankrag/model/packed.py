@@ -197,14 +197,21 @@ def _attention(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scal
     return torch.cat(found)
 
 
-def _softmax(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
+def weighted(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
+    """Return softmax(q k scale + mask) v for shapes (segments, tokens, heads, head size)."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    q, k, v = (part.transpose(0, 1).unsqueeze(0) for part in (query, *seen))
+    q, k, v = (part.transpose(1, 2) for part in (query, *seen))
     # The CPU kernel reads shared key-value heads in place; GPU kernels that take a mask do not.
     grouped = q.shape[1] != k.shape[1]
     if grouped and q.device.type != "cpu":
         k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for part in (k, v))
         grouped = False
     output = scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale, enable_gqa=grouped)
-    return output[0].transpose(0, 1)
+    return output.transpose(1, 2)
+
+
+def _softmax(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
+    """Return what `weighted` does for one segment."""
+    keys, values = (part.unsqueeze(0) for part in seen)
+    return weighted(query.unsqueeze(0), (keys, values), mask, scale)[0]

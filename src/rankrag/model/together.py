@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
 
-from .packed import Layer, Segment
+from .packed import Layer, Segment, weighted
 
 if TYPE_CHECKING:
     import torch
@@ -72,9 +72,8 @@ class Together:
             )
         output = query.new_empty(*query.shape[:2], values.shape[-1])
         for group in self._groups:
-            found = _attention(
-                query[group.queries], (keys[group.seen], values[group.seen]), group.mask, scale
-            )
+            seen = keys[group.seen], values[group.seen]
+            found = weighted(query[group.queries], seen, group.mask, scale)
             output[group.rows] = found.flatten(0, 1)[group.places]
         return output
 
@@ -124,13 +123,3 @@ def _group(rows: Sequence[tuple[list[int], list[int]]], device: torch.device) ->
     places = (numbers < n_own).flatten().nonzero().squeeze(1)
     parts = queries, seen, mask.unsqueeze(1), places, queries.flatten()[places]
     return Group(*(part.to(device) for part in parts))
-
-
-def _attention(query: torch.Tensor, seen: Layer, mask: torch.Tensor, scale: float) -> torch.Tensor:
-    """Return softmax(q k scale + mask) v for shapes (segments, tokens, heads, head size)."""
-    from torch.nn.functional import scaled_dot_product_attention
-
-    q, k, v = (part.transpose(1, 2) for part in (query, *seen))
-    if q.shape[1] != k.shape[1]:  # kernels that take a mask want a key for every head
-        k, v = (part.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for part in (k, v))
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale).transpose(1, 2)

@@ -18,6 +18,7 @@ from .table import (
     Heading,
     Row,
     Table,
+    benchmark_notes,
     cells,
     described,
     measured,
@@ -104,13 +105,12 @@ def _like(
         for row, average in _rows(results, printed.columns, systems, labels)
     ]
     quotes = tuple(_quote(printed, row) for row in printed.rows)
-    shown = {column.benchmark for column in printed.columns}
     notes = (
         BOLD,
         f"Avg is the mean of the first measure of the {n} benchmarks, and stands only where all {n} were "
         "measured; its interval takes them to be independent.",
         *_unanswered(results, printed.columns),
-        *(f"{one.title}: {one.note}" for one in results.benchmarks if one.note and one.name in shown),
+        *benchmark_notes(results, {column.benchmark for column in printed.columns}),
         _splits(printed),
         *_wrong_averages(printed),
     )

@@ -181,8 +181,3 @@ def data_table(results: Results) -> Table:
     columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file")
     headings = tuple(Heading(name) for name in columns)
     return Table("Files and numbers of questions", "Benchmark", headings, (Group(tuple(rows)),), folded=True)
-
-
-def benchmark_notes(results: Results) -> tuple[str, ...]:
-    """Return what a reader of a benchmark's numbers must know, for those that say something."""
-    return tuple(f"{one.title}: {one.note}" for one in results.benchmarks if one.note)

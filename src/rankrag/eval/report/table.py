@@ -173,6 +173,15 @@ def titles(results: Results) -> dict[str, str]:
     return {one.name: one.title for one in results.benchmarks}
 
 
+def benchmark_notes(results: Results, shown: Container[str] | None = None) -> tuple[str, ...]:
+    """Return what a reader of a benchmark's numbers must know, for those shown that say something."""
+    return tuple(
+        f"{one.title}: {one.note}"
+        for one in results.benchmarks
+        if one.note and (shown is None or one.name in shown)
+    )
+
+
 def retrieves(system: System) -> bool:
     """Say whether a system looks anything up."""
     return system.retriever not in ("", "none") and system.retrieve_k > 0

@@ -7,14 +7,13 @@ from .answer_tables import ablation_table, biomedical_table, main_table, other_t
 from .comparison_tables import comparison_table, summary
 from .ranking_tables import answer_recall_table, collection_table, gold_table
 from .system_tables import (
-    benchmark_notes,
     curve_tables,
     data_table,
     seconds_table,
     system_table,
     trust_table,
 )
-from .table import Section, Table
+from .table import Section, Table, benchmark_notes
 
 
 def sections(results: Results) -> tuple[Section, ...]:
