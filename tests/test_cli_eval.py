@@ -14,6 +14,7 @@ from eval_place import make, predict
 from rankrag.eval.answers import read_answers
 from rankrag.eval.report import read_results
 from rankrag.eval.score import read_scores
+from rankrag.formats import read_run
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +143,20 @@ def test_an_index_without_gold_is_told(
     # By gold every one would be zero, and look as if the retriever were to blame.
     assert {"R@1", "RR@10", "nDCG@10", "retrieved R@1"} <= measured["capitals"]
     assert measured["others"] == {key for key in measured["capitals"] if "answer-R" in key}
+
+
+def test_rankings_leave_as_runs_and_come_back(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path / "out", "ranked", "--run", str(place / "x.run"), "--no-generate"))
+    out, _ = call(capsys, "eval", "runs", str(tmp_path / "out"), "--to", str(tmp_path / "runs"))
+    run = tmp_path / "runs" / "ranked" / "capitals.run"
+    assert f"{run}: 12 lines" in out
+    first = {question: name for question, name, _ in reversed([*read_run(str(run))])}
+    assert first == {f"q{n}": f"p{n}" for n in range(6)}
+    call(capsys, *predict(place, tmp_path / "again", "from-run", "--run", str(run), "--no-rank"))
+    again = read_answers(tmp_path / "again" / "from-run" / "capitals").answers
+    assert {question: one.retrieved[0].passage.id for question, one in again.items()} == first
 
 
 def test_retrieval_alone_needs_no_model(

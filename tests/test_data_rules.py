@@ -122,6 +122,35 @@ def test_five_passages_are_gold_and_the_top_of_the_run_in_any_order() -> None:
     assert {one.index("Ulm.") for one in found} == {0, 1, 2, 3, 4}
 
 
+@pytest.mark.parametrize(
+    ("hits", "wanted"),
+    [
+        (("1", "2", "Ulm.", "3", "4", "5"), ["1", "2", "Ulm.", "3", "4"]),
+        (("Ulm.", "1", "1", "2", "3", "4"), ["Ulm.", "1", "2", "3", "4"]),
+        (("1", "2", "3", "4", "5", "Ulm."), ["1", "2", "3", "4", "Ulm."]),
+        (("1", "2", "3", "4", "5"), ["1", "2", "3", "4", "Ulm."]),
+        (("1", "Ulm."), ["1", "Ulm."]),
+    ],
+)
+def test_passages_as_found_keep_their_order(hits: tuple[str, ...], wanted: list[str]) -> None:
+    item = asked("Ulm", gold=passages("Ulm."))
+    assert texts(rules.as_found(item, passages(*hits), random.Random(0))) == wanted
+
+
+@pytest.mark.parametrize("unanswerable", [0.0, 1.0])
+def test_a_recipe_may_keep_the_order_of_what_was_found(unanswerable: float) -> None:
+    item = asked("Ulm", gold=passages("Ulm."))
+    hits = passages(*(str(n) for n in range(9)))
+    how = {"source": "squad", "files": ["x"], "task": "retrieval_qa", "weight": 1, "mine": ["run"]}
+    ingredient = Ingredient.model_validate(how | {"ordered": True, "unanswerable": unanswerable})
+    made = [Maker("x", ingredient).make(item, hits, random.Random(seed)) for seed in range(9)]
+    last = "4" if unanswerable else "Ulm."
+    assert all(isinstance(one, list) for one in made)
+    assert {tuple(texts(list(one[0].passages))) for one in made if isinstance(one, list)} == {
+        ("0", "1", "2", "3", last)
+    }
+
+
 def test_the_index_list_names_every_relevant_passage() -> None:
     item = asked("Ulm", gold=passages("Gold."))
     assert rules.index_list(item, list(passages("No.", "Ulm.", "Gold."))) == "Passage 2, Passage 3"

@@ -75,6 +75,7 @@ evaluation = typer.Typer(
 evaluation.command("list")(evaluate.list_)
 evaluation.command("predict")(evaluate.predict)
 evaluation.command("add")(evaluate_scores.add)
+evaluation.command("runs")(evaluate_scores.runs)
 evaluation.command("score")(evaluate_scores.score)
 evaluation.command("report")(evaluate_scores.report)
 evaluation.command("study")(study.study)

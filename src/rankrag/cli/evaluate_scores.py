@@ -1,4 +1,4 @@
-"""`rankrag eval add`, `score` and `report`: from answers to numbers, from numbers to a page. No model."""
+"""`rankrag eval add`, `runs`, `score` and `report`: from answers to numbers to a page. No model."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from .. import formats
 from ..errors import InvalidInputError, NotFoundError
 from . import answer_view, console
 from .evaluate import DataRoot
@@ -65,6 +66,24 @@ def add(
             if item.question.id not in answers.done:
                 answers.add(Answer(item.question, text=texts[item.question.id], done=True))
     console.say(f"{out / name / benchmark}: {len(given):,} answers to {len(items):,} questions")
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def runs(
+    folders: Folders,
+    to: Annotated[Path, typer.Option("--to", help="Folder of the runs: TO/SYSTEM/BENCHMARK.run.")],
+) -> None:
+    """Write the rankings of systems as TREC runs, for other tools and to mine training examples from."""
+    from ..eval.answers import read_answers
+
+    for folder in answer_folders(folders):
+        given = read_answers(folder)
+        name, path = given.facts.system.name, to / given.facts.system.name / f"{given.facts.benchmark}.run"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rankings = ((question, one.ranked or one.retrieved) for question, one in given.answers.items())
+        console.say(f"{path}: {formats.write_run(str(path), rankings, name):,} lines")
 
 
 # ── score ────────────────────────────────────────────────────────────────────────────────────────────

@@ -78,7 +78,8 @@ def _retrieval_qa(draw: Draw) -> Made:
     if fault := _retrieval_fault(draw.item):
         return fault
     if draw.rng.random() < draw.how.unanswerable:
-        passages = rules.without_answer(draw.item, draw.hits, draw.rng, draw.how.passages)
+        how = draw.how
+        passages = rules.without_answer(draw.item, draw.hits, draw.rng, how.passages, not how.ordered)
         if len(passages) == draw.how.passages:
             return [_example(draw, passages, UNANSWERABLE)]
     passages = _five(draw)
@@ -129,7 +130,8 @@ def _retrieval_fault(item: Item) -> Dropped | None:
 
 
 def _five(draw: Draw) -> list[Passage]:
-    return rules.five_passages(draw.item, draw.hits, draw.rng, draw.how.passages)
+    pick = rules.as_found if draw.how.ordered else rules.five_passages
+    return pick(draw.item, draw.hits, draw.rng, draw.how.passages)
 
 
 def _example(draw: Draw, passages: Sequence[Passage], reply: str) -> Example:

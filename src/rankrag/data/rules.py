@@ -102,13 +102,32 @@ def five_passages(item: Item, hits: Sequence[Passage], rng: random.Random, size:
     return same_dress(chosen)
 
 
-def without_answer(item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5) -> list[Passage]:
+def as_found(item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5) -> list[Passage]:
+    """Return gold and the top of the hits, five in all, in the order of the hits; fewer where there are not.
+
+    Not in the paper, which shuffles. A reader is given passages best first; where the hits are ranked as they
+    will be, it can learn how far to trust the order. Gold stands where it was found, last if it was not among
+    the first.
+    """
+    gold = rng.choice(item.gold)
+    others = _without_gold(item, [*hits, *item.negatives])[: size - 1]
+    places = [squash(one.text) for one in hits]
+    key = squash(gold.text)
+    ahead = {squash(one.text) for one in hits[: places.index(key)]} if key in places else None
+    n = len(others) if ahead is None else sum(squash(one.text) in ahead for one in others)
+    return same_dress([*others[:n], gold, *others[n:]])
+
+
+def without_answer(
+    item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5, shuffled: bool = True
+) -> list[Passage]:
     """Return passages none of which holds the answer, shuffled: the question cannot be answered from them.
 
     Not in the paper, whose unanswerable turns are conversations; off unless a recipe asks for a share.
     """
     chosen = hard_negatives(item, hits)[:size]
-    rng.shuffle(chosen)
+    if shuffled:
+        rng.shuffle(chosen)
     return same_dress(chosen)
 
 
