@@ -129,7 +129,9 @@ def cell(one: System, name: str, rng: random.Random) -> Cell:
     if one.ranker:
         seconds["rank"] = value(4.7 if one.name == RANKRAG else 2.13, 50, most=20)
     missing = 3 if (one.name, name) == (CROSS, "nq") else 0
-    return Cell(one.name, name, measures, seconds, 50, 1825, missing, f"{rng.getrandbits(256):064x}")
+    data = f"{rng.getrandbits(256):064x}"
+    n_ranked = 60.5 if one.ranker else 0.0
+    return Cell(one.name, name, measures, seconds, 50, 1825, missing, data, ranked=n_ranked)
 
 
 def rankings(one: System, name: str, base: float) -> dict[str, Value]:

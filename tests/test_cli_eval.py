@@ -89,6 +89,8 @@ def test_a_budget_is_a_fact_of_the_system(
         _, err = call(capsys, *predict(place, tmp_path, "s", "-n", "3", *other), code=5)
         assert "answers of another system" in err
     call(capsys, *predict(place, tmp_path, "s", "-n", "3", "--rank-k", "3"))
+    call(capsys, "eval", "score", str(tmp_path))
+    assert {row.ranked for row in read_scores(tmp_path / "s" / "capitals").rows} == {3}
     call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
 
 

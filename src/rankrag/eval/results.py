@@ -44,7 +44,8 @@ class Cell:
     """What one system got on one benchmark.
 
     `measures` maps a name (`EM`, `answer-R@5`, `nDCG@10`) to its value, `seconds` a step to the mean seconds
-    of a question. `questions` is the number scored, `of` the number in the file, `unanswered` those for
+    of a question, `ranked` the mean number of passages that the ranker scored in the time of its step.
+    `questions` is the number scored, `of` the number in the file, `unanswered` those for
     which the system gave nothing (each counted as zero). `retriever` and `corpus` are what was searched for
     this benchmark: they may differ between the benchmarks of one system.
     """
@@ -59,6 +60,7 @@ class Cell:
     data_sha256: str = ""
     retriever: str = ""
     corpus: str = ""
+    ranked: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,8 @@ class Row:
     """What a question got: `values` by measure, `seconds` by step.
 
     `relevance` is the highest among the passages that were read, None without a ranker; `pairs` are
-    (relevance, gold or not) of the ranked passages, empty where no gold passage is known.
+    (relevance, gold or not) of the ranked passages, empty where no gold passage is known; `ranked` is how
+    many passages the ranker scored, fewer than were retrieved within a budget.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Row:
     seconds: Mapping[str, float]
     relevance: float | None = None
     pairs: tuple[tuple[float, bool], ...] = ()
+    ranked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ def _row(
         seconds={step: seconds for step, seconds in given.timings_s.items() if step in timed},
         relevance=max(relevances, default=0.0) if ranked else None,
         pairs=_pairs(given, item) if ranked else (),
+        ranked=sum(hit.scored for hit in given.ranked) if ranked else 0,
     )
 
 

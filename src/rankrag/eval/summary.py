@@ -32,7 +32,14 @@ def cell(scores: Scores) -> Cell:
         data_sha256=scores.data_sha256,
         retriever=scores.system.retriever,
         corpus=scores.system.corpus,
+        ranked=_ranked(scores.rows),
     )
+
+
+def _ranked(rows: Sequence[Row]) -> float:
+    """Return the mean number of passages scored, over the questions whose ranking was timed."""
+    timed = [row.ranked for row in rows if "rank" in row.seconds]
+    return sum(timed) / len(timed) if timed else 0.0
 
 
 def _means(rows: Sequence[Row]) -> dict[str, Value]:

@@ -32,17 +32,16 @@ def seconds_table(results: Results) -> Table:
     """Return the mean seconds of a question by step, and the passages ranked in a second."""
     named = {step for cell in results.cells for step in cell.seconds}
     steps = [*(one for one in STEPS if one in named), *sorted(named - set(STEPS))]
-    systems = {one.name: one for one in results.systems}
 
     def entries(cell: Cell) -> tuple[Entry, ...]:
         times = [_seconds(cell.seconds.get(step)) for step in steps]
-        return (*times, _passages_a_second(systems.get(cell.system), cell.seconds.get("rank")))
+        return (*times, _passages_a_second(cell))
 
     headings = (*(Heading(f"{step}, s") for step in steps), Heading("passages ranked, 1/s"))
     chosen = [cell for cell in results.cells if cell.seconds]
     notes = (
         "Seconds of a question, mean with its 95 % interval.",
-        "Passages ranked in a second: retrieve_k through the mean seconds of ranking.",
+        "Passages ranked in a second: those that the ranker scored, through the seconds that it took.",
     )
     return Table("Seconds", "System", headings, _by_benchmark(results, chosen, entries), notes, flat=True)
 
@@ -53,10 +52,11 @@ def _seconds(value: Value | None) -> Entry:
     return Entry(seconds(value.value), (f"{seconds(value.low)}–{seconds(value.high)}", *sample_size(value)))
 
 
-def _passages_a_second(system: System | None, rank: Value | None) -> Entry:
-    if system is None or not system.ranker or rank is None or not rank.value > 0:
+def _passages_a_second(cell: Cell) -> Entry:
+    rank = cell.seconds.get("rank")
+    if rank is None or not cell.ranked or not rank.value > 0:
         return Entry()
-    return Entry(seconds(system.retrieve_k / rank.value))
+    return Entry(seconds(cell.ranked / rank.value))
 
 
 # ── abstaining, calibration, citations ───────────────────────────────────────────────────────────────
