@@ -147,6 +147,34 @@ def test_an_index_without_gold_is_told(
     assert measured["others"] == {key for key in measured["capitals"] if "answer-R" in key}
 
 
+def test_texts_in_files_tell_how_much_gold_they_hold(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    lines = (place / "corpus.jsonl").read_text().splitlines()
+    found = []
+    for n in (len(lines), 2):
+        (tmp_path / "texts.jsonl").write_text("\n".join(lines[-n:] if n > 2 else lines[:2] + lines[6:]))
+        (tmp_path / "x.run").write_text(
+            "".join(f"q{q} Q0 {name} 1 1 x\n" for q in (0, 1) for name in ("p1",))
+        )
+        arguments = [
+            *(
+                "eval",
+                "predict",
+                str(place / "capitals.jsonl"),
+                "--out",
+                str(tmp_path / str(n)),
+                "--name",
+                "a",
+            ),
+            *("--no-rank", "--no-generate", "--run", str(tmp_path / "x.run")),
+            *("--corpus", str(tmp_path / "texts.jsonl")),
+        ]
+        call(capsys, *arguments)
+        found.append(read_answers(tmp_path / str(n) / "a" / "capitals").facts.gold_found)
+    assert found == [6, 2]
+
+
 def test_rankings_leave_as_runs_and_come_back(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

@@ -215,6 +215,36 @@ def test_two_runs_are_heard_in_turn(data: Path, tmp_path: Path) -> None:
     assert {one.passages[0].text for one in examples if one.target == "False"} == {WIKI[0], WIKI[4]}
 
 
+def test_labelled_passages_may_be_put_aside_for_mined_ones(data: Path, tmp_path: Path) -> None:
+    (data / "a.run").write_text("".join(f"w2 Q0 p_{n} {n + 1} {9 - n} a\n" for n in (4, 2)))
+    runs = {"a": {"run": "a.run", "corpus": ["wiki.jsonl"]}}
+    web = {"source": "webquestions", "format": "neutral", "files": ["one.jsonl"], "task": "rank", "weight": 1}
+    gold = {"id": "g", "title": "", "text": "In another print: the Danube .", "relevant": True}
+    one = {"id": "w2", "question": "which river is long", "answers": ["the Danube"], "passages": [gold]}
+    (data / "one.jsonl").write_text(json.dumps(one) + "\n")
+    for own, wanted in ((True, gold["text"]), (False, WIKI[2])):
+        web |= {"mine": ["a"], "own_passages": own}
+        settings = [
+            f"blend.runs={json.dumps(runs)}", f"blend.ingredients={json.dumps({'web': web})}",
+        ]  # fmt: skip
+        _, examples = built(tmp_path / str(own), *settings, recipe=str(data / "recipe.yaml"), root=data)
+        assert [one.passages[0].text for one in examples if one.target == "True"] == [wanted]
+        assert [one.passages[0].text for one in examples if one.target == "False"] == [WIKI[4]]
+
+
+def test_a_run_by_vectors_is_another_search(data: Path, tmp_path: Path) -> None:
+    out, recipe = tmp_path / "blend", str(data / "recipe.yaml")
+    search(data, out)
+    (one,) = searches(read_recipe(recipe, ["blend.runs.own.retriever=dense"]), data, out)
+    assert (one.done, one.vectors) == (False, True)  # what BM25 found does not pass for it
+    assert "--retriever dense" in one.commands()
+    assert "--encoder none" not in one.commands()
+    (one,) = searches(read_recipe(recipe), data, out)
+    assert "--encoder none" in one.commands()
+    with pytest.raises(FormatError, match=r"retriever"):
+        read_recipe(recipe, ["blend.runs.own.retriever=splade"])
+
+
 def test_what_holds_nothing_is_left_out(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "blend"
     with (data / "web.jsonl").open("a") as stream:

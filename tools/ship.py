@@ -1,11 +1,13 @@
 """Put a trained adapter into the package: src/rankrag/checkpoints/NAME.
 
     python tools/ship.py CHECKPOINT --before stage1=CHECKPOINT --before round1=CHECKPOINT --name rankrag-135m
+    python tools/ship.py CHECKPOINT --onto round2
 
 CHECKPOINT is what the last `rankrag train --stage 2` filled, over a base of the table; `--before` are the
-runs that it went on from, first to last, under the names that their files get. Weights become float16 (half
-the size; scores move by less than 0.001); what they were made of goes with them, without paths of a machine.
-The model card, README.md, is written by hand and stays.
+runs that it went on from, first to last, under the names that their files get. `--onto` says that it went on
+from what is shipped now: the files of that stay, its last run under the name given. Weights become float16
+(half the size; scores move by less than 0.001); what they were made of goes with them, without paths of a
+machine. The model card, README.md, is written by hand and stays.
 """
 
 from __future__ import annotations
@@ -26,10 +28,13 @@ LAST = ("adapter_config.json", "rankrag.json", "curves.png")
 TEXTS = ("recipe.yaml", "training.json", "metrics.jsonl", "manifest.json")
 
 
-def ship(checkpoint: Path, before: dict[str, Path], name: str) -> Path:
+def ship(checkpoint: Path, before: dict[str, Path], name: str, onto: str | None = None) -> Path:
     """Copy what a checkpoint is and was made of into the package; return the folder."""
     folder = PLACE / name
     folder.mkdir(parents=True, exist_ok=True)
+    if onto:
+        for file in TEXTS:
+            (folder / file).rename(folder / f"{onto}.{file}")
     weights = load_file(checkpoint / "adapter_model.safetensors")
     halves = {key: value.half().contiguous() for key, value in weights.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -37,10 +42,11 @@ def ship(checkpoint: Path, before: dict[str, Path], name: str) -> Path:
     for file in LAST:
         shutil.copyfile(checkpoint / file, folder / file)
     runs = [("", checkpoint), *((f"{run}.", before[run]) for run in reversed(before))]
+    places = before | ({onto: folder} if onto else {})
     written: set[str] = set()
     for prefix, source in runs:
         for file in TEXTS:
-            text = _without_places((source / file).read_text(encoding="utf-8"), before)
+            text = _without_places((source / file).read_text(encoding="utf-8"), places)
             if text not in written:  # stages of one blend have one manifest
                 (folder / f"{prefix}{file}").write_text(text, encoding="utf-8")
             written.add(text)
@@ -48,10 +54,10 @@ def ship(checkpoint: Path, before: dict[str, Path], name: str) -> Path:
     return folder
 
 
-def _without_places(text: str, before: dict[str, Path]) -> str:
+def _without_places(text: str, places: dict[str, Path]) -> str:
     """Return a text in which a run is called by its name, not by the folder that it had."""
     # A folder's path may begin another's, so the longest goes first.
-    for run, place in sorted(before.items(), key=lambda pair: -len(str(pair[1]))):
+    for run, place in sorted(places.items(), key=lambda pair: -len(str(pair[1]))):
         text = text.replace(str(place), f"{run} ({run}.training.json)")
     return text
 
@@ -75,11 +81,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--before", action="append", required=True, metavar="NAME=CHECKPOINT")
+    earlier = parser.add_mutually_exclusive_group(required=True)
+    earlier.add_argument("--before", action="append", default=[], metavar="NAME=CHECKPOINT")
+    earlier.add_argument("--onto", metavar="NAME")
     parser.add_argument("--name", default="rankrag-135m")
     chosen = parser.parse_args()
     before = {run: Path(place) for run, _, place in (text.partition("=") for text in chosen.before)}
-    folder = ship(chosen.checkpoint, before, chosen.name)
+    folder = ship(chosen.checkpoint, before, chosen.name, chosen.onto)
     total = sum(path.stat().st_size for path in folder.iterdir())
     print(json.dumps({"folder": str(folder), "MB": round(total / 1e6, 1)}))
 

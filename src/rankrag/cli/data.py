@@ -60,21 +60,24 @@ def _tell(what: str, count: int) -> None:
 
 
 def _carry_out(one: Search) -> None:
-    """Index the corpora of a search, whole passages for BM25, and write its run."""
+    """Index the corpora of a search, whole passages, and write its run."""
     from ..data import indexable
     from ..index import Settings, build
+    from ..model import registry
 
     folder = Path(one.run).with_suffix(".index")
     console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
         corpora = [indexable(path, folder.parent) for path in one.corpus if Path(path).stat().st_size]
-        done = build(corpora, folder, Settings(words=0), report)
+        encoder = load.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
+        done = build(corpora, folder, Settings(words=0, encoder=encoder), report)
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    found = rankings(load.open_shelf(folder, "bm25"), one.questions, one.k)
-    formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag="rankrag-bm25")
+    shelf = load.open_shelf(folder, cast("load.RetrieverKind", one.retriever))
+    found = rankings(shelf, one.questions, one.k)
+    formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}")
 
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from ..errors import InvalidInputError
+from ..formats import read_passages
 from . import answer_view, console, engines, progress
 from .options import (
     Output,
@@ -204,22 +205,32 @@ def predict_all(plan: Plan, asking: Asking) -> int:
 
 
 def _gold_found(plan: Plan, name: str, items: Sequence[Item]) -> int | None:
-    """Return how many gold passages of a sample an index holds, None where that cannot be known.
+    """Return how many gold passages of a sample an index or corpus holds, None where that cannot be known.
 
     Where it holds none, says so: every measure by gold would be zero, and not mean it.
     """
     gold = sorted({passage for item in items for passage in item.gold.passages})
-    if plan.index is None or plan.corpus or not gold or not (plan.index / "manifest.json").exists():
+    if not gold or (found := _held(plan, gold)) is None:
         return None
-    from ..index import open_store
-
-    found = len(open_store(plan.index).passages(gold))
     if not found:
+        place = plan.index or ", ".join(plan.corpus)
         console.warn(
-            f"{name}: none of its {len(gold)} gold passages is in {plan.index} by its id, so R@k by gold "
+            f"{name}: none of its {len(gold)} gold passages is in {place} by its id, so R@k by gold "
             "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
         )
     return found
+
+
+def _held(plan: Plan, passages: Sequence[str]) -> int | None:
+    """Return how many of some passages the texts of a plan hold, None where it has no texts of its own."""
+    from ..index import open_store
+
+    indexed = plan.index is not None and (plan.index / "manifest.json").exists()
+    if not indexed and not plan.corpus:
+        return None
+    found = set(open_store(plan.index).passages(passages)) if indexed and plan.index is not None else set()
+    wanted = set(passages)
+    return len(found | {one.id for path in plan.corpus for one in read_passages(path) if one.id in wanted})
 
 
 def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], facts: Facts, asking: Asking) -> int:

@@ -20,7 +20,8 @@ from ..types import Passage
 class Search:
     """One search to make before a blend can be built: paths of its questions, corpora and run.
 
-    `k` is how many passages a question; `done` says that the run is there already.
+    `k` is how many passages a question; `done` says that the run is there already; `retriever` is `bm25`,
+    `dense` or `hybrid`, the last two with vectors of the default encoder.
     """
 
     name: str
@@ -29,14 +30,21 @@ class Search:
     run: str
     k: int
     done: bool
+    retriever: str = "bm25"
+
+    @property
+    def vectors(self) -> bool:
+        """Whether the search needs an index with vectors."""
+        return self.retriever != "bm25"
 
     def commands(self) -> str:
         """Return the two commands that make the run; passages stay whole, so that they keep their ids."""
         index = f"{Path(self.run).with_suffix('')}.index"
+        encoder = "" if self.vectors else " --encoder none"
         return (
-            f"rankrag index {' '.join(self.corpus)} --index {index} --passage-words 0 --encoder none --yes"
+            f"rankrag index {' '.join(self.corpus)} --index {index} --passage-words 0{encoder} --yes"
             " && "
-            f"rankrag search --questions {self.questions} --index {index} --retriever bm25 "
+            f"rankrag search --questions {self.questions} --index {index} --retriever {self.retriever} "
             f"-k {self.k} --run {self.run}"
         )
 

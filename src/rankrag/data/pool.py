@@ -65,7 +65,7 @@ def _checked(pool: Pool, blend: Blend, files: Sequence[str], benchmarks: Benchma
             if why is not None:
                 pool.drops[why] += 1
             elif isinstance(item, Item):
-                yield _without_empty(item)
+                yield _without_empty(item) if pool.ingredient.own_passages else _bare(item)
 
 
 def _reason_against(
@@ -86,6 +86,14 @@ def _reason_against(
     if how.most_words and _n_words(item) > how.most_words:
         return f"more than {how.most_words} words"
     return benchmarks.reason_against(item)
+
+
+def _bare(item: Item) -> Item:
+    """Return an item as if its source had no passages: what is mined then finds its gold, too.
+
+    A paragraph that people labelled may look unlike the passages that a ranker will see.
+    """
+    return replace(item, gold=(), negatives=())
 
 
 def _without_empty(item: Item) -> Item:

@@ -23,6 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[^/\s]+$")]
 """Of an ingredient: the ids of its examples begin with it and a slash."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
+RetrieverName = Literal["bm25", "dense", "hybrid"]
 
 
 class _Strict(BaseModel):
@@ -35,6 +36,7 @@ class Run(_Strict):
     run: str = Field(description="path of the TREC run")
     corpus: list[str] = Field(min_length=1, description="paths; passages.SOURCE.jsonl is a source's own")
     k: Count = Field(default=20, description="hits a question")
+    retriever: RetrieverName = Field(default="bm25", description="what searches where the run is not there")
 
 
 class Ingredient(_Strict):
@@ -55,6 +57,7 @@ class Ingredient(_Strict):
         default=None, description="words of gold and question; longer is dropped"
     )
     mine: list[str] = Field(default=[], description="names of runs")
+    own_passages: bool = Field(default=True, description="false: gold is found among the hits alone")
     depth: Count = Field(default=20, description="hits used, from the top: fewer are harder negatives")
     gold_depth: Count = Field(default=5, description="hits among which an answer makes gold")
     negatives: Count = Field(default=1, description="negatives a positive (task rank)")

@@ -56,7 +56,8 @@ def _identity(recipe: Recipe, where: Places, one: Search) -> str:
     """Return what a run depends on, as JSON."""
     corpora = [path for name in recipe.blend.runs[one.name].corpus for path in where.find(name)]
     files = {Path(path).name: sha256(path) for path in (one.questions, *corpora)}
-    return json.dumps({"k": one.k, "files": files}, indent=1) + "\n"
+    how = {"retriever": one.retriever} if one.vectors else {}
+    return json.dumps({"k": one.k, **how, "files": files}, indent=1) + "\n"
 
 
 def search(recipe: Recipe, where: Places, name: str) -> Search:
@@ -65,7 +66,7 @@ def search(recipe: Recipe, where: Places, name: str) -> Search:
     path = where.made(run.run)
     corpus = tuple(where.made(file) for file in run.corpus)
     questions = str(where.out / QUESTIONS.format(name))
-    return Search(name, questions, corpus, path, run.k, Path(path).is_file())
+    return Search(name, questions, corpus, path, run.k, Path(path).is_file(), run.retriever)
 
 
 def _items(recipe: Recipe, where: Places, name: str) -> list[Item]:
