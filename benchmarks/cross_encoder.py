@@ -53,23 +53,28 @@ def by_length(
     return DefaultBatchSampler(order, batch_size=batch_size, drop_last=False)
 
 
-def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float) -> None:
+def train(chosen: argparse.Namespace) -> None:
     """Fine-tune a base on a blend and save it; the loss is the binary cross-entropy of its one output.
 
     A run that was cut short goes on from the last state in `out`.
     """
+    blend, out = chosen.blend, chosen.out
+    import torch
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 
-    model = CrossEncoder(str(registry.locate(base)), num_labels=1, max_length=512, local_files_only=True)
+    place = str(registry.locate(chosen.base))
+    model = CrossEncoder(place, num_labels=1, max_length=512, local_files_only=True)
     arguments = CrossEncoderTrainingArguments(
         output_dir=str(out / "states"),
-        num_train_epochs=epochs,
+        num_train_epochs=chosen.epochs,
         per_device_train_batch_size=16,
+        bf16=chosen.bf16,
+        use_cpu=not torch.accelerator.is_available(),
         batch_sampler=by_length,
-        learning_rate=learning_rate,
+        learning_rate=chosen.learning_rate,
         warmup_steps=0.1,
         lr_scheduler_type="linear",
         save_steps=50,
@@ -89,7 +94,8 @@ def train(blend: Path, out: Path, base: str, epochs: float, learning_rate: float
     begun = any((out / "states").glob("checkpoint-*"))
     trainer.train(resume_from_checkpoint=begun)
     model.save_pretrained(str(out))
-    facts = {"base": base, "epochs": epochs, "learning_rate": learning_rate, "log": trainer.state.log_history}
+    settings = {name: getattr(chosen, name) for name in ("base", "epochs", "learning_rate", "bf16")}
+    facts = {**settings, "log": trainer.state.log_history}
     (out / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
@@ -103,9 +109,10 @@ def main() -> None:
     parser.add_argument("--base", default="minilm-l6")
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--learning-rate", type=float, default=5e-5)
+    parser.add_argument("--bf16", action="store_true", help="compute in bfloat16, where the hardware does")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
-    train(chosen.blend, chosen.out, chosen.base, chosen.epochs, chosen.learning_rate)
+    train(chosen)
 
 
 if __name__ == "__main__":

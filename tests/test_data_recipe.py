@@ -27,7 +27,8 @@ def write(folder: Path, text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["tiny", "smollm2-135m", "smollm2-135m-paper-sources", "paper-8b", "paper-70b"]
+    "name",
+    ["tiny", "smollm2-135m", "smollm2-135m-gpu", "smollm2-135m-paper-sources", "paper-8b", "paper-70b"],
 )
 def test_every_recipe_of_the_project_is_read(name: str) -> None:
     recipe = read_recipe(str(RECIPES / f"{name}.yaml"))
@@ -52,8 +53,9 @@ def test_the_papers_weights_are_as_printed(size: str) -> None:
     assert all(abs(found[name] - count) <= 1 for name, count in wanted.items())
 
 
-def test_what_ships_has_no_licence_against_it() -> None:
-    blend = read_recipe(str(RECIPES / "smollm2-135m.yaml")).blend
+@pytest.mark.parametrize("name", ["", "-gpu", "-cpu", "-cpu-ranking", "-cpu-own"])
+def test_what_ships_has_no_licence_against_it(name: str) -> None:
+    blend = read_recipe(str(RECIPES / f"smollm2-135m{name}.yaml")).blend
     forbidden = {
         "msmarco",
         "topiocqa",

@@ -154,7 +154,7 @@ def test_the_default_model_knows_the_capital_of_france() -> None:
     model = LlamaForCausalLM.from_pretrained(folder, use_safetensors=True)
     said = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     ids = tokenizer(said, return_tensors="pt")["input_ids"]
-    written = model.generate(ids, max_new_tokens=10, do_sample=False)  # type: ignore[misc]
+    written = model.generate(ids, max_new_tokens=10, do_sample=False)  # type: ignore[misc, unused-ignore]
     assert str(tokenizer.decode(written[0])).endswith("The capital of France is Paris.<|im_end|>")
 
 

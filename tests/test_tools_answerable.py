@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TOOL = Path(__file__).parents[1] / "tools" / "answerable.py"
@@ -18,7 +19,7 @@ QUESTIONS = {
 }
 
 
-def lines(path: Path, records: list[dict[str, object]]) -> Path:
+def lines(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
     path.write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
     return path
 
