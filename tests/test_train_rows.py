@@ -11,6 +11,7 @@ import train_tiny
 from rankrag import prompts
 from rankrag.model.ranker import ModelRanker
 from rankrag.model.tokenizer import Tokenizer
+from rankrag.train import apart
 from rankrag.train.rows import IGNORED, Counts, Row, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
 from rankrag.types import Example, Passage, Prompt, Question, Turn
@@ -182,6 +183,19 @@ def test_a_start_token_counts_as_any_other(folder: Path, tmp_path: Path) -> None
     assert row.input_ids[0] == 1
     (cut,), _ = rows([ranking(text=LONG)], words(tmp_path), 300)
     assert (cut.input_ids[0], len(cut.input_ids) <= 300, len(cut.input_ids) > 285) == (1, True, True)
+
+
+@pytest.mark.slow
+def test_several_processes_make_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "CHUNK", 7)
+    stage = train_tiny.stage(train_tiny.write_model(tmp_path), dataset_num_proc=2, max_length=100)
+    counts, items = Counts(), list(train_tiny.examples(100))
+    found = list(apart.rows_apart(items, stage, counts))
+    wanted, counted = rows(items, words(tmp_path), 100)
+    assert found == wanted
+    assert counts == counted
+    assert counted.rows_cut, "some are cut, so that every count is compared"
+    assert counted.dropped
 
 
 def test_rows_on_disk_are_the_rows(folder: Path, tmp_path: Path) -> None:

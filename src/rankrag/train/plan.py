@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from ..formats import read_examples
+from .apart import rows_apart
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
 from .order import order_rows
 from .recipe import Stage, StageNumber
@@ -61,7 +62,7 @@ def make_plan(job: Job, words: Vocabulary) -> Plan:
     """Return the rows of the run, from the blend or from what an earlier start of it wrote."""
     folder = job.out / ROWS
     folder.mkdir(exist_ok=True)
-    rows, counts = _rows(job.examples / EXAMPLES, folder / "train", words, job.stage.max_length)
+    rows, counts = _rows(job.examples / EXAMPLES, folder / "train", words, job.stage)
     if not len(rows):
         raise InvalidInputError(
             f"found no example in {job.examples / EXAMPLES} that fits {job.stage.max_length} tokens "
@@ -96,20 +97,22 @@ def _held_out(job: Job, words: Vocabulary) -> dict[str, Dataset]:
     path = job.examples / HELD_OUT
     if not path.exists():
         return {}
-    rows, _ = _rows(path, job.out / ROWS / "heldout", words, job.stage.max_length)
+    rows, _ = _rows(path, job.out / ROWS / "heldout", words, job.stage)
     parts = np.array([PARTS[task] for task in rows["task"]])
     by_length = np.argsort(-np.array(rows["length"]), kind="stable")
     return {str(part): rows.select(by_length[parts[by_length] == part]) for part in np.unique(parts)}
 
 
-def _rows(examples: Path, target: Path, words: Vocabulary, max_length: int) -> tuple[Dataset, Counts]:
+def _rows(examples: Path, target: Path, words: Vocabulary, stage: Stage) -> tuple[Dataset, Counts]:
     """Return the rows of a file of examples with what became of them, written once."""
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
 
     arrow, counted = target.with_suffix(".arrow"), target.with_suffix(".json")
     if not counted.exists():
-        counts = Counts()
-        write_rows(arrow, make_rows(read_examples(str(examples)), words, max_length, counts))
+        counts, read = Counts(), read_examples(str(examples))
+        apart = stage.dataset_num_proc > 1
+        made = rows_apart(read, stage, counts) if apart else make_rows(read, words, stage.max_length, counts)
+        write_rows(arrow, made)
         write_json(counted, asdict(counts))
     return Dataset.from_file(str(arrow)), Counts(**read_json(counted))
 

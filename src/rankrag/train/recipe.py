@@ -58,6 +58,7 @@ class Stage(BaseModel):
     train_sampling_strategy: Literal["random", "group_by_length"] = Field(
         "group_by_length", description="order of the rows: shuffled, or shuffled with like lengths together"
     )
+    dataset_num_proc: int = Field(1, ge=1, description="processes that turn examples into rows of tokens")
     share_prefixes: bool = Field(
         False,
         description="rows that begin alike, as questions about one passage do, as one: what they share is "

@@ -79,6 +79,16 @@ class Counts:
     characters_cut: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
+    def add(self, other: Counts) -> None:
+        """Add what became of further examples."""
+        for mine, theirs in ((self.rows, other.rows), (self.dropped, other.dropped)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+        self.tokens += other.tokens
+        self.target_tokens += other.target_tokens
+        self.rows_cut += other.rows_cut
+        self.characters_cut += other.characters_cut
+
 
 def make_rows(
     examples: Iterable[Example], vocabulary: Vocabulary, max_length: int, counts: Counts
