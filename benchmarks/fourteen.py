@@ -12,9 +12,9 @@ by BM25, and every system gets the same 20 passages, of which five are read:
     cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
 
 Then scores, compares with `ranked` and writes OUT/report. May be interrupted: the same command goes on, and a
-larger -n asks only what is missing. `--only` leaves the report out: several processes can share the
-benchmarks, a core each (OMP_NUM_THREADS=1), which two cores do faster than one process on both; the last
-call, without it, reports.
+larger -n asks only what is missing. `--only` leaves the report out: once the corpora are indexed, several
+processes can share the benchmarks, a core each (OMP_NUM_THREADS=1), which two cores do faster than one
+process on both; the last call, without it, reports.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ MISSING = (
     "MedCorp (54 million snippets): the biomedical five are searched in the same corpus with 10,865 PubMed "
     "abstracts more.",
     "The official splits of NQ, TriviaQA, PopQA, Doc2Dial and INSCIT: those here are random halves of public "
-    "sets, and samples of them.",
+    "sets, and samples of them. Doc2Dial is of the validation set, its passages whole sections of documents.",
+    "KILT's HotpotQA (5,600 questions), 2WikiMultihopQA (12,576) and FEVER: HotpotQA is 500 questions of the "
+    "development set, 2Wiki 101, FEVER claims are those of the paper's development set.",
+    "TopiOCQA's Wikipedia: of its 2,514 turns 683 have the article of their topic in the corpus.",
     "A hybrid retriever: vectors of 720,716 passages are five hours of two cores, and were not made.",
 )
 

@@ -10,6 +10,7 @@ import pytest
 
 from cli_call import call
 from eval_place import make, predict
+from rankrag.eval.answers import read_facts
 from rankrag.eval.report import read_results
 from rankrag.eval.results import POOLED
 
@@ -156,3 +157,58 @@ def test_broken_files_are_no_bugs_of_ours(capsys: Capture, place: Path, tmp_path
     name = ("eval", "study", "k-sweep", "--out", str(tmp_path / "o"), "--set", "n=[1")
     assert "whose value is broken YAML" in refused(capsys, *name)
     assert "found no folder" in refused(capsys, "eval", "list", "--data-root", str(tmp_path / "gone"), code=4)
+
+
+def test_work_that_goes_on_does_not_rewrite_what_was_done(
+    capsys: Capture, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "s" / "capitals"
+    call(capsys, *predict(place, tmp_path, "s", "-n", "4"))
+    before = (folder / "facts.json").read_text()
+    monkeypatch.setattr("rankrag.cli.evaluate.device", lambda: "another machine")
+    for n in ("4", "2"):  # nothing is left to ask
+        call(capsys, *predict(place, tmp_path, "s", "-n", n))
+        assert (folder / "facts.json").read_text() == before
+    call(capsys, *predict(place, tmp_path, "s", "-n", "5"))
+    facts = read_facts(folder)
+    assert facts.n == 5
+    assert facts.device == f"{json.loads(before)['device']} / another machine"
+    call(capsys, *predict(place, tmp_path, "s", "-n", "6"))
+    assert read_facts(folder).device == facts.device, "each machine once"
+
+
+def test_a_report_says_what_its_numbers_are_over(capsys: Capture, place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run = ("--run", str(place / "x.run"))
+    call(capsys, *predict(place, out, "s", "-n", "2", "--no-rank", *run))
+    towns = [*predict(place, out, "s", "-n", "3", "--no-rank", *run)]
+    shutil.copy(place / "capitals.jsonl", place / "towns.jsonl")
+    towns[2] = str(place / "towns.jsonl")
+    call(capsys, *towns)
+    call(capsys, "eval", "score", str(out))
+    call(capsys, "eval", "report", str(out), "--to", str(tmp_path / "r"))
+    cells = {one.benchmark: one for one in read_results(tmp_path / "r" / "results.json").cells}
+    assert cells["towns"].made_of["file"] == "towns.jsonl"
+    assert cells["towns"].made_of["gold passages held"] == "3 of 3"
+    assert cells["capitals"].made_of["index"].startswith("12 passages, of ")
+    assert len(cells["capitals"].made_of["run x"]) == 16
+    page = (tmp_path / "r" / "report.md").read_text()
+    assert "towns.jsonl" in page
+    assert cells["towns"].made_of["run x"] in page
+
+
+def test_a_file_of_one_s_own_is_scored_where_it_lies(capsys: Capture, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    call(capsys, *predict(place, tmp_path / "out", "s", "-n", "2", "--no-rank"))
+    call(capsys, "eval", "score", str(tmp_path / "out"), "--data-root", str(tmp_path / "data"))
+
+
+def test_a_broken_benchmark_hides_no_other(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "pubmedqa").mkdir()
+    (tmp_path / "ori_pqal.json").write_text("{}")
+    (tmp_path / "pubmedqa" / "ori_pqal.json").write_text("{}")
+    (tmp_path / "nq.jsonl").write_text('{"id": "1", "question": "Who?", "answers": ["I"]}\n')
+    out, _ = call(capsys, "eval", "list", "--data-root", str(tmp_path), "--output", "json")
+    found = {one["benchmark"]["name"]: one for one in json.loads(out)["benchmarks"]}
+    assert found["nq"]["questions"] == 1
+    assert "found" in found["pubmedqa"]["path"]

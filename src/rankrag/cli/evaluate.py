@@ -297,7 +297,18 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: in
         versions=versions(),
         device=device(),
         gold_found=gold_found,
+        index=index_of(system.plan),
     )
+
+
+def index_of(plan: Plan) -> str:
+    """Return what held the texts of a plan, as a report says it; empty without an index."""
+    if plan.index is None or not (plan.index / "manifest.json").exists():
+        return ""
+    from ..index import read_manifest
+
+    built = read_manifest(plan.index)
+    return f"{built.n_passages:,} passages, of {built.updated}"
 
 
 def device() -> str:
@@ -312,12 +323,19 @@ def device() -> str:
     return f"CPU, {platform.machine()}, {os.cpu_count()} cores"
 
 
+PACKAGES = (
+    *("rankrag", "torch", "transformers", "peft", "sentence-transformers", "lancedb", "numpy"),
+    *("ir-measures", "pytrec-eval-terrier"),
+)
+"""What decides numbers."""
+
+
 def versions() -> dict[str, str]:
     """Return the versions of what decides numbers."""
     from importlib.metadata import PackageNotFoundError
 
     found = {"python": platform.python_version()}
-    for package in ("rankrag", "torch", "transformers", "lancedb", "numpy", "ir-measures"):
+    for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

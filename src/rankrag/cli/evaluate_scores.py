@@ -22,7 +22,7 @@ from .systems import short_hash
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
-    from ..eval.benchmark import Loaded
+    from ..eval.benchmark import Item, Loaded
     from ..eval.results import Cell, Results, System, Value
     from ..eval.score import Scores
 
@@ -139,6 +139,7 @@ def score_folder(
     loaded = _same_data(folder, facts, data_root, {} if data is None else data)
     one = loaded.benchmark
     items = sample(loaded.items, facts.n if n is None else n, facts.seed)
+    made_of = _made_of(facts, loaded, items)
     if facts.gold_found == 0:
         # By gold every measure would be zero, and look as if the retriever were to blame.
         items = [replace(item, gold=replace(item.gold, passages=frozenset(), grades={})) for item in items]
@@ -149,9 +150,24 @@ def score_folder(
         of=len(loaded.items),
         rows=score(items, given.answers, one, facts.system, from_runs=bool(facts.runs)),
         answers_sha256=short_hash(folder / ANSWERS),
+        made_of=made_of,
     )
     write_scores(folder, scores)
     return scores
+
+
+def _made_of(facts: Facts, loaded: Loaded, items: Sequence[Item]) -> dict[str, str]:
+    """Return what a report says of one system's answers to one benchmark alone."""
+    found = {"file": facts.file}
+    if loaded.dropped:
+        found["left out of it"] = "; ".join(f"{count:,} {why}" for why, count in loaded.dropped.items())
+    found |= {f"run {name}": digest for name, digest in facts.runs.items()}
+    if facts.index:
+        found["index"] = facts.index
+    gold = {name for item in items for name in item.gold.passages}
+    if facts.gold_found is not None and gold:
+        found["gold passages held"] = f"{facts.gold_found:,} of {len(gold):,}"
+    return found
 
 
 def _same_data(folder: Path, facts: Facts, data_root: Path | None, known: dict[str, Loaded]) -> Loaded:
@@ -173,7 +189,8 @@ def _data(facts: Facts, data_root: Path | None) -> Loaded:
     from ..eval.load import load_benchmark
 
     path = Path(facts.path)
-    if data_root is not None or not (facts.path and path.exists()):
+    own = facts.benchmark not in BENCHMARKS  # a user's own file, whose name alone does not say where it lies
+    if (data_root is not None and not own) or not (facts.path and path.exists()):
         return load_benchmark(facts.benchmark, data_root)
     if facts.benchmark in BENCHMARKS:
         return load_benchmark(facts.benchmark, path=path)
@@ -269,7 +286,7 @@ def _check_names(scores: Sequence[Scores]) -> None:
 def _own_facts(system: System) -> dict[str, str]:
     names = (
         *("template_hash", "model_sha256", "ranker_sha256", "generator_sha256", "calibration", "variant"),
-        "precision",
+        *("precision", "budget", "generator_template_hash"),
     )
     return {name: system.facts[name] for name in names if name in system.facts}
 
@@ -292,13 +309,33 @@ def results_of(
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(["rankrag", *sys.argv[1:]]),
-        systems=tuple({one.system.name: one.system for one in scores}.values()),
+        systems=_systems(scores),
         benchmarks=tuple({one.benchmark.name: one.benchmark for one in scores}.values()),
         cells=tuple(cell(one) for one in scores),
         comparisons=comparisons(scores, pairs),
         reliability=tuple(found for one in scores if (found := calibrations(one))),
         missing=tuple(missing),
     )
+
+
+def _systems(scores: Sequence[Scores]) -> tuple[System, ...]:
+    """Return the systems; facts that differ between the benchmarks of one stand beside each other."""
+    found: dict[str, System] = {}
+    for one in scores:
+        before = found.setdefault(one.system.name, one.system)
+        names = dict.fromkeys([*before.facts, *one.system.facts])
+        facts = {
+            name: " / ".join(
+                dict.fromkeys(
+                    value
+                    for value in (*before.facts.get(name, "").split(" / "), one.system.facts.get(name, ""))
+                    if value
+                )
+            )
+            for name in names
+        }
+        found[one.system.name] = replace(before, facts=facts)
+    return tuple(found.values())
 
 
 def pairs_of(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tuple[str, str]]:

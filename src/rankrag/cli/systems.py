@@ -88,7 +88,7 @@ class Measured:
         pipeline = self._pipeline(shelf, ranker, max_tokens)
 
         def ask(question: Question) -> Answer:
-            answer = replace(pipeline.ask(question), query=prompts.search_query(question))
+            answer = replace(_unless_refused(pipeline, question), query=prompts.search_query(question))
             if ranker is None or question.id not in ranker.reused:
                 return answer
             # What was on file cost no time: the seconds of this ranking would flatter.
@@ -125,6 +125,18 @@ class Measured:
         )
 
 
+def _unless_refused(pipeline: Pipeline, question: Question) -> Answer:
+    """Return the answer; raises InvalidInputError where a server refuses this very question for good."""
+    from ..model.remote_http import RefusedError
+
+    try:
+        return pipeline.ask(question)
+    except RefusedError as refusal:
+        if refusal.status not in (400, 413, 422):  # too long, or against its rules
+            raise
+        raise InvalidInputError(str(refusal)) from refusal
+
+
 def there(plan: Plan) -> Plan:
     """Return a plan for another process: with absolute paths, and no file that machines would share."""
 
@@ -149,11 +161,10 @@ def assemble(plan: Plan) -> Measured:
     shelf = None if plan.runs or plan.index is None else load.open_shelf(plan.index, plan.retriever)
     apart = plan.generating and plan.generator is not None and plan.generator != plan.model
     needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
-    loading = engines.Loading(plan.precision)
-    engine = engines.open_engine(plan.model, loading=loading) if needed and plan.model else None
+    engine = _opened(plan.model, plan) if needed and plan.model else None
     answering = engine if plan.generating else None
     if apart and plan.generator is not None:
-        answering = engines.open_engine(plan.generator)
+        answering = _opened(plan.generator, plan)
     system = System(
         name=plan.name,
         retriever=shelf.kind if shelf else "+".join(run_names(plan)),
@@ -163,12 +174,20 @@ def assemble(plan: Plan) -> Measured:
         ranker=(plan.ranker or plan.model) if plan.ranking else None,
         generator=(plan.generator or plan.model) if plan.generating else None,
         cites=_cites(plan, engine or answering),
-        facts=_facts(plan, engine),
+        facts=_facts(plan, engine, answering),
     )
     found = Measured(plan, system, shelf, engine, answering)
     if plan.ranking:
         found.ranker = _ranker(plan, engine, system)
     return found
+
+
+def _opened(name: str, plan: Plan) -> engines.Engine:
+    """Return a model, on this machine with the numbers that the plan asks for."""
+    from ..model import remote
+
+    apart = name == engines.FAKE_MODEL or remote.is_remote(name)
+    return engines.open_engine(name, loading=engines.Loading(None if apart else plan.precision))
 
 
 def _check(plan: Plan) -> None:
@@ -189,7 +208,8 @@ def run_names(plan: Plan) -> list[str]:
 
 def _cites(plan: Plan, judge: engines.Engine | None) -> bool:
     """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
-    able = judge is not None and (plan.ranking or not judge.remote)
+    asks = plan.ranking and plan.ranker is None  # the model itself ranks, so it can look for sources, too
+    able = judge is not None and (asks or not judge.remote)
     return plan.cite and plan.generating and able
 
 
@@ -209,14 +229,15 @@ def _ranker(plan: Plan, engine: engines.Engine | None, system: System) -> Cached
     # A server's weights cannot be hashed: its name, and what its context cuts, have to do.
     weights = system.facts["model_sha256"] or f"{plan.model} {engine.lm.context_length}"
     known = {"model": weights, "template_hash": system.facts["template_hash"]}
-    identity = json.dumps(known | ({"precision": plan.precision} if plan.precision else {}))
+    precision = system.facts.get("precision", "float32")
+    identity = json.dumps(known | ({"precision": precision} if precision != "float32" else {}))
     return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
 
 
 # ── what a report says ───────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(plan: Plan, engine: engines.Engine | None) -> dict[str, str]:
+def _facts(plan: Plan, engine: engines.Engine | None, answering: engines.Engine | None) -> dict[str, str]:
     facts = {}
     if engine is not None and plan.model is not None:
         facts = {
@@ -225,8 +246,8 @@ def _facts(plan: Plan, engine: engines.Engine | None) -> dict[str, str]:
             "model_sha256": weights_hash(plan.model),
             "trained": str(engine.trained).lower(),
         }
-        if plan.precision:
-            facts["precision"] = plan.precision
+        if precision := _precision(engine):
+            facts["precision"] = precision
         if engine.calibration:
             found = json.dumps(asdict(engine.calibration), sort_keys=True)
             facts["calibration"] = hashlib.sha256(found.encode()).hexdigest()[:16]
@@ -238,6 +259,10 @@ def _facts(plan: Plan, engine: engines.Engine | None) -> dict[str, str]:
         facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)], "*")
     if plan.generating and plan.generator and plan.generator != plan.model:
         facts["generator_sha256"] = weights_hash(plan.generator)
+        if answering is not None:
+            facts["generator_template_hash"] = prompts.template_hash(answering.form)
+            if precision := _precision(answering):
+                facts["generator_precision"] = precision
     if plan.index is not None and not plan.runs:
         from ..index import read_manifest
 
@@ -246,6 +271,13 @@ def _facts(plan: Plan, engine: engines.Engine | None) -> dict[str, str]:
     for file in plan.corpus:
         facts[f"corpus {Path(file).name}"] = short_hash(Path(file))
     return facts
+
+
+def _precision(engine: engines.Engine) -> str:
+    """Return the numbers that a model of this machine computes with: a GPU has another default."""
+    from ..model.local import LocalLanguageModel
+
+    return engine.lm.precision if isinstance(engine.lm, LocalLanguageModel) else ""
 
 
 def weights_hash(name: str) -> str:

@@ -30,7 +30,8 @@ class Facts:
     `file`, `sha256` and `questions` are of the benchmark's data, `runs` the hashes of the runs that stood in
     for a search; the sample is the first `n` questions in the order of `seed`. `n`, `path` (where the
     data lay), `versions` and `device` may differ when work goes on: more questions, another machine; and
-    `gold_found`, how many of the sample's gold passages the index holds, None where nobody looked.
+    `gold_found`, how many of the sample's gold passages the index holds, None where nobody looked; and
+    `index`, what held the texts.
     """
 
     system: System
@@ -46,9 +47,10 @@ class Facts:
     versions: Mapping[str, str] = field(default_factory=dict)
     device: str = ""
     gold_found: int | None = None
+    index: str = ""
 
 
-_FREE = frozenset({"n", "path", "versions", "device", "gold_found"})
+_FREE = frozenset({"n", "path", "versions", "device", "gold_found", "index"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,13 @@ class AnswerFile:
         """Open a folder, new or begun; raises InvalidInputError if it holds the answers of another system."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._facts: Facts | None = facts  # to be written with the first answer that they are about
         if (folder / FACTS).exists():
-            _check_same(folder, asdict(read_facts(folder)), asdict(facts))
-        with writing(str(folder / FACTS)) as stream:
-            stream.write(json.dumps(asdict(facts), indent=1, ensure_ascii=False) + "\n")
+            before = read_facts(folder)
+            _check_same(folder, asdict(before), asdict(facts))
+            self._facts = _joined(before, facts)
+        else:
+            self._write_facts()
         for name in (ANSWERS, PASSAGES):
             _cut_half_line(folder / name)
         lines = list(_records(folder / ANSWERS))
@@ -108,7 +113,14 @@ class AnswerFile:
         self.failed.add(question.id)
         self._write(ANSWERS, {"id": question.id, "question": question.text, "failed": reason})
 
+    def _write_facts(self) -> None:
+        if self._facts is not None:
+            with writing(str(self.folder / FACTS)) as stream:
+                stream.write(json.dumps(asdict(self._facts), indent=1, ensure_ascii=False) + "\n")
+        self._facts = None
+
     def _write(self, name: str, record: Mapping[str, object]) -> None:
+        self._write_facts()
         self._streams[name].write(json.dumps(record, ensure_ascii=False) + "\n")
         self._streams[name].flush()
 
@@ -122,7 +134,8 @@ def read_facts(folder: Path) -> Facts:
         )
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return Facts(**(found | {"system": System(**found["system"])}))
+        facts = Facts(**(found | {"system": System(**found["system"])}))
+        return replace(facts, system=_with_precision(facts.system))
     except (KeyError, TypeError, ValueError) as problem:
         raise FormatError(str(path), None, f"found no facts ({problem}): predict anew") from problem
 
@@ -164,6 +177,26 @@ def read_others(path: str) -> dict[str, str]:
             raise FormatError(path, number, f"found a second answer to {name!r}, wanted one a question")
         found[name] = value
     return found
+
+
+def _with_precision(system: System) -> System:
+    """Return a system whose facts say with what numbers it computed: once that was said of others alone."""
+    if system.facts.get("model_sha256") and "precision" not in system.facts:
+        return replace(system, facts={**system.facts, "precision": "float32"})
+    return system
+
+
+def _joined(before: Facts, now: Facts) -> Facts:
+    """Return the facts of a folder in which work goes on: answers of both were made as either says."""
+    names = dict.fromkeys([*before.versions, *now.versions])
+    versions = {name: _both(before.versions.get(name, ""), now.versions.get(name, "")) for name in names}
+    device = _both(before.device, now.device)
+    return replace(now, n=max(before.n, now.n), versions=versions, device=device)
+
+
+def _both(before: str, now: str) -> str:
+    """Return two values as one text, each of them once."""
+    return " / ".join(dict.fromkeys(one for one in [*before.split(" / "), now] if one))
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────

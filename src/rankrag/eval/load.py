@@ -153,12 +153,15 @@ def at_hand(data_root: Path | None) -> Iterator[AtHand]:
     if data_root is not None and not data_root.is_dir():
         raise NotFoundError(f"found no folder {data_root}, wanted one with benchmarks: check the path")
     for benchmark in BENCHMARKS.values():
+        yield _looked_at(benchmark, data_root)
+
+
+def _looked_at(benchmark: Benchmark, data_root: Path | None) -> AtHand:
+    """Return what a data root has of a benchmark; a file that cannot be read hides none of the others."""
+    try:
         if (found := _at(benchmark, data_root)) is None:
-            yield AtHand(benchmark)
-            continue
-        try:
-            loaded = _load(benchmark, *found)
-        except InvalidInputError as problem:
-            yield AtHand(benchmark, str(problem))
-        else:
-            yield AtHand(benchmark, loaded.path, len(loaded.items), sum(loaded.dropped.values()))
+            return AtHand(benchmark)
+        loaded = _load(benchmark, *found)
+    except (InvalidInputError, NotFoundError) as problem:
+        return AtHand(benchmark, str(problem))
+    return AtHand(benchmark, loaded.path, len(loaded.items), sum(loaded.dropped.values()))

@@ -47,7 +47,7 @@ class Cell:
     of a question, `ranked` the mean number of passages that the ranker scored in the time of its step.
     `questions` is the number scored, `of` the number in the file, `unanswered` those for
     which the system gave nothing (each counted as zero). `retriever` and `corpus` are what was searched for
-    this benchmark: they may differ between the benchmarks of one system.
+    this benchmark: they may differ between the benchmarks of one system; `made_of` says more of them.
     """
 
     system: str
@@ -61,6 +61,7 @@ class Cell:
     retriever: str = ""
     corpus: str = ""
     ranked: float = 0.0
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

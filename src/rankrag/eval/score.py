@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
@@ -51,7 +51,8 @@ class Row:
 class Scores:
     """The rows of one system on one benchmark; `of` is the number of questions in the file of the data.
 
-    `answers_sha256` (16 digits) is of the answers that were scored.
+    `answers_sha256` (16 digits) is of the answers that were scored. `made_of` says what only these answers
+    were made of: the file of the data, what was left out of it, runs, index, gold passages held.
     """
 
     system: System
@@ -60,6 +61,7 @@ class Scores:
     of: int
     rows: tuple[Row, ...]
     answers_sha256: str = ""
+    made_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def score(
@@ -146,7 +148,7 @@ def read_scores(folder: Path) -> Scores:
         system = System(**record["system"])
         facts = record["benchmark"] | {"measures": tuple(record["benchmark"]["measures"])}
         rows = tuple(_read_row(row) for row in record["rows"])
-        known = (record["data_sha256"], record["of"], rows, record["answers_sha256"])
+        known = (record["data_sha256"], record["of"], rows, record["answers_sha256"], record["made_of"])
         return Scores(system, BenchmarkFacts(**facts), *known)
     except (KeyError, TypeError, ValueError) as problem:
         raise FormatError(

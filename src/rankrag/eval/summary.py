@@ -33,6 +33,7 @@ def cell(scores: Scores) -> Cell:
         retriever=scores.system.retriever,
         corpus=scores.system.corpus,
         ranked=_ranked(scores.rows),
+        made_of=scores.made_of,
     )
 
 
@@ -126,8 +127,9 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return system b against a for each pair (a, b), on each benchmark that both were scored on.
 
-    What is compared: the headline measure of each benchmark and `measures`; the headline also pooled over
-    the benchmarks that share it. Holm's correction is over everything returned.
+    What is compared: the headline measure of each benchmark and `measures` (where none of these applies, as
+    answers of sentences are found in no passage, `R@5` by gold); the headline and `measures` also pooled over
+    the benchmarks that share them. Holm's correction is over everything returned.
     """
     by_name = {(one.system.name, one.benchmark.name): one for one in scores}
     benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))
@@ -140,7 +142,7 @@ def comparisons(
         ]
         for one, other in shared:
             check_paired(one, other)
-            for measure in dict.fromkeys([*one.benchmark.measures[:1], *measures]):
+            for measure in _compared(one, measures):
                 if values := _values(one, other, measure):
                     found.append((one.benchmark.name, measure, a, b, compare(*values)))
         found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared, measures)]
@@ -161,6 +163,16 @@ def comparisons(
         )
         for (benchmark, measure, a, b, test), p in zip(found, corrected, strict=True)
     )
+
+
+BY_GOLD = "R@5"
+"""What a ranking is compared by where no passage can be searched for the answer."""
+
+
+def _compared(scores: Scores, measures: Sequence[str]) -> list[str]:
+    """Return the measures that two systems are compared by on a benchmark, each once."""
+    applies = any(measure in row.values for row in scores.rows for measure in measures)
+    return list(dict.fromkeys([*scores.benchmark.measures[:1], *(measures if applies else (BY_GOLD,))]))
 
 
 def _values(a: Scores, b: Scores, measure: str) -> tuple[list[float], list[float], list[str]] | None:

@@ -7,7 +7,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 
@@ -62,6 +62,11 @@ def _hints(wanted: type) -> dict[str, object]:
     return dict(typing.get_type_hints(wanted))
 
 
+def _needed(wanted: type) -> list[str]:
+    """Return the fields without a default: an earlier report may lack the others."""
+    return [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
+
+
 class _Reader:
     """Reads a dataclass from plain JSON by the types of its fields, and says where something else stands."""
 
@@ -87,9 +92,9 @@ class _Reader:
         names = list(hints)
         if unknown := sorted(entries.keys() - set(names)):
             raise self._error(where, f"found unknown {', '.join(unknown)}, wanted {', '.join(names)}")
-        if missing := [name for name in names if name not in entries]:
+        if missing := [name for name in _needed(wanted) if name not in entries]:
             raise self._error(where, f"found no {', '.join(missing)}, wanted {', '.join(names)}")
-        return wanted(**{name: self.read(hints[name], entries[name], f"{where}.{name}") for name in names})
+        return wanted(**{name: self.read(hints[name], entries[name], f"{where}.{name}") for name in entries})
 
     def _tuple(self, arguments: tuple[object, ...], value: object, where: str) -> tuple[object, ...]:
         entries = self._list(value, where)

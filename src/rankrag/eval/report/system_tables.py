@@ -166,8 +166,9 @@ def _facts(system: System, named: Sequence[str]) -> tuple[str, ...]:
 
 
 def data_table(results: Results) -> Table:
-    """Return what every number is over: the file, the questions taken of it, and those without an answer."""
+    """Return what every number is over: file, questions taken, those without an answer, what was searched."""
     by_name = titles(results)
+    more = list(dict.fromkeys(name for cell in results.cells for name in cell.made_of))
     rows = []
     for cell in results.cells:
         texts = (
@@ -176,8 +177,9 @@ def data_table(results: Results) -> Table:
             f"{cell.of:,}",
             f"{cell.unanswered:,}",
             cell.data_sha256 or DASH,
+            *(cell.made_of.get(name) or DASH for name in more),
         )
         rows.append(Row(by_name.get(cell.benchmark, cell.benchmark), tuple(Entry(text) for text in texts)))
-    columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file")
+    columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file", *more)
     headings = tuple(Heading(name) for name in columns)
     return Table("Files and numbers of questions", "Benchmark", headings, (Group(tuple(rows)),), folded=True)

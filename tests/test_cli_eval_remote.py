@@ -1,0 +1,75 @@
+"""`rankrag eval predict` with a model behind a server as the one that answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import remote_server
+from cli_call import call
+from eval_place import make, predict
+from rankrag.eval.answers import read_answers
+from rankrag.prompts import CHAT, template_hash
+from remote_server import Handler, Json, Server, model, without_logprobs
+
+server = remote_server.server
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("eval"))
+
+
+def answering(place: Path, out: Path, server: Server, *more: str) -> tuple[str, ...]:
+    return predict(place, out, "s", "-n", "3", "--generator", f"openai:tiny@{server.url}", *more)
+
+
+def test_one_question_that_a_server_refuses_costs_no_other(
+    capsys: pytest.CaptureFixture[str], server: Server, place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *answering(place, tmp_path / "all", server, "--no-rank", "--no-cite"))
+    first, *others = read_answers(tmp_path / "all" / "s" / "capitals").answers.values()
+
+    def refuses_one(handler: Handler, body: Json) -> None:
+        if first.question.text in json.dumps(body):
+            handler.error(400, "against our rules")
+        else:
+            model(handler, body)
+
+    server.always = refuses_one
+    _, err = call(capsys, *answering(place, tmp_path / "one", server, "--no-rank", "--no-cite"))
+    assert "1 questions could not be asked" in err
+    given = read_answers(tmp_path / "one" / "s" / "capitals")
+    assert "against our rules" in given.failed[first.question.id]
+    assert [one.text for one in given.answers.values()] == [one.text for one in others]
+
+
+def test_a_key_that_is_refused_stops_the_work(
+    capsys: pytest.CaptureFixture[str], server: Server, place: Path, tmp_path: Path
+) -> None:
+    server.always = remote_server.says(401, "no such key")
+    _, err = call(capsys, *answering(place, tmp_path, server, "--no-rank", "--no-cite"), code=6)
+    assert "no such key" in err
+    assert not read_answers(tmp_path / "s" / "capitals").failed
+
+
+def test_a_server_without_probabilities_answers_what_a_cross_encoder_ranked(
+    capsys: pytest.CaptureFixture[str],
+    server: Server,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looking for sources is ranking, too: it is left out, not asked of a server that cannot do it."""
+    (tmp_path / "ranker").mkdir()
+    (tmp_path / "ranker" / "config.json").write_text("{}")
+    monkeypatch.setattr("rankrag.model.cross_encoder.CrossEncoderRanker.load", lambda _: None)
+    monkeypatch.setattr("rankrag.model.cross_encoder.CrossEncoderRanker.rank", lambda _, __, hits: list(hits))
+    server.always = without_logprobs
+    call(capsys, *answering(place, tmp_path, server, "--ranker", str(tmp_path / "ranker")))
+    given = read_answers(tmp_path / "s" / "capitals")
+    assert len(given.answers) == 3
+    assert not given.facts.system.cites
+    assert given.facts.system.facts["generator_template_hash"] == template_hash(CHAT)
