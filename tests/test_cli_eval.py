@@ -245,33 +245,6 @@ def test_two_runs_are_fused(capsys: pytest.CaptureFixture[str], place: Path, tmp
     assert [hit.passage.id for hit in answers["q3"].retrieved] == ["p3", "x3"]
 
 
-STUDY = """
-title: Passages read
-x: read_k
-benchmarks: [{file}]
-base: {{model: fake, index: {index}, retrieve_k: 4, line: reads}}
-variants:
-  one: {{read_k: 1, x: 1}}
-  three: {{read_k: 3, x: 3}}
-"""
-
-
-@pytest.mark.slow
-def test_a_study_draws_a_curve(capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path) -> None:
-    recipe = tmp_path / "study.yaml"
-    recipe.write_text(STUDY.format(file=place / "capitals.jsonl", index=place / "index"))
-    command = ("eval", "study", str(recipe), "--out", str(tmp_path / "out"), "--set", "n=4")
-    call(capsys, *command, "--data-root", str(place))
-    results = read_results(tmp_path / "out" / "report" / "results.json")
-    curve = next(one for one in results.curves if one.measure == "EM")
-    assert (curve.system, curve.x_name, [x for x, _ in curve.points]) == ("reads", "read_k", [1.0, 3.0])
-    assert results.cells[0].questions == 4
-    _, err = call(capsys, *command[:5], "--set", "m=4", code=5)
-    assert "m: extra inputs are not permitted" in err
-    _, err = call(capsys, "eval", "study", "k-swep", "--out", str(tmp_path), code=4)
-    assert "wanted one of ablation, k-sweep, ranking-data, retrievers" in err
-
-
 def test_steps_that_were_not_done_have_no_seconds(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

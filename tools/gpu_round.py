@@ -84,6 +84,7 @@ def settings(values: Sequence[str]) -> list[str]:
 def search(blend: Path, out: Path, steps: int) -> None:
     """Train every arm for a few steps, all at once, and print what each learnt about held-out examples."""
     quick = [f"stage2.max_steps={steps}", "stage2.eval_steps=100000", "stage2.save_steps=100000"]
+    quick += ["stage2.per_device_train_batch_size=32"]  # all share the memory, some 25 GB each
     commands = {
         name: rankrag(
             *("train", RECIPE, "--stage", 2, "--blend", blend, "--out", out / "search" / name),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,15 +16,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from . import answer_view, console, progress
+from ..errors import InvalidInputError, NotFoundError
+from ..formats import read_records
+from . import answer_view, console, engines, progress
 from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
-from .systems import Plan, short_hash
+from .systems import Plan
 
 if TYPE_CHECKING:
-    from ..eval.score import Scores
-    from .study_recipe import Study, Training
+    from ..eval.benchmark import Loaded
+    from ..eval.results import Results
+    from ..train import Stage
+    from ..train.recipe import StageNumber
+    from .study_recipe import Setup, Study, Training
+
+MS_MARCO_PAIRS = 503_000
+"""What rankers are usually trained on; the paper calls 5,000 pairs 1 % of it."""
 
 
 def study(
@@ -35,78 +43,164 @@ def study(
     output: Output = "text",
 ) -> None:
     """Run a study: train what has to be trained, ask, score, and write a report with curves."""
+    from ..eval.report import write_report
     from .study_recipe import read_study
 
     chosen = read_study(recipe, settings or ())
-    scores: list[Scores] = []
-    for name, setup in chosen.setups().items():
-        console.err().print(Text(f"{name}:", "bold"))
-        model = _checkpoint(name, setup.train, out) if setup.train else setup.model
-        plan = Plan(
-            name=name,
-            index=Path(setup.index) if setup.index else None,
-            runs=tuple(setup.run),
-            corpus=(),
-            retriever=setup.retriever,
-            model=model,
-            generator=None,
-            retrieve_k=setup.retrieve_k,
-            read_k=setup.read_k,
-            ranking=setup.ranking,
-            generating=setup.generating,
-            cite=False,
-            corpus_name=chosen.corpus_name,
-            cache=out / "relevance.sqlite" if chosen.cache else None,
-            variant=setup.variant,
-        )
+    setups, folders = chosen.setups(), list[Path]()
+    for setup in setups.values():
+        engines.check_loading(setup.model or "", engines.Loading(setup.precision))
+    shares = ranking_shares(setups)
+    for name, setup in setups.items():
+        console.err().print(Text.assemble((f"{name}:", "bold"), f" {shares[name]}" if name in shares else ""))
+        model = _checkpoint(setup.train, out) if setup.train else setup.model
+        told = setup.model_copy(update={"variant": setup.variant or shares.get(name, "")})
+        plan = plan_of(chosen, name, told, model, out)
         predict_all(plan, Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed))
-        scores += [score_folder(folder, data_root) for folder in answer_folders([out / name])]
-    _write(chosen, scores, out, output)
-
-
-def _write(chosen: Study, scores: Sequence[Scores], out: Path, output: str) -> None:
-    from ..eval.report import write_report
-    from ..eval.summary import curves
-
-    pairs = pairs_of(chosen.compare or None, scores)
-    results = results_of(scores, pairs, chosen.title, ())
-    if chosen.x is not None:
-        places = {
-            name: (setup.line, setup.x) for name, setup in chosen.setups().items() if setup.x is not None
-        }
-        results = replace(results, curves=curves(results.cells, places, chosen.x))
-    written = write_report(out / "report", results)
+        folders += answer_folders([out / name])
+    written = write_report(out / "report", _results(chosen, folders, data_root))
     if output == "json":
         console.emit({"written": [str(path) for path in written]})
     else:
         console.say("\n".join(map(str, written)))
 
 
+def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path) -> Plan:
+    """Return a system of a study as an evaluation asks it; `model` may have been trained for it."""
+    return Plan(
+        name=name,
+        index=Path(setup.index) if setup.index else None,
+        runs=tuple(setup.run),
+        corpus=(),
+        retriever=setup.retriever,
+        model=model,
+        generator=None,
+        retrieve_k=setup.retrieve_k,
+        read_k=setup.read_k,
+        ranking=setup.ranking,
+        generating=setup.generating,
+        cite=False,
+        corpus_name=chosen.corpus_name,
+        cache=out / "relevance.sqlite" if chosen.cache else None,
+        ranker=setup.ranker,
+        variant=setup.variant,
+        precision=setup.precision,
+    )
+
+
+def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> Results:
+    """Return what a study found, with its curves and, to browse, its questions."""
+    from ..eval.answers import read_answers
+    from ..eval.summary import curves, question_rows
+
+    data: dict[str, Loaded] = {}
+    scores = [score_folder(folder, data_root, data=data) for folder in folders]
+    results = results_of(scores, pairs_of(chosen.compare or None, scores), chosen.title, chosen.missing)
+    if chosen.browse:
+        places = [(one.system.name, one.benchmark.name) for one in scores]
+        answers = dict(zip(places, map(read_answers, folders), strict=True))
+        results = replace(results, questions=question_rows(scores, answers))
+    if chosen.x is not None:
+        points = {name: (one.line, one.x) for name, one in chosen.setups().items() if one.x is not None}
+        results = replace(results, curves=curves(results.cells, points, chosen.x))
+    return results
+
+
+# ── ranking data ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def ranking_shares(setups: Mapping[str, Setup]) -> dict[str, str]:
+    """Return in words, by name, how much ranking data the systems see that are given a part of it.
+
+    Raises InvalidInputError, before anything is trained, where a blend holds less than is asked for.
+    """
+    held: dict[str, int] = {}
+    shares: dict[str, str] = {}
+    for name, setup in setups.items():
+        training = setup.train
+        if training is None or training.ranking_pairs is None or 2 not in training.stages:
+            continue
+        if training.blend not in held:
+            held[training.blend] = _ranking_pairs(training.blend)
+        shares[name] = _share(name, training, training.ranking_pairs, held[training.blend])
+    return shares
+
+
+def _ranking_pairs(blend: str) -> int:
+    """Return how many examples of the task rank a built blend holds for stage two."""
+    path = Path(blend) / "examples.jsonl"
+    if not path.is_file():
+        raise NotFoundError(f"found no {path.name} in {blend}: make it with `rankrag data build`")
+    return sum(record.get("task") == "rank" for _, record in read_records(str(path)))
+
+
+def _share(name: str, training: Training, wanted: int, held: int) -> str:
+    if wanted > held:
+        raise InvalidInputError(
+            f"{name}: found {held:,} ranking pairs in {training.blend}, wanted {wanted:,}: "
+            f"build a blend with more of them, or leave the variant out with --set variants.{name}=null"
+        )
+    return (
+        f"{wanted:,} ranking pairs ({wanted / (held or 1):.1%} of the blend's {held:,}, "
+        f"{wanted / MS_MARCO_PAIRS:.1%} of MS MARCO's {MS_MARCO_PAIRS:,})"
+    )
+
+
 # ── training ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _checkpoint(name: str, training: Training, out: Path) -> str:
-    """Return the folder of the checkpoint of a variant, trained now if it is not done."""
+def _checkpoint(training: Training, out: Path) -> str:
+    """Return the folder of the last checkpoint of a variant; what is not done is trained now.
+
+    Variants that differ only in how they are asked share all checkpoints, and those that differ only in
+    stage two share that of stage one.
+    """
+    start: Path | None = None
+    for number in training.stages:
+        start = _trained(training, number, start, out)
+    return str(start)
+
+
+def _trained(training: Training, number: StageNumber, start: Path | None, out: Path) -> Path:
+    """Return the checkpoint of one stage, which goes on from `start`, the one before it, if there was one."""
     from .. import train as room
+    from ..model.checkpoint import CARD
+
+    stage = room.read_stage(training.recipe, number, training.settings)
+    if start is not None:
+        stage = stage.model_copy(update={"model": str(start)})
+    target = out / "checkpoints" / digest(training, stage, number, start)
+    blend = Path(training.blend) if number == 1 else _part(training, target / "blend")
+    job = room.Job(stage, number, blend, target / f"stage{number}")
+    if not (job.out / CARD).exists():
+        with progress.reporting() as report:
+            room.train(job, report)
+    return job.out
+
+
+def digest(training: Training, stage: Stage, number: StageNumber, start: Path | None) -> str:
+    """Return 12 hex digits over what decides a checkpoint: settings, examples, and the one it starts from."""
+    from ..train.folder import find_examples
+
+    blend = Path(training.blend)
+    found: list[object] = [
+        *(number, stage.model_dump(mode="json", exclude={"model"})),
+        start.parent.name if start is not None else stage.model,
+        find_examples(blend / "stage1" if number == 1 else blend),
+        (training.without, training.ranking_pairs) if number == 2 else (),
+    ]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]
+
+
+def _part(training: Training, part: Path) -> Path:
+    """Return the folder of the part of a blend that stage two sees, and say what is in it."""
     from ..data import subset
 
-    # Variants that differ only in how they are asked share a checkpoint.
-    contents = [short_hash(Path(path)) for path in (training.recipe, f"{training.blend}/examples.jsonl")]
-    digest = hashlib.sha256(json.dumps([training.model_dump(), contents]).encode()).hexdigest()[:12]
-    target = out / "checkpoints" / digest
-    blend = target / "blend"
-    if not (blend / "subset.json").exists():
-        counts = subset(Path(training.blend), blend, training.without, training.ranking_pairs)
-        total = sum(counts.values()) or 1
-        parts = ", ".join(f"{task} {count:,} ({count / total:.0%})" for task, count in counts.items())
-        console.err().print(Text(f"{name} is trained on {parts}", answer_view.QUIET))
-    model: str | None = None
-    for stage in training.stages:
-        settings = [*training.settings, *([f"model={model}"] if model else [])]
-        done = target / f"stage{stage}"
-        job = room.Job(room.read_stage(training.recipe, stage, settings), stage, blend, done)
-        if not (done / "training.json").exists():
-            with progress.reporting() as report:
-                room.train(job, report)
-        model = str(done)
-    return model or ""
+    said = part / "subset.json"
+    if not said.exists():
+        subset(Path(training.blend), part, training.without, training.ranking_pairs)
+    counts = json.loads(said.read_text(encoding="utf-8"))["examples"]
+    total = sum(counts.values()) or 1
+    parts = ", ".join(f"{task} {count:,} ({count / total:.0%})" for task, count in counts.items())
+    console.err().print(Text(f"stage two is trained on {parts}", answer_view.QUIET))
+    return part

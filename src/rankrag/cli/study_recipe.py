@@ -29,7 +29,9 @@ class Training(_Strict):
     stages: list[Literal[1, 2]] = Field(default=[2], min_length=1, description="which stages, in order")
     without: list[Task] = Field(default=[], description="tasks left out of stage two")
     ranking_pairs: int | None = Field(default=None, ge=0, description="examples of the task rank; None: all")
-    settings: list[str] = Field(default=[], description="on top of the stage, like learning_rate=1e-4")
+    settings: list[str] = Field(
+        default=[], description="on top of the recipe, like stage2.learning_rate=1e-4"
+    )
 
 
 class Setup(_Strict):
@@ -39,6 +41,10 @@ class Setup(_Strict):
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
     retriever: load.RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
     model: str | None = Field(default=engines.DEFAULT_MODEL, description="ranks and answers")
+    ranker: str | None = Field(default=None, description="folder of a cross-encoder that ranks in its place")
+    precision: engines.Precision | None = Field(
+        default=None, description="numbers that the model computes with"
+    )
     retrieve_k: int = Field(default=30, ge=1, description="passages taken from the index")
     read_k: int = Field(default=5, ge=1, description="passages given to the generator")
     ranking: bool = Field(default=True, description="rank what was retrieved")
@@ -60,6 +66,8 @@ class Study(_Strict):
     corpus_name: str = Field(default="", description="what the report calls the corpus")
     compare: list[str] = Field(default=[], description="A:B, tests B against A; empty: all against the first")
     cache: bool = Field(default=True, description="keep relevances; without it every ranking is timed")
+    missing: list[str] = Field(default=[], description="sentences on what is not at hand, for the report")
+    browse: bool = Field(default=True, description="put questions and answers into the page")
     base: dict[str, object] = Field(default={}, description="what all systems share")
     variants: dict[str, dict[str, object]] = Field(min_length=1, description="what differs, by name")
 
@@ -103,6 +111,7 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
 
 
 def _set(values: object, setting: str) -> None:
+    """Set one value in place; a variant that is set to null is left out of the study."""
     place, sign, text = setting.partition("=")
     *path, last = place.split(".")
     for name in path:
@@ -110,6 +119,14 @@ def _set(values: object, setting: str) -> None:
     if not sign or not isinstance(values, dict):
         raise InvalidInputError(f"found the setting {setting!r}, wanted NAME=VALUE, like base.index=DIR")
     try:
-        values[last] = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError as problem:
         raise InvalidInputError(f"found the setting {setting!r}, whose value is broken YAML") from problem
+    if path == ["variants"] and value is None:
+        if last not in values:
+            raise InvalidInputError(
+                f"found no variant {last!r} to leave out, wanted one of {', '.join(values)}"
+            )
+        del values[last]
+    else:
+        values[last] = value

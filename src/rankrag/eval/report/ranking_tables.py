@@ -28,6 +28,8 @@ from .table import (
 
 Found = Mapping[tuple[str, str, str], Value]
 
+_TABLE_8 = "Its Table 8 has the same ranker on what DPR and Contriever found in place of Dragon (RankRAG 8B)."
+
 
 @dataclass(frozen=True, slots=True)
 class _Order:
@@ -57,15 +59,16 @@ def answer_recall_table(results: Results) -> Table:
     ]
     headings = tuple(Heading(measure.removeprefix("answer-"), one.title) for one, measure in columns)
     rows = _rows(results, [(one.name, measure) for one, measure in columns])
-    quotes = _quotes([(one.name, measure) for one, measure in columns])
+    quotes = _quotes(results, [(one.name, measure) for one, measure in columns])
     notes = (
         "The share of questions with an answer among the first k passages.",
         BOLD,
         "A system's own order stands below the order in which its retriever found the passages.",
         "The paper (Table 6) ranks the first 100 passages of Dragon over all of Wikipedia; its INSCIT is the "
         "recall of gold passages.",
+        *([_TABLE_8] if len(quotes) > 1 else []),
     )
-    groups = (Group(rows, "measured here"), *([Group(quotes, QUOTED, "quoted")] if quotes else []))
+    groups = (Group(rows, "measured here"), *quotes)
     return Table("Answers among the first passages", "Order of passages", headings, groups, notes)
 
 
@@ -152,9 +155,21 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
     return Table(title, "Order of passages", headings, groups, (note, BOLD), flat=True)
 
 
-def _quotes(columns: Sequence[tuple[str, str]]) -> tuple[Row, ...]:
-    """Return the rows of Table 6 where one of the columns is in it."""
-    printed = paper.RANKING
+def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[Group]:
+    """Return the groups of quoted rows: Table 6, and Table 8 beside measurements of several retrievers."""
+    several = len(_retrievers(results, {benchmark for benchmark, _ in columns})) > 1
+    titled = {QUOTED: paper.RANKING, **({f"Table 8, {QUOTED}": paper.RETRIEVERS} if several else {})}
+    groups = (Group(_quoted(printed, columns), title, "quoted") for title, printed in titled.items())
+    return [group for group in groups if group.rows]
+
+
+def _retrievers(results: Results, benchmarks: Container[str]) -> set[str]:
+    """Return who retrieved on some benchmarks."""
+    return {searched(results, one, benchmarks)[0] for one in results.systems if retrieves(one)}
+
+
+def _quoted(printed: paper.PaperTable, columns: Sequence[tuple[str, str]]) -> tuple[Row, ...]:
+    """Return the rows of a table of the paper where one of the columns is in it."""
     places = {(one.benchmark, one.measure): n for n, one in enumerate(printed.columns)}
     if not places.keys() & set(columns):
         return ()
