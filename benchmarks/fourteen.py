@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--ranker", type=Path, help="a cross-encoder")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=[], help="no report")
     parser.add_argument("--systems", nargs="+", default=[], help="all, unless some are named")
+    parser.add_argument("--no-browse", action="store_true", help="no question of the data in the report")
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     answers, wanted = chosen.out / "answers", systems(chosen)
@@ -115,7 +116,8 @@ def main() -> None:
         compare = [f"--compare={name}:ranked" for name in wanted if name != "ranked"]
         missing = [f"--missing={one}" for one in MISSING]
         title = ["--title", f"{chosen.model} on fourteen benchmarks"]
-        rankrag("eval", "report", answers, *compare, *missing, *title, "--to", chosen.out / "report")
+        browse = ["--no-browse"] if chosen.no_browse else []
+        rankrag("eval", "report", answers, *compare, *missing, *title, *browse, "--to", chosen.out / "report")
 
 
 if __name__ == "__main__":

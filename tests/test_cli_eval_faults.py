@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import model_tiny
 from cli_call import call
 from eval_place import make, predict
 from rankrag.eval.answers import read_facts
@@ -212,3 +213,21 @@ def test_a_broken_benchmark_hides_no_other(capsys: Capture, tmp_path: Path) -> N
     found = {one["benchmark"]["name"]: one for one in json.loads(out)["benchmarks"]}
     assert found["nq"]["questions"] == 1
     assert "found" in found["pubmedqa"]["path"]
+
+
+def test_the_numbers_that_a_model_computes_with_are_a_fact(
+    capsys: Capture, place: Path, tmp_path: Path
+) -> None:
+    """On a GPU they are others than here, unless somebody says which: folder and relevances must not mix."""
+    model = str(model_tiny.write(tmp_path / "tiny", model_tiny.config("llama")))
+    same = [*predict(place, tmp_path / "out", "s", "-n", "1", "--no-cite")]
+    same[same.index("fake")] = model
+    call(capsys, *same)
+    folder = tmp_path / "out" / "s" / "capitals"
+    assert read_facts(folder).system.facts["precision"] == "float32"
+    call(capsys, *same, "--precision", "float32")
+    assert "answers of another system" in refused(capsys, *same, "--precision", "bfloat16")
+    facts = json.loads((folder / "facts.json").read_text())
+    del facts["system"]["facts"]["precision"]  # as it was written before
+    (folder / "facts.json").write_text(json.dumps(facts))
+    call(capsys, *same)
