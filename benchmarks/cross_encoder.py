@@ -77,7 +77,7 @@ def train(chosen: argparse.Namespace) -> None:
         learning_rate=chosen.learning_rate,
         warmup_steps=0.1,
         lr_scheduler_type="linear",
-        save_steps=50,
+        save_steps=1000 if torch.cuda.is_available() else 50,
         save_total_limit=1,
         eval_strategy="epoch",
         logging_steps=20,

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
 from rankrag.model.local import LocalLanguageModel
+from rankrag.model.packed import Packing, Segment
 from rankrag.types import Passage, Prompt, Question
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -99,6 +101,20 @@ def test_the_quick_way_is_taken_where_it_gives_what_the_model_gives(
     lm._network.model.register_forward_pre_hook(lambda *_: calls.append(1))
     lm.logprobs(ASKED, LABELS)
     assert (not calls) == quick
+
+
+@pytest.mark.parametrize("kind", ["llama", "granite"])
+def test_relevances_of_16_bits_do_not_tie(tmp_path: Path, kind: str) -> None:
+    """Logits that leave the head in bfloat16 are rounded to an eighth where they are large."""
+    folder = write(tmp_path, config(kind))
+    half, whole = (LocalLanguageModel(folder, precision=bits) for bits in ("bfloat16", "float32"))
+    logits = half._network.pass_through([1, 2, 3], [0, 1, 2], [2], Packing([Segment([1, 2, 3])]))
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.bfloat16().float())
+    found, wanted = (lm.logprobs(ASKED, LABELS) for lm in (half, whole))
+    assert len(set(found[:, 0] - found[:, 1])) == len(ASKED)
+    assert np.abs(found - wanted).max() < 0.1
+    assert half._network.window == whole._network.window, "both paths agree in 16 bits, too"
 
 
 def test_what_is_remembered_changes_nothing(llama: Path) -> None:

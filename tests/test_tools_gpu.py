@@ -45,13 +45,12 @@ def test_systems_are_asked_where_their_runs_are(tmp_path: Path) -> None:
         data_root=Path("data"),
     )  # fmt: skip
     asked = gpu_round.asked(chosen)
-    assert "gold-fever-ranked" in asked
-    assert "wiki-nq-untuned" in asked
-    assert [name for name in asked if "hybrid" in name] == [
-        "gold-nq-hybrid-ranked",
-        "gold-nq-hybrid-unranked",
-    ]
-    command = " ".join(asked["gold-nq-hybrid-ranked"])
+    assert "predict nq fever --name ranked" in " ".join(asked["gold-ranked"])
+    assert "wiki-untuned" in asked
+    both = [name for name in asked if "hybrid" in name]
+    assert both == ["gold-hybrid-ranked", "gold-hybrid-unranked"]
+    command = " ".join(asked["gold-hybrid-ranked"])
+    assert "fever" not in command, "its run by vectors is not there"
     assert f"--run {tmp_path}/gold/bm25 --run {tmp_path}/gold/dense" in command
     assert "--corpus texts/gold/nq.jsonl.xz" in command
     assert "--retrieve-k 100 -n 7" in command

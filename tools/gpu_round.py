@@ -17,16 +17,20 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
 from rankrag.eval.benchmark import sample
 from rankrag.eval.load import load_benchmark
-from rankrag.formats import read_run
+from rankrag.eval.relevance_cache import RelevanceCache
+from rankrag.formats import read_examples, read_run, write_examples
 from rankrag.index.stores import open_store
 from rankrag.types import Passage
 
@@ -47,6 +51,14 @@ OTHERS = ("2wiki", "fever", "topiocqa", "inscit", "doc2dial")
 CORPORA = {"wiki": ("Wikipedia 2015", OPEN), "gold": ("Wikipedia 2015 + gold", OPEN + OTHERS)}
 BOTH = ("bm25", "dense")
 
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "2",
+    # Attention by cuDNN plans anew for every length of prompts, which takes tenths of a second each time.
+    "TORCH_CUDNN_SDPA_DEPRIORITIZED": "1",
+    "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True",
+}
+"""For the processes that share the GPU; what is set already stays."""
+
 Command = list[str]
 
 
@@ -60,9 +72,11 @@ def run(command: Command, log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     began = perf_counter()
     with log.open("a", encoding="utf-8") as stream:
-        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, check=False).returncode
-    print(f"{log.stem}: exit {code} after {perf_counter() - began:.0f} s", flush=True)
-    return code
+        done = subprocess.run(
+            command, stdout=stream, stderr=subprocess.STDOUT, check=False, env=ENVIRONMENT | os.environ
+        )
+    print(f"{log.stem}: exit {done.returncode} after {perf_counter() - began:.0f} s", flush=True)
+    return done.returncode
 
 
 def at_once(commands: dict[str, Command], logs: Path, jobs: int) -> None:
@@ -83,11 +97,15 @@ def settings(values: Sequence[str]) -> list[str]:
 
 def search(blend: Path, out: Path, steps: int) -> None:
     """Train every arm for a few steps, all at once, and print what each learnt about held-out examples."""
+    from rankrag.train import read_stage
+
     quick = [f"stage2.max_steps={steps}", "stage2.eval_steps=100000", "stage2.save_steps=100000"]
-    quick += ["stage2.per_device_train_batch_size=32"]  # all share the memory, some 25 GB each
+    # All share the memory, some 32 GB each, and the cores.
+    quick += ["stage2.per_device_train_batch_size=32", "stage2.dataset_num_proc=4"]
+    few = _beginning(blend, out / "search" / "blend", steps * read_stage(str(RECIPE), 2).global_batch_size)
     commands = {
         name: rankrag(
-            *("train", RECIPE, "--stage", 2, "--blend", blend, "--out", out / "search" / name),
+            *("train", RECIPE, "--stage", 2, "--blend", few, "--out", out / "search" / name),
             *settings(quick + arm),
         )
         for name, arm in ARMS.items()
@@ -97,6 +115,14 @@ def search(blend: Path, out: Path, steps: int) -> None:
         facts = json.loads((out / "search" / name / "training.json").read_text(encoding="utf-8"))
         after = {key.removeprefix("eval_"): round(value, 4) for key, value in facts["after"].items()}
         print(json.dumps({"arm": name, "tokens": facts["tokens"], "seconds": facts["elapsed_s"], **after}))
+
+
+def _beginning(blend: Path, part: Path, n: int) -> Path:
+    """Write the first `n` examples of a blend, which is shuffled: an arm makes no rows that it never sees."""
+    part.mkdir(parents=True, exist_ok=True)
+    write_examples(str(part / "examples.jsonl"), islice(read_examples(str(blend / "examples.jsonl")), n))
+    shutil.copy(blend / "heldout.jsonl", part)
+    return part
 
 
 def train(blend: Path, out: Path, chosen: Sequence[str]) -> None:
@@ -139,22 +165,31 @@ def systems(trained: Path) -> dict[str, tuple[tuple[str, ...], list[str]]]:
 
 
 def asked(chosen: argparse.Namespace) -> dict[str, Command]:
-    """Return the commands that ask every system every benchmark over every corpus, by name."""
+    """Return the commands that ask every system all benchmarks of every corpus, by name."""
     commands = {}
     for system, (retrievers, options) in systems(chosen.trained).items():
         for corpus, (title, benchmarks) in CORPORA.items():
-            for benchmark in benchmarks:
-                runs = [chosen.runs / corpus / one for one in retrievers]
-                if not all((folder / f"{benchmark}.run").exists() for folder in runs):
-                    continue
-                where = [part for folder in runs for part in ("--run", str(folder))]
-                texts = chosen.texts / corpus / f"{benchmark}.jsonl.xz"
-                commands[f"{corpus}-{benchmark}-{system}"] = rankrag(
-                    *("eval", "predict", benchmark, "--name", system, *options, *where, "--corpus", texts),
+            runs = [chosen.runs / corpus / one for one in retrievers]
+            found = [one for one in benchmarks if all((run / f"{one}.run").exists() for run in runs)]
+            where = [part for run in runs for part in ("--run", str(run))]
+            texts = [
+                part for one in found for part in ("--corpus", chosen.texts / corpus / f"{one}.jsonl.xz")
+            ]
+            if found:
+                commands[f"{corpus}-{system}"] = rankrag(
+                    *("eval", "predict", *found, "--name", system, *options, *where, *texts),
                     *("--corpus-name", title, "--retrieve-k", chosen.retrieve_k, "-n", chosen.n),
                     *("--data-root", chosen.data_root, "--out", chosen.out / corpus),
                 )
     return commands
+
+
+def evaluate(chosen: argparse.Namespace) -> None:
+    """Ask all systems, some at once; their relevances share a file a corpus, made before they begin."""
+    for corpus in CORPORA:
+        (chosen.out / corpus).mkdir(parents=True, exist_ok=True)
+        RelevanceCache(chosen.out / corpus / "relevance.sqlite").close()
+    at_once(asked(chosen), chosen.out / "logs", chosen.jobs)
 
 
 def texts(data: Path, runs: Path, indexes: Sequence[Path], n: int, out: Path) -> None:
@@ -200,7 +235,7 @@ def main() -> None:
     elif chosen.step == "texts":
         texts(chosen.data_root, chosen.runs, chosen.index, chosen.n, chosen.out)
     else:
-        at_once(asked(chosen), chosen.out / "logs", chosen.jobs)
+        evaluate(chosen)
 
 
 def _arguments() -> argparse.Namespace:

@@ -108,6 +108,9 @@ def main() -> NoReturn:
     # takes 1.1 s there and 2.9 s on busy ones. It has to be said before PyTorch is loaded.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+    # On a GPU attention by cuDNN plans anew for every length of prompts: tenths of a second each time, others
+    # found (FunASR, issue 3704).
+    os.environ.setdefault("TORCH_CUDNN_SDPA_DEPRIORITIZED", "1")
     sys.exit(run(sys.argv[1:]))
 
 

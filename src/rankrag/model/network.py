@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from inspect import signature
 from itertools import groupby
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,10 +43,14 @@ class Network:
 
     def __init__(self, model: PreTrainedModel) -> None:
         register()
+        _exact_head(model)
         self.model = model
         self._original = model.config._attn_implementation
         self._attention = self._original
         self._pool: ThreadPoolExecutor | None = None
+        # transformers 5.24 renamed the argument, architecture by architecture.
+        named = signature(type(model).forward).parameters
+        self._cache_name = "cache" if "cache" in named else "past_key_values"
         self.window = _window(model.config)
         # The quick way through the blocks where it gives what the model gives, else the model's own code.
         self._quick = blocks.is_llama_like(model)
@@ -146,9 +151,8 @@ class Network:
     def pass_plain(self, ids: Sequence[int], cache: object) -> tuple[torch.Tensor, object]:
         """Return the logits after the tokens and transformers' own cache, which the tokens follow."""
         self._use(self._original)
-        output = self.model(
-            input_ids=self._tensor([ids]), past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
+        given = {self._cache_name: cache}
+        output = self.model(input_ids=self._tensor([ids]), use_cache=True, logits_to_keep=1, **given)
         return output.logits[0, -1].float(), output.past_key_values
 
     def _packed_in_thread(self, segments: Sequence[Segment]) -> torch.Tensor:
@@ -211,6 +215,25 @@ class PlainContinuation:
         """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
         logits, self._cache = self._network.pass_plain(tokens, self._cache)
         return logits
+
+
+def _exact_head(model: PreTrainedModel) -> None:
+    """Let the head of a model of 16 bits compute in float32.
+
+    In bfloat16 logits of 16 and more are multiples of an eighth: the log-odds of passages would tie. The head
+    runs at the last token of a prompt alone, so that costs a float32 copy of its weights and no time.
+    """
+    import torch
+
+    head = model.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32:
+        return
+    exact = torch.nn.Linear(head.in_features, head.out_features, bias=False, device="meta")
+    exact.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
+    if head.bias is not None:
+        exact.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)
+    exact.register_forward_pre_hook(lambda _, given: (given[0].float(),))
+    model.set_output_embeddings(exact)
 
 
 def _window(config: PreTrainedConfig) -> int:
