@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from inspect import signature
 from itertools import groupby
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import InvalidInputError
 from . import blocks, int8
@@ -225,7 +225,8 @@ def _exact_head(model: PreTrainedModel) -> None:
     """
     import torch
 
-    head = model.get_output_embeddings()
+    owner: Any = model  # transformers types neither of the two methods
+    head = owner.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32:
         return
     exact = torch.nn.Linear(head.in_features, head.out_features, bias=False, device="meta")
@@ -233,7 +234,7 @@ def _exact_head(model: PreTrainedModel) -> None:
     if head.bias is not None:
         exact.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)
     exact.register_forward_pre_hook(lambda _, given: (given[0].float(),))
-    model.set_output_embeddings(exact)
+    owner.set_output_embeddings(exact)
 
 
 def _window(config: PreTrainedConfig) -> int:
