@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -86,6 +88,23 @@ def test_answers_of_another_system_are_not_mixed_in(tmp_path: Path) -> None:
         AnswerFile(tmp_path, other)
     with pytest.raises(InvalidInputError, match="found sha256 'abc', wanted 'changed'"):
         AnswerFile(tmp_path, replace(FACTS, sha256="changed"))
+
+
+def test_a_folder_is_open_for_one_process(tmp_path: Path) -> None:
+    """Scripts that are stopped without what they started go on beside their successors."""
+    script = (
+        "import pathlib, sys, time; from rankrag.eval import answers; "
+        "held = answers._locked(pathlib.Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        with pytest.raises(InvalidInputError, match="open in another process"):
+            AnswerFile(tmp_path, FACTS)
+        other.kill()  # the lock does not outlive it
+    for _ in range(2):
+        with AnswerFile(tmp_path, FACTS):
+            pass
 
 
 def test_a_refused_question_is_kept_as_failed(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ A kill loses at most the question in work: a line that was not finished is cut o
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from ..types import Answer, Citation, Hit, Passage, Question
 from .results import System
 
 FACTS, ANSWERS, PASSAGES = "facts.json", "answers.jsonl", "passages.jsonl"
+LOCK = ".lock.sqlite"
+"""Held while a folder is open for adding; empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,11 @@ class AnswerFile:
     """
 
     def __init__(self, folder: Path, facts: Facts) -> None:
-        """Open a folder, new or begun; raises InvalidInputError if it holds the answers of another system."""
+        """Open a folder, new or begun.
+
+        Raises InvalidInputError if it holds the answers of another system, or if another process has it open:
+        both would ask every question, and write each answer twice.
+        """
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._facts: Facts | None = facts  # to be written with the first answer that they are about
@@ -77,7 +84,8 @@ class AnswerFile:
             before = read_facts(folder)
             _check_same(folder, asdict(before), asdict(facts))
             self._facts = _joined(before, facts)
-        else:
+        self._lock = _locked(folder)
+        if not (folder / FACTS).exists():
             self._write_facts()
         for name in (ANSWERS, PASSAGES):
             _cut_half_line(folder / name)
@@ -95,6 +103,7 @@ class AnswerFile:
     def __exit__(self, *_: object) -> None:
         for stream in self._streams.values():
             stream.close()
+        self._lock.close()
 
     def add(self, answer: Answer) -> None:
         """Write an answer; the passages that are not on file yet go first, so that no answer lacks one."""
@@ -214,6 +223,20 @@ def _check_same(folder: Path, found: Mapping[str, object], wanted: Mapping[str, 
             f"{folder} holds the answers of another system: found {name} {found.get(name)!r}, "
             f"wanted {wanted.get(name)!r}: choose another folder or system name"
         )
+
+
+def _locked(folder: Path) -> sqlite3.Connection:
+    """Return a lock on a folder, which the system takes back when this process ends, however it ends."""
+    lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as problem:
+        lock.close()
+        raise InvalidInputError(
+            f"found {folder} open in another process ({problem}), wanted it for this one: wait for that one, or "
+            "choose another folder or system name"
+        ) from problem
+    return lock
 
 
 def _cut_half_line(path: Path) -> None:
