@@ -233,7 +233,7 @@ def _locked(folder: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as problem:
         lock.close()
         raise InvalidInputError(
-            f"found {folder} open in another process ({problem}), wanted it for this one: wait for that one, or "
+            f"found {folder} open in another process ({problem}), wanted it for this one: wait for it, or "
             "choose another folder or system name"
         ) from problem
     return lock
