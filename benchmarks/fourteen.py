@@ -11,7 +11,7 @@ by BM25, and every system gets the same 20 passages, of which five are read:
     untuned         its base answers, from the first five of BM25
     cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
 
-Then scores, compares with `ranked` and writes OUT/report. May be interrupted: the same command goes on, and a
+Then scores, compares and writes OUT/report. May be interrupted: the same command goes on, and a
 larger -n asks only what is missing. `--only` leaves the report out: once the corpora are indexed, several
 processes can share the benchmarks, a core each (OMP_NUM_THREADS=1), which two cores do faster than one
 process on both; the last call, without it, reports.
@@ -42,6 +42,9 @@ CORPORA = {
     "gold": ("Wikipedia 2015 + gold", ("wiki2015", "gold")),
     "med": ("Wikipedia 2015 + gold + PubMed", ("wiki2015", "gold", "pubmed_abstracts")),
 }
+PAIRS = (("unranked", "ranked"), ("cross-encoder", "ranked"), ("untuned", "unranked"))
+"""What is compared: the second of a pair against the first."""
+
 MISSING = (
     "KILT's Wikipedia of December 2018 (21 million passages): the corpus here is the 30,729 articles of a "
     "2015 dump with page ids 12 to 60633 (658,659 passages) and every known gold and distractor passage of "
@@ -113,7 +116,7 @@ def main() -> None:
             rankrag("eval", "predict", benchmark, "--name", name, *options, *where, *same)
     if not chosen.only:
         rankrag("eval", "score", answers, "--data-root", chosen.data_root)
-        compare = [f"--compare={name}:ranked" for name in wanted if name != "ranked"]
+        compare = [f"--compare={a}:{b}" for a, b in PAIRS if {a, b} <= wanted.keys()]
         missing = [f"--missing={one}" for one in MISSING]
         title = ["--title", f"{chosen.model} on fourteen benchmarks"]
         browse = ["--no-browse"] if chosen.no_browse else []

@@ -75,7 +75,7 @@ def _carry_out(one: Search) -> None:
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    shelf = load.open_shelf(folder, cast("load.RetrieverKind", one.retriever))
+    shelf = load.open_shelf(folder, one.retriever)
     found = rankings(shelf, one.questions, one.k)
     formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}")
 

@@ -53,6 +53,13 @@ class Engine:
     remote: bool = False
     calibration: Calibration | None = None
 
+    @property
+    def precision(self) -> str:
+        """The numbers that a model of this machine computes with, another default on a GPU; else empty."""
+        from ..model.local import LocalLanguageModel
+
+        return self.lm.precision if isinstance(self.lm, LocalLanguageModel) else ""
+
 
 def check_model(name: str, loading: Loading | None = None) -> None:
     """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model.
@@ -91,13 +98,18 @@ def open_engine(name: str, calibration: bool = True, loading: Loading | None = N
     return _with_calibration(engine, card) if calibration else engine
 
 
-def check_loading(name: str, loading: Loading) -> None:
-    """Raise InvalidInputError for a precision or a cache of a model that is not on this machine."""
+def is_here(name: str) -> bool:
+    """Return whether a model has weights on this machine: it is no server's, and not `fake`."""
     from ..model import remote
 
+    return name != FAKE_MODEL and not remote.is_remote(name)
+
+
+def check_loading(name: str, loading: Loading) -> None:
+    """Raise InvalidInputError for a precision or a cache of a model that is not on this machine."""
     given = {"--precision": loading.precision, "--cache-dir": loading.cache_dir}
     for option, value in given.items():
-        if value is not None and (name == FAKE_MODEL or remote.is_remote(name)):
+        if value is not None and not is_here(name):
             raise InvalidInputError(
                 f"found {option} {value} for {name}, wanted it for a model on this machine: leave it out"
             )

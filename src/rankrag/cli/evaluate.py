@@ -30,7 +30,7 @@ from .options import (
     budget,
     warn_untrained,
 )
-from .systems import Measured, Plan, assemble, run_file, run_names, short_hash, there
+from .systems import Measured, Plan, assemble, index_of, indexed, run_file, run_names, short_hash, there
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
@@ -187,7 +187,7 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
     chosen = {one.benchmark.name: sample(one.items, asking.n, asking.seed) for one in loaded}
-    gold = {name: _gold_found(plan, name, items) for name, items in chosen.items()}
+    gold = _gold_found(plan, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
         system = assemble(plan)
@@ -204,33 +204,37 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     return refused
 
 
-def _gold_found(plan: Plan, name: str, items: Sequence[Item]) -> int | None:
-    """Return how many gold passages of a sample an index or corpus holds, None where that cannot be known.
+def _gold_found(plan: Plan, chosen: Mapping[str, Sequence[Item]]) -> dict[str, int | None]:
+    """Return how many gold passages of each sample an index or corpus holds, None where nobody can know.
 
     Where it holds none, says so: every measure by gold would be zero, and not mean it.
     """
-    gold = sorted({passage for item in items for passage in item.gold.passages})
-    if not gold or (found := _held(plan, gold)) is None:
-        return None
-    if not found:
-        place = plan.index or ", ".join(plan.corpus)
-        console.warn(
-            f"{name}: none of its {len(gold)} gold passages is in {place} by its id, so R@k by gold "
-            "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
-        )
-    return found
+    gold = {
+        name: {passage for item in items for passage in item.gold.passages} for name, items in chosen.items()
+    }
+    held = _held(plan, set().union(*gold.values()))
+    if held is None:
+        return dict.fromkeys(chosen)
+    for name, wanted in gold.items():
+        if wanted and not wanted & held:
+            place = plan.index or ", ".join(plan.corpus)
+            console.warn(
+                f"{name}: none of its {len(wanted)} gold passages is in {place} by its id, so R@k by gold "
+                "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
+            )
+    return {name: len(wanted & held) if wanted else None for name, wanted in gold.items()}
 
 
-def _held(plan: Plan, passages: Sequence[str]) -> int | None:
-    """Return how many of some passages the texts of a plan hold, None where it has no texts of its own."""
+def _held(plan: Plan, passages: set[str]) -> set[str] | None:
+    """Return those of some passages that the texts of a plan hold, None where it has no texts of its own."""
     from ..index import open_store
 
-    indexed = plan.index is not None and (plan.index / "manifest.json").exists()
-    if not indexed and not plan.corpus:
+    place = indexed(plan)
+    if place is None and not plan.corpus:
         return None
-    found = set(open_store(plan.index).passages(passages)) if indexed and plan.index is not None else set()
-    wanted = set(passages)
-    return len(found | {one.id for path in plan.corpus for one in read_passages(path) if one.id in wanted})
+    found = set(open_store(place).passages(sorted(passages))) if place and passages else set()
+    corpora = plan.corpus if passages else ()
+    return found | {one.id for path in corpora for one in read_passages(path) if one.id in passages}
 
 
 def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], facts: Facts, asking: Asking) -> int:
@@ -299,16 +303,6 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: in
         gold_found=gold_found,
         index=index_of(system.plan),
     )
-
-
-def index_of(plan: Plan) -> str:
-    """Return what held the texts of a plan, as a report says it; empty without an index."""
-    if plan.index is None or not (plan.index / "manifest.json").exists():
-        return ""
-    from ..index import read_manifest
-
-    built = read_manifest(plan.index)
-    return f"{built.n_passages:,} passages, of {built.updated}"
 
 
 def device() -> str:

@@ -320,21 +320,12 @@ def results_of(
 
 def _systems(scores: Sequence[Scores]) -> tuple[System, ...]:
     """Return the systems; facts that differ between the benchmarks of one stand beside each other."""
+    from ..eval.results import joined
+
     found: dict[str, System] = {}
     for one in scores:
-        before = found.setdefault(one.system.name, one.system)
-        names = dict.fromkeys([*before.facts, *one.system.facts])
-        facts = {
-            name: " / ".join(
-                dict.fromkeys(
-                    value
-                    for value in (*before.facts.get(name, "").split(" / "), one.system.facts.get(name, ""))
-                    if value
-                )
-            )
-            for name in names
-        }
-        found[one.system.name] = replace(before, facts=facts)
+        before = found.get(one.system.name, one.system)
+        found[one.system.name] = replace(before, facts=joined(before.facts, one.system.facts))
     return tuple(found.values())
 
 

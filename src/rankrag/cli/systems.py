@@ -184,10 +184,8 @@ def assemble(plan: Plan) -> Measured:
 
 def _opened(name: str, plan: Plan) -> engines.Engine:
     """Return a model, on this machine with the numbers that the plan asks for."""
-    from ..model import remote
-
-    apart = name == engines.FAKE_MODEL or remote.is_remote(name)
-    return engines.open_engine(name, loading=engines.Loading(None if apart else plan.precision))
+    precision = plan.precision if engines.is_here(name) else None
+    return engines.open_engine(name, loading=engines.Loading(precision))
 
 
 def _check(plan: Plan) -> None:
@@ -246,7 +244,7 @@ def _facts(plan: Plan, engine: engines.Engine | None, answering: engines.Engine 
             "model_sha256": weights_hash(plan.model),
             "trained": str(engine.trained).lower(),
         }
-        if precision := _precision(engine):
+        if precision := engine.precision:
             facts["precision"] = precision
         if engine.calibration:
             found = json.dumps(asdict(engine.calibration), sort_keys=True)
@@ -257,27 +255,29 @@ def _facts(plan: Plan, engine: engines.Engine | None, answering: engines.Engine 
         facts["variant"] = plan.variant
     if plan.ranking and plan.ranker:
         facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)], "*")
-    if plan.generating and plan.generator and plan.generator != plan.model:
+    if answering is not None and plan.generator and plan.generator != plan.model:
         facts["generator_sha256"] = weights_hash(plan.generator)
-        if answering is not None:
-            facts["generator_template_hash"] = prompts.template_hash(answering.form)
-            if precision := _precision(answering):
-                facts["generator_precision"] = precision
+        facts["generator_template_hash"] = prompts.template_hash(answering.form)
+        if precision := answering.precision:
+            facts["generator_precision"] = precision
     if plan.index is not None and not plan.runs:
-        from ..index import read_manifest
-
-        built = read_manifest(plan.index)
-        facts["index"] = f"{built.n_passages} passages, of {built.updated}"
+        facts["index"] = index_of(plan)
     for file in plan.corpus:
         facts[f"corpus {Path(file).name}"] = short_hash(Path(file))
     return facts
 
 
-def _precision(engine: engines.Engine) -> str:
-    """Return the numbers that a model of this machine computes with: a GPU has another default."""
-    from ..model.local import LocalLanguageModel
+def indexed(plan: Plan) -> Path | None:
+    """Return the folder of a plan's index where there is one."""
+    return plan.index if plan.index is not None and (plan.index / "manifest.json").exists() else None
 
-    return engine.lm.precision if isinstance(engine.lm, LocalLanguageModel) else ""
+
+def index_of(plan: Plan) -> str:
+    """Return what holds the texts of a plan, as a report says it; empty without an index."""
+    from ..index import read_manifest
+
+    built = read_manifest(place) if (place := indexed(plan)) else None
+    return f"{built.n_passages} passages, of {built.updated}" if built else ""
 
 
 def weights_hash(name: str) -> str:

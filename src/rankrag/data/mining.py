@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..formats import read_lines, read_passages, read_run, write_records
 from ..types import Passage
+from .recipe import RetrieverName
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Search:
     run: str
     k: int
     done: bool
-    retriever: str = "bm25"
+    retriever: RetrieverName = "bm25"
 
     @property
     def vectors(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Self
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..formats import answer_record, passage, read_records, writing
 from ..types import Answer, Citation, Hit, Passage, Question
-from .results import System
+from .results import System, joined
 
 FACTS, ANSWERS, PASSAGES = "facts.json", "answers.jsonl", "passages.jsonl"
 LOCK = ".lock.sqlite"
@@ -197,15 +197,8 @@ def _with_precision(system: System) -> System:
 
 def _joined(before: Facts, now: Facts) -> Facts:
     """Return the facts of a folder in which work goes on: answers of both were made as either says."""
-    names = dict.fromkeys([*before.versions, *now.versions])
-    versions = {name: _both(before.versions.get(name, ""), now.versions.get(name, "")) for name in names}
-    device = _both(before.device, now.device)
-    return replace(now, n=max(before.n, now.n), versions=versions, device=device)
-
-
-def _both(before: str, now: str) -> str:
-    """Return two values as one text, each of them once."""
-    return " / ".join(dict.fromkeys(one for one in [*before.split(" / "), now] if one))
+    device = joined({"": before.device}, {"": now.device})[""]
+    return replace(now, n=max(before.n, now.n), versions=joined(before.versions, now.versions), device=device)
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────

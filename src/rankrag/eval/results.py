@@ -39,6 +39,13 @@ class System:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
+    """Return facts of two as those of both: values that differ stand beside each other, each once."""
+    names = dict.fromkeys([*before, *now])
+    values = {name: [*before.get(name, "").split(" / "), now.get(name, "")] for name in names}
+    return {name: " / ".join(dict.fromkeys(filter(None, found))) for name, found in values.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """What one system got on one benchmark.

@@ -127,9 +127,8 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return system b against a for each pair (a, b), on each benchmark that both were scored on.
 
-    What is compared: the headline measure of each benchmark and `measures` (where none of these applies, as
-    answers of sentences are found in no passage, `R@5` by gold); the headline and `measures` also pooled over
-    the benchmarks that share them. Holm's correction is over everything returned.
+    What is compared: the headline measure of each benchmark and `measures` (where none of these applies,
+    `BY_GOLD`), both also pooled over the benchmarks that share them. Holm's correction is over all of it.
     """
     by_name = {(one.system.name, one.benchmark.name): one for one in scores}
     benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from inspect import signature
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
@@ -229,10 +230,7 @@ def _exact_head(model: PreTrainedModel) -> None:
     head = owner.get_output_embeddings()
     if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32:
         return
-    exact = torch.nn.Linear(head.in_features, head.out_features, bias=False, device="meta")
-    exact.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
-    if head.bias is not None:
-        exact.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)
+    exact = deepcopy(head).float()
     exact.register_forward_pre_hook(lambda _, given: (given[0].float(),))
     owner.set_output_embeddings(exact)
 
