@@ -4,12 +4,17 @@
 
 DATA holds `eval/` and `corpus/` as `rankrag eval list` names them. Two corpora: Wikipedia 2015 with every
 known gold passage, and for the biomedical five PubMed abstracts beside it. Both are indexed once and searched
-by BM25, and every system gets the same 20 passages, of which five are read:
+by BM25, and systems get the same 20 passages, of which five are read:
 
     unranked        the checkpoint answers, from the first five of BM25
     ranked          the checkpoint ranks, answers and cites
     untuned         its base answers, from the first five of BM25
+    hybrid          the checkpoint answers, from the first five of BM25 fused with minilm-l6
+    hybrid-ranked   the checkpoint ranks the first 20 of that, answers and cites
     cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
+
+Vectors of the whole corpus would take a CPU hours, so minilm-l6 orders BM25's first 100, of the sampled
+questions only (`tools/dense_over_run.py`); a larger -n makes these runs again.
 
 Then scores, compares and writes OUT/report. May be interrupted: the same command goes on, and a
 larger -n asks only what is missing. `--only` leaves the report out: once the corpora are indexed, several
@@ -20,6 +25,8 @@ process on both; the last call, without it, reports.
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 from pathlib import Path
 
 from checkpoint import rankrag
@@ -42,7 +49,19 @@ CORPORA = {
     "gold": ("Wikipedia 2015 + gold", ("wiki2015", "gold")),
     "med": ("Wikipedia 2015 + gold + PubMed", ("wiki2015", "gold", "pubmed_abstracts")),
 }
-PAIRS = (("unranked", "ranked"), ("cross-encoder", "ranked"), ("untuned", "unranked"))
+TOOLS = Path(__file__).parents[1] / "tools"
+
+VECTORS = "vectors-of-100"
+"""The folder of the runs by vectors, which is what reports call them."""
+
+PAIRS = (
+    ("unranked", "ranked"),
+    ("cross-encoder", "ranked"),
+    ("untuned", "unranked"),
+    ("unranked", "hybrid"),
+    ("hybrid", "hybrid-ranked"),
+    ("ranked", "hybrid-ranked"),
+)
 """What is compared: the second of a pair against the first."""
 
 MISSING = (
@@ -56,7 +75,8 @@ MISSING = (
     "KILT's HotpotQA (5,600 questions), 2WikiMultihopQA (12,576) and FEVER: HotpotQA is 500 questions of the "
     "development set, 2Wiki 101, FEVER claims are those of the paper's development set.",
     "TopiOCQA's Wikipedia: of its 2,514 turns 683 have the article of their topic in the corpus.",
-    "A hybrid retriever: vectors of 720,716 passages are five hours of two cores, and were not made.",
+    "A hybrid over vectors of the whole corpus: 720,716 of them are some three to five hours of two cores. "
+    "Here minilm-l6 orders BM25's first 100 passages, which are then fused with BM25's order.",
 )
 
 
@@ -78,6 +98,18 @@ def place(out: Path, data: Path, benchmark: str) -> list[object]:
     return ["--run", run.parent, "--index", index, "--corpus-name", name]
 
 
+def by_vectors(out: Path, data: Path, benchmark: str, n: int) -> list[object]:
+    """Return the option for a benchmark's run by vectors, which is made where the sample's is missing."""
+    folder = out / ("med" if benchmark in MEDICAL else "gold")
+    run, size = folder / VECTORS / f"{benchmark}.run", folder / VECTORS / f"{benchmark}.n"
+    if not run.exists() or int(size.read_text()) < n:
+        options = ["--run", folder / "bm25" / run.name, "--index", folder / "index", "--out", run, "-n", n]
+        command = [sys.executable, TOOLS / "dense_over_run.py", benchmark, "--data-root", data, *options]
+        subprocess.run([*map(str, command)], check=True)
+        size.write_text(str(n))
+    return ["--run", run.parent]
+
+
 def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     """Return the options of each system, by its name in the report."""
     mine = ["--model", chosen.model, "--precision", chosen.precision]
@@ -85,6 +117,8 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
         "ranked": mine,
         "unranked": [*mine, "--no-rank", "--no-cite"],
         "untuned": ["--model", chosen.base, "--precision", chosen.precision, "--no-rank", "--no-cite"],
+        "hybrid": [*mine, "--no-rank", "--no-cite"],
+        "hybrid-ranked": mine,
     }
     if chosen.ranker:
         wanted["cross-encoder"] = [*mine, "--ranker", chosen.ranker, "--no-cite"]
@@ -113,7 +147,9 @@ def main() -> None:
     for benchmark in chosen.only or BENCHMARKS:
         where = place(chosen.out, chosen.data_root, benchmark)
         for name, options in wanted.items():
-            rankrag("eval", "predict", benchmark, "--name", name, *options, *where, *same)
+            data, n = chosen.data_root, chosen.n
+            runs = by_vectors(chosen.out, data, benchmark, n) if name.startswith("hybrid") else []
+            rankrag("eval", "predict", benchmark, "--name", name, *options, *where, *runs, *same)
     if not chosen.only:
         rankrag("eval", "score", answers, "--data-root", chosen.data_root)
         compare = [f"--compare={a}:{b}" for a, b in PAIRS if {a, b} <= wanted.keys()]

@@ -1,4 +1,4 @@
-"""`tools/gpu_round.py` and `tools/dense_runs.py`: what can be checked of them without a GPU."""
+"""`tools/gpu_round.py`, `dense_runs.py`, `dense_over_run.py`: what can be checked without GPU and weights."""
 
 from __future__ import annotations
 
@@ -86,3 +86,12 @@ def test_a_search_by_vectors_is_exact_over_several_files() -> None:
     for row, hits in zip(scores, found, strict=True):
         assert [hit.passage.id for hit in hits] == [names[n] for n in np.argsort(-row)[:7]]
         assert [hit.score for hit in hits] == pytest.approx(np.sort(row)[::-1][:7], abs=1e-4)
+
+
+def test_the_passages_of_a_run_are_ordered_by_vectors() -> None:
+    dense_over_run = tool("dense_over_run")
+    vectors = {name: np.array(row) for name, row in (("a", [1, 0]), ("b", [0, 1]), ("c", [0.5, 0.5]))}
+    vectors["d"] = vectors["c"]
+    found = dense_over_run.ordered(["a", "d", "c", "b"], np.array([0.2, 0.8]), vectors)
+    assert [hit.passage.id for hit in found] == ["b", "c", "d", "a"]  # equal ones by id
+    assert [hit.score for hit in found] == [0.8, 0.5, 0.5, 0.2]

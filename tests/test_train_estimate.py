@@ -1,11 +1,13 @@
 """The estimate: published sizes of models, arithmetic that a person can redo, errors that say what to do."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 import train_tiny
 from rankrag.errors import InvalidInputError, MissingModelError
+from rankrag.model.checkpoint import Checkpoint, write_checkpoint
 from rankrag.train import Load, Stage, estimate, measure
 from rankrag.train.estimate import ARCHITECTURES, on_meta
 
@@ -82,6 +84,18 @@ def test_parameters_are_those_of_the_real_model(tmp_path: Path) -> None:
     assert (found.trainable, found.parameters) == trained
     assert (found.steps, found.tokens) == (10, 8000)
     assert {p.device.type for p in on_meta(small).parameters()} == {"meta"}
+
+
+def test_an_adapter_has_the_shape_of_its_base(tmp_path: Path) -> None:
+    base = train_tiny.write_model(tmp_path / "base")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps({"r": 8, "lora_alpha": 16}))
+    write_checkpoint(Checkpoint(tmp_path / "adapter", "paper", str(base), True))
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"")
+    one, other = (
+        estimate(train_tiny.stage(folder), Load(80, 100)) for folder in (base, tmp_path / "adapter")
+    )
+    assert one == other
 
 
 def test_a_blend_is_measured(tmp_path: Path) -> None:

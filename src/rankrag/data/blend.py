@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -30,6 +30,7 @@ from .recipe import Recipe
 from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search
+from .together import Groups, together
 
 Progress = Callable[[str, int], None]
 """Called with what was done and how many of it: `("read squad", 3994)`."""
@@ -46,6 +47,7 @@ class Build:
     progress: Progress
     pools: dict[str, Pool] = field(default_factory=dict)
     mined: dict[str, Mined] = field(default_factory=dict)
+    groups: dict[str, Groups] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 
     def files(self, path: str) -> list[str]:
@@ -61,7 +63,9 @@ class Build:
         return Split(self.recipe.blend.seed, self.recipe.blend.held_out)
 
     def hits(self, name: str, item: Item) -> Sequence[Passage]:
-        """Return what was mined for an item, by rank; of several runs in turn, so that each is heard."""
+        """Return what an item is asked of, by rank: its group, or what was mined, of several runs in turn."""
+        if group := self.groups.get(name, {}).get(item.id):
+            return group
         runs = [self.mined[run].hits(item.search_id) for run in self.pools[name].ingredient.mine]
         return [hit for rank in zip_longest(*runs) for hit in rank if hit is not None]
 
@@ -99,6 +103,7 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress)
         progress(f"read {name}", len(work.pools[name].items))
     _mine(work)
     hold_out(list(work.pools.values()), work.split)
+    _put_together(work)
     capacity = {name: _usable(work, pool) for name, pool in work.pools.items()}
     taken = {stage: _write_stage(work, stage, capacity) for stage in (1, 2)}
     made = manifest(recipe, work.pools, taken, benchmarks, work.inputs)
@@ -144,6 +149,16 @@ def _with_gold(work: Build, pool: Pool, item: Item) -> Item:
     return (
         with_distant_gold(item, work.hits(pool.name, item)[: how.depth], how.gold_depth) if how.mine else item
     )
+
+
+def _put_together(work: Build) -> None:
+    """Give the items that a recipe wants together their groups, of what is trained on alone."""
+    for name, pool in work.pools.items():
+        if pool.ingredient.together:
+            pool.items = [replace(item, gold=item.gold[:1]) for item in pool.items]
+            rng, size = random.Random(f"{work.seed(name)} together"), pool.ingredient.passages
+            work.groups[name] = together(pool.items, partial(work.hits, name), size, rng)
+            work.progress(f"put together for {name}", len(work.groups[name]))
 
 
 def _usable(work: Build, pool: Pool) -> int:

@@ -130,7 +130,8 @@ def _retrieval_fault(item: Item) -> Dropped | None:
 
 
 def _five(draw: Draw) -> list[Passage]:
-    pick = rules.as_found if draw.how.ordered else rules.five_passages
+    # Rows of a group share their passages only where these stand in one order.
+    pick = rules.as_found if draw.how.ordered or draw.how.together else rules.five_passages
     return pick(draw.item, draw.hits, draw.rng, draw.how.passages)
 
 

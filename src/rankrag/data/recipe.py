@@ -63,6 +63,9 @@ class Ingredient(_Strict):
     negatives: Count = Field(default=1, description="negatives a positive (task rank)")
     passages: Count = Field(default=5, description="passages a prompt (retrieval tasks)")
     ordered: bool = Field(default=False, description="passages of a prompt as found, not shuffled")
+    together: bool = Field(
+        default=False, description="gold of several items is asked about as one, in place of hits"
+    )
     unanswerable: Fraction = Field(default=0.0, description="share of retrieval_qa items without gold")
     chunk_words: Count | None = Field(default=None, description="words a chunk: rank by 4-gram recall")
     conversation: Count | None = Field(default=None, description="most earlier turns to build")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import prompts
 from ..errors import InvalidInputError, MissingModelError
 from ..formats import read_examples
+from ..model.checkpoint import read_checkpoint
 from ..model.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
@@ -175,7 +176,10 @@ def _config(model: str) -> PretrainedConfig:
     if model in ARCHITECTURES:
         return LlamaConfig(**ARCHITECTURES[model])  # type: ignore[arg-type]
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(locate(model), local_files_only=True)
+        folder = locate(model)
+        if (folder / "adapter_config.json").is_file():  # it has the shape of what it lies on
+            folder = locate(read_checkpoint(folder).base)
+        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
     except MissingModelError as error:
         raise MissingModelError(
             f"{error}, or estimate one whose shape is known: {', '.join(ARCHITECTURES)}"
