@@ -12,10 +12,11 @@ import torch
 import train_tiny
 from rankrag.errors import InvalidInputError
 from rankrag.train import Job, train
+from rankrag.train.branches import ATTENTION, Branches, _attention_interface, register
 from rankrag.train.recipe import parse_stage
 from rankrag.train.record import read_metrics
 from rankrag.train.rows import IGNORED, Row
-from rankrag.train.shared import MOST_ROWS, Bundle, Collator, bundles, layout
+from rankrag.train.shared import MOST_ROWS, Bundle, Collator, bundles, layout, visible
 from rankrag.train.trainer import target_nll
 
 
@@ -72,10 +73,13 @@ def test_positions_go_on_from_what_is_shared() -> None:
     assert positions.tolist() == [0, 1, 2, 3, 4, 3, 4, 5, 6]
 
 
-def test_loss_and_gradient_are_those_of_rows_on_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attention", ["sdpa", ATTENTION])
+def test_loss_and_gradient_are_those_of_rows_on_their_own(tmp_path: Path, attention: str) -> None:
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(train_tiny.write_model(tmp_path), attn_implementation="sdpa")
+    register()
+    folder = train_tiny.write_model(tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
     rows = random_rows(7, 24)
     found = list(bundles(table(rows), 200))
     assert any(len(bundle.seq_lengths) > 3 for bundle in found)
@@ -91,6 +95,7 @@ def test_loss_and_gradient_are_those_of_rows_on_their_own(tmp_path: Path) -> Non
         apart.append(target_nll(model, {"input_ids": ids, "labels": labels}).per_row())
     torch.autograd.backward(torch.cat(apart).sum())
     alone = grad()
+    model.set_attn_implementation(attention)
     items = [{name: list(getattr(b, name)) for name in ("input_ids", "labels", "seq_lengths")} for b in found]
     together = target_nll(model, Collator()(items)).per_row()
     torch.autograd.backward(together.sum())
@@ -129,3 +134,34 @@ def test_flash_attention_takes_no_such_mask() -> None:
             },
             "r",
         )
+
+
+# ── attention without a mask ─────────────────────────────────────────────────────────────────────────
+
+
+def test_attention_by_branches_is_attention_by_the_mask() -> None:
+    random_numbers = torch.Generator().manual_seed(4)
+    lengths = [[5, 2, 1, 4], [0, 7], [3, 6]]
+    heads = (4, 2, 2)
+    query, key, value = (torch.randn(3, n, 12, 8, generator=random_numbers) for n in heads)
+    found = Branches(lengths).attend(query, key, value, 0.3)
+    assert found.shape == (3, 12, 4, 8)
+    for item, parts in enumerate(lengths):
+        n = sum(parts)
+        sees = torch.from_numpy(visible(layout(parts)[0], 12))
+        masked = torch.nn.functional.scaled_dot_product_attention(
+            query[item], key[item], value[item], sees, scale=0.3, enable_gqa=True
+        )
+        torch.testing.assert_close(found[item, :n], masked.transpose(0, 1)[:n])
+        assert not found[item, n:].any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [({"softcap": 30.0}, "softcap"), ({"dropout": 0.1}, "dropout"), ({"sliding_window": 2}, "window")],
+)
+def test_an_architecture_that_wants_more_is_refused(asked: dict[str, object], named: str) -> None:
+    part = torch.zeros(1, 2, 3, 4)
+    _attention_interface(None, part, part, part, None, layout=Branches([[0, 3]]), sliding_window=3)
+    with pytest.raises(InvalidInputError, match=f"{named}.*attn_implementation: sdpa"):
+        _attention_interface(None, part, part, part, None, layout=Branches([[0, 3]]), **asked)

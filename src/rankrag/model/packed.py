@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ATTENTION = "rankrag_packed"
 """Name under which transformers finds our attention."""
 
-_KNOWN_ARGUMENTS = frozenset(
+KNOWN_ARGUMENTS = frozenset(
     {
         "cache_position",
         "dropout",
@@ -158,9 +158,7 @@ def _attention_interface(
     """Attend as the `layout` among the arguments says; shapes are those of transformers' interface."""
     layout, scale = arguments.pop("layout", None), arguments.pop("scaling", None)
     asked = [
-        name
-        for name, v in arguments.items()
-        if not (v is None or v is False) and name not in _KNOWN_ARGUMENTS
+        name for name, v in arguments.items() if not (v is None or v is False) and name not in KNOWN_ARGUMENTS
     ]
     if layout is None or asked or query.shape[0] != 1 or not isinstance(module.layer_idx, int):
         raise Unsupported(f"attention with {', '.join(asked) or 'unknown arguments'}")

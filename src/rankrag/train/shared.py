@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,11 +88,11 @@ def _bundle(ids: Sequence[np.ndarray], n_prompt: Sequence[int], group: Sequence[
 
 
 class Collator:
-    """Puts bundles (and plain rows) into one batch: ids, labels, positions, and who sees whom.
+    """Puts bundles (and plain rows) into one batch: ids, labels, positions, lengths, and who sees whom.
 
     `seq_idx` numbers the rows over the whole batch, as in a batch without padding; `attention_mask` is true
-    where a token (third axis) sees another (last axis). Padding has id 0: nobody sees it, and it counts
-    nowhere.
+    where a token (third axis) sees another (last axis); `lengths` says the same as `Branches` does, with
+    zeros for branches that an item lacks. Padding has id 0: nobody sees it, and it counts nowhere.
     """
 
     def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
@@ -103,17 +104,20 @@ class Collator:
         ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED)
         positions, rows = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         sees = np.zeros((len(items), 1, width, width), dtype=bool)
+        lengths = [item.get("seq_lengths") or [0, len(item["input_ids"])] for item in items]
         n_rows = 0
         for at, item in enumerate(items):
             n = len(item["input_ids"])
             ids[at, :n], labels[at, :n] = item["input_ids"], item["labels"]
-            branch, positions[at, :n] = layout(item.get("seq_lengths") or [0, n])
+            branch, positions[at, :n] = layout(lengths[at])
             sees[at, 0] = visible(branch, width)
             rows[at, :n] = n_rows + np.maximum(branch, 0)
             n_rows += int(branch.max()) + 1
             rows[at, n:] = n_rows - 1
-        batch = {"input_ids": ids, "labels": labels, "position_ids": positions, "seq_idx": rows}
-        return {name: torch.from_numpy(value) for name, value in (batch | {"attention_mask": sees}).items()}
+        even = np.array([*zip_longest(*lengths, fillvalue=0)]).T
+        batch: dict[str, np.ndarray] = {"input_ids": ids, "labels": labels, "position_ids": positions}
+        batch |= {"seq_idx": rows, "attention_mask": sees, "lengths": even}
+        return {name: torch.from_numpy(value) for name, value in batch.items()}
 
 
 def layout(lengths: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from ..model.checkpoint import read_checkpoint
 from ..model.registry import locate, resolve
 from ..model.tokenizer import Tokenizer, load_tokenizer
 from ..types import Prompt
+from . import branches
 from .recipe import Lora, Stage
 from .rows import Vocabulary
 
@@ -77,6 +78,7 @@ def load_model(start: Start, stage: Stage) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
 
+    branches.register()
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         start.folder,
         local_files_only=True,
@@ -108,9 +110,10 @@ def attention(stage: Stage, half: bool) -> str:
     """Return the attention kernel; `auto` is FlashAttention 2 where it is installed and takes the numbers."""
     if stage.attn_implementation != "auto":
         return stage.attn_implementation
-    if stage.share_prefixes:
-        return "sdpa"
     import torch
+
+    if stage.share_prefixes:
+        return "sdpa" if torch.accelerator.is_available() else branches.ATTENTION
     from transformers.utils.import_utils import is_flash_attn_2_available
 
     flash = half and torch.cuda.is_available() and is_flash_attn_2_available()

@@ -12,6 +12,7 @@ from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from ..errors import InvalidInputError
+from .branches import ATTENTION, Branches
 from .rows import IGNORED
 
 if TYPE_CHECKING:
@@ -167,7 +168,8 @@ def target_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
 
 def fused_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
     """Return the same from TRL's fused head, which never holds all logits of a batch."""
-    scored = model(**inputs, fused_lm_head=True)
+    rest = {name: value for name, value in inputs.items() if name != "lengths"}  # the mask says the same
+    scored = model(**rest, fused_lm_head=True)
     mask = scored.label_mask
     return Targets(-scored.log_probs[mask], _row_numbers(inputs)[mask], _n_rows(inputs))
 
@@ -179,13 +181,29 @@ def column_logprobs(model: torch.nn.Module, inputs: Batch) -> tuple[Tensor, Tens
     """
     labels = inputs["labels"][:, 1:]
     columns = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
-    rest = {name: value for name, value in inputs.items() if name != "labels"}
-    if (mask := rest.get("attention_mask")) is not None and mask.ndim == 4:
-        rest["attention_mask"] = _additive(mask)
+    rest: dict[str, object] = {n: v for n, v in inputs.items() if n not in ("labels", "lengths")}
+    mask = inputs.get("attention_mask")
+    if mask is not None and mask.ndim == 4:
+        if _attention_of(model) == ATTENTION:
+            rest = {name: rest[name] for name in ("input_ids", "position_ids")}
+            rest["layout"] = Branches(_lengths(inputs["lengths"]))
+        else:
+            rest["attention_mask"] = _additive(mask)
     logits = model(**rest, use_cache=False, logits_to_keep=columns).logits
     labels, row = labels[:, columns], _row_numbers(inputs)[:, columns]
     mask = labels != IGNORED
     return torch.log_softmax(logits[mask].float(), dim=-1), labels[mask], row[mask]
+
+
+def _attention_of(model: torch.nn.Module) -> str:
+    """Return which attention a model computes with; it may be wrapped for training."""
+    inner = getattr(model, "module", model)
+    return str(getattr(inner.config, "_attn_implementation", ""))
+
+
+def _lengths(lengths: Tensor) -> list[list[int]]:
+    """Return the lengths of each item without the zeros of branches that it lacks."""
+    return [[row[0], *(n for n in row[1:] if n)] for row in lengths.tolist()]
 
 
 def _additive(mask: Tensor) -> Tensor:
