@@ -104,6 +104,9 @@ def test_a_blend_is_measured(tmp_path: Path) -> None:
     assert load.n_examples == 30
     assert 100 < load.tokens_per_example < 200
     assert measure(blend, train_tiny.stage(tmp_path, max_length=20)).tokens_per_example == 20
+    shared = measure(blend, train_tiny.stage(tmp_path, share_prefixes=True))
+    assert shared.n_examples < 30  # bundles
+    assert shared.n_examples * shared.tokens_per_example < 30 * load.tokens_per_example
 
 
 def test_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

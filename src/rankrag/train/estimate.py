@@ -6,7 +6,7 @@ laptop in seconds and nothing is fetched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,8 @@ from ..model.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
 from .recipe import Stage
+from .rows import IGNORED
+from .shared import bundles
 from .start import hush, lora_config
 
 if TYPE_CHECKING:
@@ -146,12 +148,24 @@ def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = 
 
 
 def measure(blend: Path, stage: Stage) -> Load:
-    """Return the load of a blend, at four characters a token (English text in the vocabularies of today)."""
-    form, lengths = prompts.template(stage.template), []
-    for item in read_examples(str(blend / EXAMPLES)):
-        prompt = prompts.example(item, form)
-        lengths.append(min(len(prompt.prefix + prompt.suffix + prompt.target) / 4, stage.max_length))
-    return Load(len(lengths), sum(lengths) / max(len(lengths), 1))
+    """Return the load of a blend, at four characters a token (English text in the vocabularies of today).
+
+    Where the stage shares prefixes, a bundle is what a step counts as an example.
+    """
+    form, most = prompts.template(stage.template), 4 * stage.max_length
+    read = (prompts.example(item, form) for item in read_examples(str(blend / EXAMPLES)))
+    texts = [(one.prefix + one.suffix, one.target) for one in read]
+    lengths = _bundled(texts, most) if stage.share_prefixes else [len(p) + len(t) for p, t in texts]
+    return Load(len(lengths), sum(min(n, most) for n in lengths) / 4 / max(len(lengths), 1))
+
+
+def _bundled(texts: Sequence[tuple[str, str]], most: int) -> list[int]:
+    """Return the characters of the bundles that rows of prompt and target make."""
+    rows = {
+        "input_ids": [[ord(letter) for letter in prompt + target] for prompt, target in texts],
+        "labels": [[IGNORED] * len(prompt) + [0] * len(target) for prompt, target in texts],
+    }
+    return [len(one.input_ids) for one in bundles(rows, most)]
 
 
 def on_meta(stage: Stage) -> PreTrainedModel:

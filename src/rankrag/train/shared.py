@@ -40,7 +40,7 @@ class Bundle:
     seq_lengths: tuple[int, ...]
 
 
-def bundles(rows: Dataset, max_length: int) -> Iterator[Bundle]:
+def bundles(rows: Dataset | Mapping[str, list[list[int]]], max_length: int) -> Iterator[Bundle]:
     """Yield all rows, those that begin alike together, at most `max_length` tokens in each bundle.
 
     Every row is in one bundle; one that begins like no other is alone in its own.
