@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rankrag.eval.results import BenchmarkFacts, System
+from rankrag.eval.results import POOLED, BenchmarkFacts, System
 from rankrag.eval.score import Row, Scores
 from rankrag.eval.summary import comparisons
 
 
-def scored(system: str, benchmark: str, headline: str, values: Mapping[str, float]) -> Scores:
+def scored(
+    system: str,
+    benchmark: str,
+    headline: str,
+    values: Mapping[str, float],
+    ranker: str | None = "lm",
+    run: str = "",
+) -> Scores:
     rows = tuple(Row(str(n), str(n), "q", (), True, values, {}) for n in range(4))
     facts = BenchmarkFacts(benchmark, benchmark, "open", (headline,))
-    return Scores(System(system, "bm25", "wiki", 20, 5, None, "lm"), facts, "0", 4, rows)
+    made = System(system, "bm25", "wiki", 20, 5, ranker, "lm")
+    return Scores(made, facts, "0", 4, rows, made_of={"run bm25": run})
 
 
 def test_rankings_are_compared_by_gold_where_no_answer_can_be_looked_for() -> None:
@@ -33,3 +41,19 @@ def test_rankings_are_compared_by_gold_where_no_answer_can_be_looked_for() -> No
         *(("doc2dial", "F1"), ("doc2dial", "R@5")),
         ("fever", "Claim"),
     ]
+
+
+def test_rankings_that_cannot_differ_are_not_compared() -> None:
+    """Each test makes the others' correction stricter."""
+    values = {"EM": 1.0, "answer-R@5": 1.0}
+
+    def measured(ranker: str | None = None, run: str = "0") -> list[tuple[str, str]]:
+        scores = [scored("a", name, "EM", values, None, "0") for name in ("nq", "popqa")] + [
+            scored("b", name, "EM", values, ranker, run) for name in ("nq", "popqa")
+        ]
+        return [(each.benchmark, each.measure) for each in comparisons(scores, [("a", "b")])]
+
+    heads = [("nq", "EM"), ("popqa", "EM"), (POOLED, "EM")]
+    assert measured() == heads
+    for different in (measured(ranker="lm"), measured(run="1")):
+        assert set(different) - set(heads) == {(name, "answer-R@5") for name in ("nq", "popqa", POOLED)}

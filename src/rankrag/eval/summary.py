@@ -127,8 +127,9 @@ def comparisons(
 ) -> tuple[Comparison, ...]:
     """Return system b against a for each pair (a, b), on each benchmark that both were scored on.
 
-    What is compared: the headline measure of each benchmark and `measures` (where none of these applies,
-    `BY_GOLD`), both also pooled over the benchmarks that share them. Holm's correction is over all of it.
+    What is compared: the headline measure of each benchmark and, unless both systems have the same passages
+    in the same order, `measures` (where none of these applies, `BY_GOLD`), both also pooled over the
+    benchmarks that share them. Holm's correction is over all of it.
     """
     by_name = {(one.system.name, one.benchmark.name): one for one in scores}
     benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))
@@ -141,7 +142,7 @@ def comparisons(
         ]
         for one, other in shared:
             check_paired(one, other)
-            for measure in _compared(one, measures):
+            for measure in _compared(one, other, measures):
                 if values := _values(one, other, measure):
                     found.append((one.benchmark.name, measure, a, b, compare(*values)))
         found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared, measures)]
@@ -168,10 +169,22 @@ BY_GOLD = "R@5"
 """What a ranking is compared by where no passage can be searched for the answer."""
 
 
-def _compared(scores: Scores, measures: Sequence[str]) -> list[str]:
+def _compared(a: Scores, b: Scores, measures: Sequence[str]) -> list[str]:
     """Return the measures that two systems are compared by on a benchmark, each once."""
-    applies = any(measure in row.values for row in scores.rows for measure in measures)
-    return list(dict.fromkeys([*scores.benchmark.measures[:1], *(measures if applies else (BY_GOLD,))]))
+    if _same_order(a, b):
+        return list(a.benchmark.measures[:1])
+    applies = any(measure in row.values for row in a.rows for measure in measures)
+    return list(dict.fromkeys([*a.benchmark.measures[:1], *(measures if applies else (BY_GOLD,))]))
+
+
+def _same_order(a: Scores, b: Scores) -> bool:
+    """Say whether two systems rank alike by what they are: a test of that would only cost the others."""
+
+    def order(one: Scores) -> tuple[object, ...]:
+        runs = {name: digest for name, digest in one.made_of.items() if name.startswith("run ")}
+        return one.system.ranker, one.system.retriever, one.system.corpus, one.system.retrieve_k, runs
+
+    return a.system.ranker is None and order(a) == order(b)
 
 
 def _values(a: Scores, b: Scores, measure: str) -> tuple[list[float], list[float], list[str]] | None:
@@ -193,7 +206,7 @@ def _pooled(shared: Sequence[tuple[Scores, Scores]], measures: Sequence[str]) ->
         strata = [
             values
             for a, b in shared
-            if (measure in measures or a.benchmark.measures[:1] == (measure,))
+            if (a.benchmark.measures[:1] == (measure,) or (measure in measures and not _same_order(a, b)))
             and (values := _values(a, b, measure))
         ]
         if len(strata) > 1:
