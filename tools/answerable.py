@@ -1,9 +1,9 @@
-"""Draw questions of which a retrieved passage holds an answer: what a model's own rankings can be trained on.
+"""Draw questions of which a retrieved passage holds an answer, for a set that settings are chosen on.
 
     python tools/answerable.py QUESTIONS... --run FILE --corpus FILE... -n 500 --out FILE [--without FILE]
 
 QUESTIONS are JSON lines with question and answers; the run is what `rankrag search` found for them. The
-others have no gold to learn from, so to rank their passages would be work for nothing. `--without` takes away
+others say nothing of a ranking, so to rank their passages would be work for nothing. `--without` takes away
 the questions of other such files and of blends (`examples.jsonl`): a development set must be in no training.
 """
 
