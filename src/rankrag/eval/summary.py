@@ -135,11 +135,8 @@ def comparisons(
     benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))
     found: list[tuple[str, str, str, str, Paired]] = []
     for a, b in pairs:
-        shared = [
-            (by_name[a, name], by_name[b, name])
-            for name in benchmarks
-            if (a, name) in by_name and (b, name) in by_name
-        ]
+        both = [name for name in benchmarks if {(a, name), (b, name)} <= by_name.keys()]
+        shared = [(by_name[a, name], by_name[b, name]) for name in both]
         for one, other in shared:
             check_paired(one, other)
             for measure in _compared(one, other, measures):
