@@ -208,7 +208,8 @@ def test_unanswered_questions_count_zero(
     given.write_text('{"id": "q0", "answer": "Paris"}\n{"id": "q1", "answer": "Milan"}\n')
     data = ("--benchmark", str(place / "capitals.jsonl"), "--data-root", str(place))
     call(capsys, "eval", "add", str(given), *data, "--out", str(tmp_path / "o"), "--name", "gpt")
-    out, _ = call(capsys, "eval", "score", str(tmp_path / "o"), *data[2:], "--output", "json")
+    out, err = call(capsys, "eval", "score", str(tmp_path / "o"), *data[2:], "--output", "json")
+    assert "4 of 6 questions have no answer and count zero" in " ".join(err.split())
     (cell,) = json.loads(out)["cells"]
     assert cell["measures"]["EM"]["value"] == pytest.approx(1 / 6)
     assert cell["unanswered"] == 4

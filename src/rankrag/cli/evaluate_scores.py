@@ -102,12 +102,23 @@ def score(
 
     data: dict[str, Loaded] = {}
     cells = [cell(score_folder(folder, data_root, n, data)) for folder in answer_folders(folders)]
+    _warn_of_zeros(cells)
     if output == "json":
         from dataclasses import asdict
 
         console.emit({"cells": [asdict(one) for one in cells]})
     else:
         _show(cells)
+
+
+def _warn_of_zeros(cells: Iterable[Cell]) -> None:
+    """Say where questions have no answer: a folder that is still being filled looks like a bad system."""
+    for one in cells:
+        if one.unanswered:
+            console.warn(
+                f"{one.system} on {one.benchmark}: {one.unanswered:,} of {one.questions:,} questions have no "
+                "answer and count zero; the same `rankrag eval predict` asks those that were not asked yet"
+            )
 
 
 def answer_folders(folders: Sequence[Path]) -> list[Path]:
@@ -239,6 +250,7 @@ def report(
     places = answer_folders(folders)
     scores = [_fresh(place) for place in places]
     results = results_of(scores, pairs_of(compare, scores), title, missing or ())
+    _warn_of_zeros(results.cells)
     if browse:
         answers = {
             (one.system.name, one.benchmark.name): read_answers(place)
