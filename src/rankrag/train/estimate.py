@@ -154,8 +154,8 @@ def measure(blend: Path, stage: Stage) -> Load:
     """
     form, most = prompts.template(stage.template), 4 * stage.max_length
     read = (prompts.example(item, form) for item in read_examples(str(blend / EXAMPLES)))
-    texts = [(one.prefix + one.suffix, one.target) for one in read]
-    lengths = _bundled(texts, most) if stage.share_prefixes else [len(p) + len(t) for p, t in texts]
+    texts = ((one.prefix + one.suffix, one.target) for one in read)
+    lengths = _bundled([*texts], most) if stage.share_prefixes else [len(p) + len(t) for p, t in texts]
     return Load(len(lengths), sum(min(n, most) for n in lengths) / 4 / max(len(lengths), 1))
 
 
