@@ -1,16 +1,16 @@
 """All fourteen benchmarks, end to end, for every system at hand, on the same questions and passages.
 
-    python benchmarks/fourteen.py --data-root DATA --out OUT [-n 50] [--ranker DIR] [--only nq fever ...]
+    python benchmarks/fourteen.py --data-root DATA --out OUT [-n 50] [-k 20] [--ranker DIR] [--only nq ...]
 
 DATA holds `eval/` and `corpus/` as `rankrag eval list` names them. Two corpora: Wikipedia 2015 with every
 known gold passage, and for the biomedical five PubMed abstracts beside it. Both are indexed once and searched
-by BM25, and systems get the same 20 passages, of which five are read:
+by BM25, and systems get the same `-k` passages, of which five are read:
 
     unranked        the checkpoint answers, from the first five of BM25
     ranked          the checkpoint ranks, answers and cites
     untuned         its base answers, from the first five of BM25
     hybrid          the checkpoint answers, from the first five of BM25 fused with minilm-l6
-    hybrid-ranked   the checkpoint ranks the first 20 of that, answers and cites
+    hybrid-ranked   the checkpoint ranks the first of that, answers and cites
     cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
 
 Vectors of the whole corpus would take a CPU hours, so minilm-l6 orders BM25's first 100, of the sampled
@@ -25,13 +25,11 @@ process on both; the last call, without it, reports.
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
-from checkpoint import rankrag
+from corpora import GOLD, MEDICAL, by_vectors, place, rankrag
 
-MEDICAL = ("mmlu_med", "pubmedqa", "bioasq", "medqa", "medmcqa")
+BIOMEDICAL = ("mmlu_med", "pubmedqa", "bioasq", "medqa", "medmcqa")
 BENCHMARKS = (
     "nq",
     "triviaqa",
@@ -42,18 +40,8 @@ BENCHMARKS = (
     "doc2dial",
     "topiocqa",
     "inscit",
-    *MEDICAL,
+    *BIOMEDICAL,
 )
-FILES = {"fever": "fever_claims", "bioasq": "bioasq_yn"}
-CORPORA = {
-    "gold": ("Wikipedia 2015 + gold", ("wiki2015", "gold")),
-    "med": ("Wikipedia 2015 + gold + PubMed", ("wiki2015", "gold", "pubmed_abstracts")),
-}
-TOOLS = Path(__file__).parents[1] / "tools"
-
-VECTORS = "vectors-of-100"
-"""The folder of the runs by vectors, which is what reports call them."""
-
 PAIRS = (
     ("unranked", "ranked"),
     ("cross-encoder", "ranked"),
@@ -80,36 +68,6 @@ MISSING = (
 )
 
 
-def place(out: Path, data: Path, benchmark: str) -> list[object]:
-    """Return the options for a benchmark's corpus, index and run, which are made where they are missing."""
-    corpus = "med" if benchmark in MEDICAL else "gold"
-    name, files = CORPORA[corpus]
-    folder = out / corpus
-    index, run = folder / "index", folder / "bm25" / f"{benchmark}.run"
-    run.parent.mkdir(parents=True, exist_ok=True)
-    if not (done := folder / "index.done").exists():
-        paths = [data / "corpus" / f"{file}.jsonl.xz" for file in files]
-        rankrag("index", *paths, "--index", index, "--encoder", "none", "--passage-words", 0, "--yes")
-        done.touch()
-    if not run.exists():
-        questions = data / "eval" / f"{FILES.get(benchmark, benchmark)}.jsonl.xz"
-        options = ["--retriever", "bm25", "-k", 100, "--run", run]
-        rankrag("search", "--questions", questions, "--index", index, *options)
-    return ["--run", run.parent, "--index", index, "--corpus-name", name]
-
-
-def by_vectors(out: Path, data: Path, benchmark: str, n: int) -> list[object]:
-    """Return the option for a benchmark's run by vectors, which is made where the sample's is missing."""
-    folder = out / ("med" if benchmark in MEDICAL else "gold")
-    run, size = folder / VECTORS / f"{benchmark}.run", folder / VECTORS / f"{benchmark}.n"
-    if not run.exists() or int(size.read_text()) < n:
-        options = ["--run", folder / "bm25" / run.name, "--index", folder / "index", "--out", run, "-n", n]
-        command = [sys.executable, TOOLS / "dense_over_run.py", benchmark, "--data-root", data, *options]
-        subprocess.run([*map(str, command)], check=True)
-        size.write_text(str(n))
-    return ["--run", run.parent]
-
-
 def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     """Return the options of each system, by its name in the report."""
     mine = ["--model", chosen.model, "--precision", chosen.precision]
@@ -133,6 +91,7 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("-n", type=int, default=50, help="questions a benchmark")
+    parser.add_argument("-k", type=int, default=20, help="passages a question")
     parser.add_argument("--model", default="rankrag-135m")
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--precision", default="int8")
@@ -143,12 +102,13 @@ def main() -> None:
     chosen = parser.parse_args()
     chosen.out.mkdir(parents=True, exist_ok=True)
     answers, wanted = chosen.out / "answers", systems(chosen)
-    same = ["--retrieve-k", 20, "-n", chosen.n, "--data-root", chosen.data_root, "--out", answers]
+    same = ["--retrieve-k", chosen.k, "-n", chosen.n, "--data-root", chosen.data_root, "--out", answers]
     for benchmark in chosen.only or BENCHMARKS:
-        where = place(chosen.out, chosen.data_root, benchmark)
+        corpus = MEDICAL if benchmark in BIOMEDICAL else GOLD
+        where = place(chosen.out, chosen.data_root, corpus, benchmark)
         for name, options in wanted.items():
-            data, n = chosen.data_root, chosen.n
-            runs = by_vectors(chosen.out, data, benchmark, n) if name.startswith("hybrid") else []
+            folder, n = chosen.out / corpus.name, chosen.n
+            runs = by_vectors(folder, chosen.data_root, benchmark, n) if "hybrid" in name else []
             rankrag("eval", "predict", benchmark, "--name", name, *options, *where, *runs, *same)
     if not chosen.only:
         rankrag("eval", "score", answers, "--data-root", chosen.data_root)
