@@ -10,8 +10,8 @@ as in `eval predict`.
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from contextlib import nullcontext
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +58,9 @@ def main() -> None:
     encoder = Encoder(registry.locate(chosen.encoder), chosen.encoder, device="cpu")
     items = load_benchmark(chosen.benchmark, chosen.data_root).items
     asked = [item.question for item in sample(items, chosen.n)]
-    lines = groupby(read_run(chosen.run), key=lambda line: line[0])
-    runs = {question: [name for _, name, _ in of_one] for question, of_one in lines}
+    runs: dict[str, list[str]] = defaultdict(list)
+    for question, name, _ in read_run(chosen.run):
+        runs[question].append(name)
     wanted = dict.fromkeys(name for one in asked for name in runs.get(one.id, ()))
     vectors = encoded([*open_store(chosen.index).passages(wanted).values()], encoder, chosen.half)
     queries = encoder.encode_queries([prompts.search_query(one, encoder.speakers) for one in asked])
