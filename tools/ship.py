@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def ship(checkpoint: Path, before: dict[str, Path], name: str, onto: str | None 
     for prefix, source in runs:
         for file in TEXTS:
             text = _without_places((source / file).read_text(encoding="utf-8"), places)
+            text = _without_name(text, name, onto) if onto else text
             if text not in written:  # stages of one blend have one manifest
                 (folder / f"{prefix}{file}").write_text(text, encoding="utf-8")
             written.add(text)
@@ -60,6 +62,11 @@ def _without_places(text: str, places: dict[str, Path]) -> str:
     for run, place in sorted(places.items(), key=lambda pair: -len(str(pair[1]))):
         text = text.replace(str(place), f"{run} ({run}.training.json)")
     return text
+
+
+def _without_name(text: str, name: str, run: str) -> str:
+    """Return a text in which the model that a run began at, shipped as `name` then, is called as its run."""
+    return re.sub(rf'("?model"?: "?){re.escape(name)}(?=["\s])', rf"\g<1>{run} ({run}.training.json)", text)
 
 
 def _record(folder: Path, name: str) -> None:
