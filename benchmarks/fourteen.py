@@ -10,7 +10,7 @@ by BM25, and systems get the same `-k` passages, of which five are read:
     ranked          the checkpoint ranks, answers and cites
     untuned         its base answers, from the first five of BM25
     hybrid          the checkpoint answers, from the first five of BM25 fused with minilm-l6
-    hybrid-ranked   the checkpoint ranks the first of that, answers and cites
+    hybrid-ranked   the checkpoint ranks the first `-k` of that, answers and cites
     cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
 
 Vectors of the whole corpus would take a CPU hours, so minilm-l6 orders BM25's first 100, of the sampled

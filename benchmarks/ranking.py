@@ -55,13 +55,13 @@ MISSING = (
 
 def collection(out: Path, folder: Path) -> list[object]:
     """Return the options for a collection, whose index and BM25 run are made where they are missing."""
-    place = out / folder.name
-    index = indexed(place, folder / "corpus.jsonl.xz")
-    published, run = folder / "runs" / "bm25.txt.xz", place / "bm25" / f"{folder.name}.run"
+    made = out / folder.name
+    index = indexed(made, folder / "corpus.jsonl.xz")
+    published, run = folder / "runs" / "bm25.txt.xz", made / "bm25" / f"{folder.name}.run"
     if published.exists() and not run.exists():
         run.parent.mkdir(parents=True, exist_ok=True)
         run.write_bytes(lzma.decompress(published.read_bytes()))
-    run = searched(place, index, folder.name, folder / "queries.jsonl.xz")
+    run = searched(made, index, folder.name, folder / "queries.jsonl.xz")
     return ["--run", run.parent, "--index", index, "--corpus-name", COLLECTIONS[folder.name]]
 
 

@@ -24,17 +24,23 @@ def lines(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def draw(place: Path, *options: object) -> list[str]:
+def ask(tool: Path, place: Path, names: str, *options: object) -> tuple[Path, bytes]:
+    """Run a tool on the questions, with a run of those named; return what it wrote and what it printed."""
     corpus = lines(place / "corpus.jsonl", [{"_id": name, "text": text} for name, text in CORPUS.items()])
     asked = [
         {"id": name, "question": text, "answers": answers} for name, (text, answers) in QUESTIONS.items()
     ]
     questions, out = lines(place / "questions.jsonl", asked), place / "out.jsonl"
     run = place / "a.run"
-    hits = [f"{name} Q0 {hit} {rank} {-rank} x" for name in QUESTIONS for rank, hit in enumerate(CORPUS)]
+    hits = [f"{name} Q0 {hit} {rank} {-rank} x" for name in names for rank, hit in enumerate(CORPUS)]
     run.write_text("\n".join(hits) + "\n", encoding="utf-8")
-    command = [sys.executable, TOOL, questions, "--run", run, "--corpus", corpus, "-n", 9, "--out", out]
-    subprocess.run([*map(str, command), *map(str, options)], check=True, capture_output=True)
+    command = [sys.executable, tool, questions, "--run", run, "--corpus", corpus, "-n", 9, "--out", out]
+    done = subprocess.run([*map(str, command), *map(str, options)], check=True, capture_output=True)
+    return out, done.stdout
+
+
+def draw(place: Path, *options: object) -> list[str]:
+    out, _ = ask(TOOL, place, "abcd", *options)
     return sorted(json.loads(line)["id"] for line in out.read_text(encoding="utf-8").splitlines())
 
 

@@ -28,10 +28,15 @@ def asked(path: str) -> Iterator[str]:
         yield squash(str(one["text"] if isinstance(one, dict) else one))
 
 
-def answerable(files: Sequence[str], search: Search, taken: set[str]) -> list[Record]:
-    """Return the questions, not taken, of which one of the passages found holds an answer."""
+def free(files: Sequence[str], without: Sequence[str]) -> list[Record]:
+    """Return the questions with answers that are in none of the files `without`."""
+    taken = {question for path in without for question in asked(path)}
     records = [record for path in files for _, record in read_records(path)]
-    asked_for = [one for one in records if one["answers"] and squash(str(one["question"])) not in taken]
+    return [one for one in records if one["answers"] and squash(str(one["question"])) not in taken]
+
+
+def answerable(asked_for: Sequence[Record], search: Search) -> list[Record]:
+    """Return the questions of which one of the passages found holds an answer."""
     mined = Mined(search, [str(one["id"]) for one in asked_for])
     kept = []
     for one in asked_for:
@@ -41,10 +46,10 @@ def answerable(files: Sequence[str], search: Search, taken: set[str]) -> list[Re
     return kept
 
 
-def main() -> None:
-    """Run what the command line asks for."""
+def arguments(description: str | None) -> argparse.Namespace:
+    """Return what the command line asks for: questions, a run with its corpus, and how many to draw."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("questions", nargs="+")
     parser.add_argument("--run", required=True)
@@ -54,11 +59,24 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", action="append", default=[], metavar="FILE")
     parser.add_argument("--out", required=True)
-    chosen = parser.parse_args()
-    taken = {question for path in chosen.without for question in asked(path)}
-    search = Search("", "", tuple(chosen.corpus), chosen.run, chosen.k, done=True)
-    kept = answerable(chosen.questions, search, taken)
-    drawn = random.Random(chosen.seed).sample(kept, min(chosen.n, len(kept)))
+    return parser.parse_args()
+
+
+def draw(records: Sequence[Record], chosen: argparse.Namespace) -> list[Record]:
+    """Return as many of the records as were asked for, or all, in an order by the seed."""
+    return random.Random(chosen.seed).sample(records, min(chosen.n, len(records)))
+
+
+def searched(chosen: argparse.Namespace) -> Search:
+    """Return the search whose run was named."""
+    return Search("", "", tuple(chosen.corpus), chosen.run, chosen.k, done=True)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    chosen = arguments(__doc__)
+    kept = answerable(free(chosen.questions, chosen.without), searched(chosen))
+    drawn = draw(kept, chosen)
     write_records(chosen.out, drawn)
     print(json.dumps({"answerable": len(kept), "drawn": len(drawn)}))
 

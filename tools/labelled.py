@@ -9,15 +9,13 @@ are those of `tools/answerable.py`; draw from questions that no result is report
 
 from __future__ import annotations
 
-import argparse
 import json
-import random
 from collections.abc import Iterator, Sequence
 
-from answerable import Record, asked
-from rankrag.data.matching import contains_answer, squash
+from answerable import Record, arguments, draw, free, searched
+from rankrag.data.matching import contains_answer
 from rankrag.data.mining import Mined, Search
-from rankrag.formats import read_records, write_records
+from rankrag.formats import write_records
 
 
 def labelled(records: Sequence[Record], search: Search) -> Iterator[Record]:
@@ -39,24 +37,9 @@ def labelled(records: Sequence[Record], search: Search) -> Iterator[Record]:
 
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("questions", nargs="+")
-    parser.add_argument("--run", required=True)
-    parser.add_argument("--corpus", nargs="+", required=True, help="what the run searched")
-    parser.add_argument("-k", type=int, default=20, help="passages of a question")
-    parser.add_argument("-n", type=int, required=True, help="questions to draw")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--without", action="append", default=[], metavar="FILE")
-    parser.add_argument("--out", required=True)
-    chosen = parser.parse_args()
-    taken = {question for path in chosen.without for question in asked(path)}
-    every = (record for path in chosen.questions for _, record in read_records(path))
-    free = [one for one in every if one["answers"] and squash(str(one["question"])) not in taken]
-    drawn = random.Random(chosen.seed).sample(free, min(chosen.n, len(free)))
-    search = Search("", "", tuple(chosen.corpus), chosen.run, chosen.k, done=True)
-    found = [one for one in labelled(drawn, search) if one["passages"]]
+    chosen = arguments(__doc__)
+    drawn = draw(free(chosen.questions, chosen.without), chosen)
+    found = [one for one in labelled(drawn, searched(chosen)) if one["passages"]]
     write_records(chosen.out, found)
     labels = [passage["relevant"] for one in found for passage in one["passages"]]  # type: ignore[attr-defined]
     print(json.dumps({"questions": len(found), "pairs": len(labels), "relevant": sum(labels)}))
