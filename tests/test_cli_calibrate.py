@@ -118,6 +118,19 @@ def test_the_table_says_before_and_after(capsys: pytest.CaptureFixture[str], pai
     assert last.startswith("nothing was written")
 
 
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_relevance_is_put_right_without_a_threshold(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, output: str
+) -> None:
+    pairs = write_lines(tmp_path / "pairs.jsonl", neutral(40))
+    # No threshold reaches this precision (below), which stops a fit only where one is looked for.
+    arguments = ("--pairs", pairs, "-m", "fake", "--precision", "0.999", "--no-threshold")
+    out, _ = call(capsys, "calibrate", *arguments, "-o", str(tmp_path), "--output", output)
+    written = read_calibration(tmp_path / FILE)
+    assert (written.threshold, written.precision, written.n_pairs) == (None, None, 160)
+    assert json.loads(out)["threshold"] is None if output == "json" else "it does not abstain" in out
+
+
 def test_same_pairs_same_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, pairs: str) -> None:
     for name in ("a", "b"):
         call(capsys, "calibrate", "--pairs", pairs, "-m", "fake", "-n", "30", "-o", str(tmp_path / name))

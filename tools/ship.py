@@ -21,6 +21,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from rankrag.model import registry
+from rankrag.model.calibrated import FILE as CALIBRATION
 from rankrag.model.checkpoint import read_checkpoint, template_hash
 from rankrag.model.registry import FileRecord, Installed
 
@@ -36,6 +37,7 @@ def ship(checkpoint: Path, before: dict[str, Path], name: str, onto: str | None 
     if onto:
         for file in TEXTS:
             (folder / file).rename(folder / f"{onto}.{file}")
+    (folder / CALIBRATION).unlink(missing_ok=True)  # of the weights that were shipped before
     weights = load_file(checkpoint / "adapter_model.safetensors")
     halves = {key: value.half().contiguous() for key, value in weights.items()}
     save_file(halves, folder / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -38,6 +38,10 @@ PairsFile = Annotated[
 Precision = Annotated[
     float, typer.Option(min=0, max=1, help="Wanted share of relevant passages from the threshold on.")
 ]
+Abstaining = Annotated[
+    bool,
+    typer.Option("--threshold/--no-threshold", help="Look for the threshold below which it abstains, too."),
+]
 MethodName = Annotated[
     Method, typer.Option(help="Two numbers on the log-odds, or any map that rises (for many pairs).")
 ]
@@ -58,6 +62,7 @@ def calibrate(
     pairs: PairsFile,
     model: ModelName = engines.DEFAULT_MODEL,
     precision: Precision = 0.9,
+    abstaining: Abstaining = True,
     method: MethodName = "temperature",
     n: Count = None,
     out: Out = None,
@@ -75,7 +80,7 @@ def calibrate(
     scored = _scored(judged, _ranker(engine))
     if len(scored.units) < FEW:
         console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
-    found, threshold = _fitted(scored, method, precision)
+    found, threshold = _fitted(scored, method, precision if abstaining else None)
     found = replace(
         found,
         data_sha256=_sha256(pairs),
@@ -85,7 +90,8 @@ def calibrate(
     written = _written(found, place)
     if output == "json":
         record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
-        record |= {"relevant": int(scored.labels.sum()), "threshold": asdict(threshold)}
+        abstains = asdict(threshold) if threshold else None
+        record |= {"relevant": int(scored.labels.sum()), "threshold": abstains}
         console.emit(record | {"calibration": asdict(found), "file": str(written) if written else None})
     else:
         _show(found, threshold, written)
@@ -193,25 +199,19 @@ def _scored(judged: Sequence[Judged], ranker: Ranker) -> Pairs:
     return paired(rows)
 
 
-def _fitted(pairs: Pairs, method: Method, precision: float) -> tuple[Calibration, Threshold]:
+def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Calibration, Threshold | None]:
+    """Return the map and the threshold on what it maps to; without a precision there is no threshold."""
     from ..eval.calibration import cross_validated, fit_isotonic, fit_temperature, threshold_for
     from ..model.calibrated import Calibration
 
     fit = {"temperature": fit_temperature, "isotonic": fit_isotonic}[method]
     found = Calibration(method, fit(pairs.scores, pairs.labels))
     off = cross_validated(pairs, lambda scores, labels: Calibration(method, fit(scores, labels)).apply)
+    found = replace(found, n_pairs=len(pairs.units), ece=off.ece, brier=off.brier)
+    if precision is None:
+        return found, None
     threshold = threshold_for(found.apply(pairs.scores), pairs.labels, precision)
-    return (
-        replace(
-            found,
-            threshold=threshold.value,
-            precision=precision,
-            n_pairs=len(pairs.units),
-            ece=off.ece,
-            brier=off.brier,
-        ),
-        threshold,
-    )
+    return replace(found, threshold=threshold.value, precision=precision), threshold
 
 
 def _mark(model: str) -> str:
@@ -240,7 +240,7 @@ def _written(found: Calibration, folder: Path | None) -> Path | None:
     return write_calibration(folder, found) if folder is not None else None
 
 
-def _show(found: Calibration, threshold: Threshold, written: Path | None) -> None:
+def _show(found: Calibration, threshold: Threshold | None, written: Path | None) -> None:
     heads = [Text(head, answer_view.QUIET) for head in ("", "before", "after, unseen questions")]
     rows: list[list[str | Text]] = [
         [Text(name, "cyan"), *(f"{value:.3f}" for value in pair)]
@@ -248,12 +248,18 @@ def _show(found: Calibration, threshold: Threshold, written: Path | None) -> Non
         if pair is not None
     ]
     console.table([heads, *rows], right=[1, 2])
-    console.say(
-        f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {threshold.n:,} pairs from there "
-        f"on are relevant (bound {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
-    )
+    console.say(_abstaining(threshold))
     console.say(
         str(written)
         if written
         else "nothing was written: --write puts it into the checkpoint, --out DIR there"
+    )
+
+
+def _abstaining(threshold: Threshold | None) -> str:
+    if threshold is None:
+        return "no threshold: it does not abstain"
+    return (
+        f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {threshold.n:,} pairs from there "
+        f"on are relevant (bound {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
     )

@@ -274,7 +274,7 @@ def threshold_for(scores: np.ndarray, labels: np.ndarray, precision: float) -> T
         raise InvalidInputError(
             f"found no threshold with {precision:g} as bound of its precision, at best {bounds[best]:.3f} "
             f"(the {n[best]} most relevant pairs have {found[ends][best] / n[best]:.3f}): ask for less with "
-            "--precision, or label more pairs"
+            "--precision, for none with --no-threshold, or label more pairs"
         )
     place = int(reached[-1])
     end = int(ends[place])
