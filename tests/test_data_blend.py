@@ -312,7 +312,7 @@ def test_a_layout_without_reader_is_refused(data: Path, tmp_path: Path) -> None:
 
 def test_limits_and_parts(data: Path, tmp_path: Path) -> None:
     chat = [
-        {"id": str(n), "template": "gsm8k" if n % 2 else "creak", "messages": [
+        {"id": str(n), "template": "gsm8k" if n % 2 else "sensemaking", "messages": [
             {"role": "user", "content": f"Number {n}?"}, {"role": "assistant", "content": str(n)}]}
         for n in range(40)
     ]  # fmt: skip
@@ -326,6 +326,6 @@ def test_limits_and_parts(data: Path, tmp_path: Path) -> None:
     counts = Counter(one.target for one in examples)
     assert set(counts.values()) == {2}
     assert all(int(target) % 2 for target in counts)
-    more = [*settings, "blend.ingredients.chat.parts=[creak]", "blend.commercial_only=false"]
+    more = [*settings, "blend.ingredients.chat.parts=[sensemaking]", "blend.commercial_only=false"]
     _, examples = built(tmp_path / "b", *more, recipe=str(data / "recipe.yaml"), root=data)
     assert all(int(one.target) % 2 == 0 for one in examples)

@@ -425,6 +425,61 @@ def test_unnatural_instructions_keep_their_constraints(write: Write) -> None:
     ]
 
 
+def cot(task: str, asked: str, answer: str) -> dict[str, object]:
+    said = [
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": f"Why.\nSo the answer is {answer}."},
+    ]
+    return {"id": f"{task}-0", "task": task, "messages": said, "answer": answer, "rationale": "Why."}
+
+
+HERE = {"A": "here", "B": "not here"}
+AB = {"A": "Sentence A: x", "B": "Sentence B: y"}
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "answer", "style", "options", "target"),
+    [
+        ("creak", 'Claim: "Fish fly."\nIs it?\nOptions:\n- yes\n- no', "yes", "true_false", {}, "True"),
+        ("creak", '"Fish fly."\nIs the above claim true?', "no", "true_false", {}, "False"),
+        ("ecqa", "Fish fly.\nOptions:\n- here\n- not here", "not here", "choice", HERE, "B"),
+        ("qasc", "Fish fly.\nOptions:\n- (A) here\n- (B) not here", "(B)", "choice", HERE, "B"),
+        ("aqua", "Fish fly.\nOptions:\n(A) here\n(B) not here", "(A)", "choice", HERE, "A"),
+        (
+            "sensemaking",
+            "Fish fly.\nOptions:\n- Sentence A: x\n- Sentence B: y",
+            "Sentence B",
+            "choice",
+            AB,
+            "B",
+        ),
+        ("gsm8k", "Fish fly.", "72", "number", {}, "72"),
+        ("strategyqa", "Fish fly.", "no", "phrase", {}, "no"),
+    ],
+)
+def test_chains_of_thought_without_the_thought(
+    write: Write, task: str, asked: str, answer: str, style: str, options: object, target: str
+) -> None:
+    (item,) = items(instructions.short_answers(write("cot.jsonl", [cot(task, asked, answer)])))
+    assert (item.question.text, item.question.style, item.question.options) == ("Fish fly.", style, options)
+    assert (item.target, item.part) == (target, task)
+
+
+def test_an_answer_that_is_no_option_is_dropped(write: Write) -> None:
+    path = write("cot.jsonl", [cot("ecqa", "Where?\nOptions:\n- here\n- there", "nowhere")])
+    assert list(instructions.short_answers(path)) == [Dropped("an answer that is none of the options")]
+
+
+def test_a_claim_is_true_or_false(write: Write) -> None:
+    with pytest.raises(FormatError, match="found answer 'perhaps' to a claim, wanted yes or no"):
+        list(instructions.short_answers(write("cot.jsonl", [cot("creak", '"Rivers flow."', "perhaps")])))
+
+
+def test_only_chains_of_thought_have_a_short_layout() -> None:
+    assert reader("flan_cot", "short") is instructions.short_answers
+    assert reader("squad", "short") is None
+
+
 def test_flan_cot_puts_the_rationale_first(write: Write) -> None:
     path = write("aqua_train.tsv", "2+2?\\nOptions:\\n(A) 4\t(A)\t2+2=4\n")
     (item,) = items(instructions.flan_cot(path))

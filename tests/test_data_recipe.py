@@ -53,7 +53,7 @@ def test_the_papers_weights_are_as_printed(size: str) -> None:
     assert all(abs(found[name] - count) <= 1 for name, count in wanted.items())
 
 
-@pytest.mark.parametrize("name", ["", "-gpu", "-cpu", "-cpu-ranking", "-cpu-together"])
+@pytest.mark.parametrize("name", ["", "-gpu", "-cpu", "-cpu-ranking", "-cpu-together", "-cpu-short"])
 def test_what_ships_has_no_licence_against_it(name: str) -> None:
     blend = read_recipe(str(RECIPES / f"smollm2-135m{name}.yaml")).blend
     forbidden = {

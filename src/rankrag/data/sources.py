@@ -27,8 +27,11 @@ SourceName = Literal[
 ]  # fmt: skip
 """The name of a public dataset, or `own` for example files of this project's shape."""
 
-FormatName = Literal["official", "chatqa", "neutral", "examples"]
-"""The layout of files: the source's own, ChatQA-Training-Data's, the neutral one, or finished examples."""
+FormatName = Literal["official", "chatqa", "neutral", "short", "examples"]
+"""The layout of files: the source's own, ChatQA-Training-Data's, the neutral one, or finished examples.
+
+`short` is the neutral one of chains of thought, of which only the answer is taught.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ SOURCES: dict[SourceName, Source] = {
 PARTS: dict[SourceName, dict[str, tuple[str, bool]]] = {
     "flan_cot": {
         "aqua": ("Apache-2.0", True),
-        "creak": ("not verified", False),
+        "creak": ("MIT", True),
         "ecqa": ("CDLA-Sharing-1.0", True),
         "gsm8k": ("MIT", True),
         "qasc": ("CC BY 4.0", True),
@@ -154,6 +157,7 @@ def reader(source: SourceName, layout: FormatName) -> Reader | None:
         "official": card.official,
         "chatqa": chatqa.chatqa,
         "neutral": card.neutral,
+        "short": instructions.short_answers if source == "flan_cot" else None,
         "examples": neutral.examples,
     }
     return readers[layout]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...formats import read_lines
-from ...types import Turn
+from ...prompts import FALSE, TRUE
+from ...types import Question, Turn
 from ..item import Dropped, Item, dialogue
-from ..rows import Row, rows
+from ..rows import Row, messages, rows
 
 
 def dolly(path: str) -> Iterator[Item | Dropped]:
@@ -64,6 +66,46 @@ def flan_cot(path: str) -> Iterator[Item | Dropped]:
             raise Row(path, line, {}).error(problem)
         asked, answer, why = cells
         yield _pair(f"flan_cot-{task}-{line}", asked, f"{why}\nSo the answer is {answer}.", task)
+
+
+def short_answers(path: str) -> Iterator[Item | Dropped]:
+    """Yield FLAN's chains of thought with the answer alone as the reply: `{id, messages[], answer, task}`.
+
+    They are asked as benchmarks ask: a claim (CREAK) in style `true_false`, what has options in style
+    `choice`, a sum (GSM8K) in style `number`, the rest (StrategyQA) in style `phrase`.
+    """
+    for row in rows(path):
+        name, task, answer = row.text("id"), row.optional("task"), row.text("answer").strip()
+        asked, _, listed = messages(row)[0].text.partition("\nOptions:\n")
+        options = _options(listed)
+        if task == "creak" and (claim := _CLAIM.search(asked)):
+            if answer not in _VERDICTS:
+                raise row.error(f"found answer {answer!r} to a claim, wanted {' or '.join(_VERDICTS)}")
+            question = Question(name, claim[1], style="true_false")
+            yield Item(name, question, _VERDICTS[answer], part=task)
+        elif options:
+            letters = [letter for letter, words in options.items() if _is_option(answer, letter, words)]
+            question = Question(name, asked.strip(), style="choice", options=options)
+            lost = Dropped("an answer that is none of the options")
+            yield Item(name, question, letters[0], part=task) if letters else lost
+        else:
+            question = Question(name, asked.strip(), style="number" if task == "gsm8k" else "phrase")
+            yield Item(name, question, answer, part=task)
+
+
+_CLAIM = re.compile(r'"(.*)"', re.DOTALL)
+_VERDICTS = {"yes": TRUE, "no": FALSE}
+_OPTION = re.compile(r"(?:- ?)?(?:\(([A-Z])\) ?)?(.*)")
+
+
+def _options(listed: str) -> dict[str, str]:
+    """Return the options of a list, by their own letters or, where they have none, by A, B, C ..."""
+    found = [match for line in listed.splitlines() if line.strip() and (match := _OPTION.match(line.strip()))]
+    return {match[1] or chr(ord("A") + place): match[2].strip() for place, match in enumerate(found)}
+
+
+def _is_option(answer: str, letter: str, words: str) -> bool:
+    return answer in (f"({letter})", words, words.split(":")[0])  # "Sentence A" is said for "Sentence A: ..."
 
 
 def eli5(path: str) -> Iterator[Item | Dropped]:
