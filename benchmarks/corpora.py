@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from asking import rankrag
+
 FILES = {"fever": "fever_claims", "bioasq": "bioasq_yn"}
 """The files of questions that are not called as their benchmark is."""
 
@@ -32,13 +34,6 @@ class Corpus:
 WIKI = Corpus("wiki", "Wikipedia 2015", ("wiki2015",))
 GOLD = Corpus("gold", "Wikipedia 2015 + gold", ("wiki2015", "gold"))
 MEDICAL = Corpus("med", "Wikipedia 2015 + gold + PubMed", ("wiki2015", "gold", "pubmed_abstracts"))
-
-
-def rankrag(*arguments: object) -> None:
-    """Run the command line; leave with its exit code if it fails."""
-    command = [sys.executable, "-m", "rankrag", *map(str, arguments)]
-    if code := subprocess.run(command, check=False).returncode:
-        raise SystemExit(code)
 
 
 def indexed(folder: Path, *files: Path) -> Path:

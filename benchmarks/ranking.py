@@ -14,26 +14,27 @@ answers; every system orders the same `-k` passages of the same questions:
     hybrid          as found by BM25 fused with minilm-l6 (which orders BM25's first 100)
     hybrid-ranked   the hybrid's passages, ranked by the checkpoint
 
-Then scores, compares and writes OUT/report, where systems on Wikipedia alone are called `wiki-...`. May be
-interrupted: the same command goes on, and a larger -n asks only what is missing. `--only` leaves the report
-out, so that several processes can share the work, a core each (OMP_NUM_THREADS=1).
+Then scores, compares and writes OUT/report/NAME, where systems on Wikipedia alone are called `wiki-...`. May
+be interrupted: the same command goes on, and a larger -n asks only what is missing. Several processes can
+share the work (`--only`, `--no-report`), a core each (OMP_NUM_THREADS=1).
 """
 
 from __future__ import annotations
 
 import argparse
 import lzma
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
-from corpora import GOLD, WIKI, by_vectors, indexed, place, rankrag, searched
+from asking import OPEN, parsed, rankrag, report
+from corpora import GOLD, WIKI, by_vectors, indexed, place, searched
 
-OPEN = ("nq", "triviaqa", "popqa", "hotpotqa")
 COLLECTIONS = {
     "nfcorpus": "NFCorpus",
     "trec_dl19": "MS MARCO, candidates of DL 2019",
     "trec_dl20": "MS MARCO, candidates of DL 2020",
 }
+SYSTEMS = ("bm25", "hybrid", "ranked", "hybrid-ranked", "untuned", "cross-encoder")
 PAIRS = (
     ("bm25", "ranked"),
     ("untuned", "ranked"),
@@ -75,64 +76,37 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
         "ranked": [*mine, *precision],
         "hybrid-ranked": [*mine, *precision],
         "untuned": [*base, *precision],
+        "cross-encoder": ["--ranker", chosen.ranker],
     }
-    if chosen.ranker:
-        wanted["cross-encoder"] = ["--ranker", chosen.ranker]
-    return {name: wanted[name] for name in chosen.systems or wanted}
+    return {name: wanted[name] for name in chosen.systems}
 
 
 def tasks(chosen: argparse.Namespace) -> Iterator[tuple[str, object, Path, list[object]]]:
     """Yield a prefix of systems' names, the benchmark they are asked, its folder in OUT, and options."""
     out, data = chosen.out, chosen.data_root
     for corpus in (GOLD, WIKI):
-        if not chosen.only or corpus.name in chosen.only:
+        if corpus.name in chosen.only:
             for name in OPEN:
                 prefix = "wiki-" if corpus is WIKI else ""
                 yield prefix, name, out / corpus.name, place(out, data, corpus, name)
     for name in COLLECTIONS:
-        if not chosen.only or name in chosen.only:
+        if name in chosen.only:
             folder = data / "eval" / name
             yield "", folder, out / name, collection(out, folder)
 
 
-def report(chosen: argparse.Namespace, answers: Path, wanted: Mapping[str, object]) -> None:
-    """Score all answers and write the report."""
-    rankrag("eval", "score", answers, "--data-root", chosen.data_root)
-    pairs = [pair for pair in PAIRS if {*pair} <= wanted.keys()]
-    compare = [f"--compare={prefix}{a}:{prefix}{b}" for prefix in ("", "wiki-") for a, b in pairs]
-    missing = [f"--missing={one}" for one in MISSING]
-    title = ["--title", f"{chosen.model} as a ranker", "--no-browse"]
-    rankrag("eval", "report", answers, *compare, *missing, *title, "--to", chosen.out / "report")
-
-
 def main() -> None:
     """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data-root", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("-n", type=int, default=50, help="questions a benchmark")
-    parser.add_argument("-k", type=int, default=30, help="passages a question")
-    parser.add_argument("--model", default="rankrag-135m")
-    parser.add_argument("--base", default="smollm2-135m")
-    parser.add_argument("--precision", default="int8")
-    parser.add_argument("--ranker", type=Path, help="a cross-encoder")
-    parser.add_argument(
-        "--only", nargs="+", choices=("gold", "wiki", *COLLECTIONS), default=[], help="no report"
-    )
-    parser.add_argument("--systems", nargs="+", default=[], help="all, unless some are named")
-    chosen = parser.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    answers, wanted = chosen.out / "ranking", systems(chosen)
+    only = ("gold", "wiki", *COLLECTIONS)
+    chosen = parsed(__doc__, name="ranking", k=30, only=only, systems=SYSTEMS)
     same = ["--no-generate", "--retrieve-k", chosen.k, "-n", chosen.n, "--data-root", chosen.data_root]
     for prefix, benchmark, folder, where in tasks(chosen):
-        for name, options in wanted.items():
+        for name, own in systems(chosen).items():
             vectors = by_vectors(folder, chosen.data_root, benchmark, chosen.n) if "hybrid" in name else []
-            run = ["--name", f"{prefix}{name}", *options, *where, *vectors, *same, "--out", answers]
-            rankrag("eval", "predict", benchmark, *run)
-    if not chosen.only:
-        report(chosen, answers, wanted)
+            to = ["--name", f"{prefix}{name}", "--out", chosen.out / chosen.name]
+            rankrag("eval", "predict", benchmark, *own, *where, *vectors, *same, *to)
+    if not chosen.no_report:
+        report(chosen, f"{chosen.model} as a ranker", PAIRS, MISSING, prefixes=("", "wiki-"))
 
 
 if __name__ == "__main__":
