@@ -101,7 +101,7 @@ def main() -> None:
             rankrag("eval", "predict", benchmark, *own, *where, *runs, *same, *to)
     if not chosen.no_report:
         missing = [sentence for sentence, of in MISSING.items() if {*of} & {*chosen.only}]
-        missing += [NO_VECTORS] if "hybrid" in chosen.systems else []
+        missing += [NO_VECTORS] if any("hybrid" in name for name in chosen.systems) else []
         report(chosen, f"{chosen.model} answers: {len(chosen.only)} benchmarks", PAIRS, missing)
 
 
