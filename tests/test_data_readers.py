@@ -470,6 +470,11 @@ def test_an_answer_that_is_no_option_is_dropped(write: Write) -> None:
     assert list(instructions.short_answers(path)) == [Dropped("an answer that is none of the options")]
 
 
+def test_a_chain_of_thought_that_nobody_asked_for_is_dropped(write: Write) -> None:
+    path = write("cot.jsonl", [cot("ecqa", "Where?", "here") | {"messages": []}])
+    assert list(instructions.short_answers(path)) == [Dropped("no reply to a question")]
+
+
 def test_a_claim_is_true_or_false(write: Write) -> None:
     with pytest.raises(FormatError, match="found answer 'perhaps' to a claim, wanted yes or no"):
         list(instructions.short_answers(write("cot.jsonl", [cot("creak", '"Rivers flow."', "perhaps")])))

@@ -39,7 +39,8 @@ class Source:
     """What is known about a source.
 
     `official` reads its official files (None: it has no reader but the neutral one), `neutral` its
-    neutral files; `style` is how the paper asks its questions (App. C of arXiv 2407.02485).
+    neutral files, `short` those with the answer alone as the target (None: it has no other); `style` is how
+    the paper asks its questions (App. C of arXiv 2407.02485).
     """
 
     licence: str
@@ -48,6 +49,7 @@ class Source:
     official: Reader | None = None
     style: Style = "plain"
     neutral: Reader = neutral.neutral
+    short: Reader | None = None
 
 
 SOURCES: dict[SourceName, Source] = {
@@ -63,7 +65,13 @@ SOURCES: dict[SourceName, Source] = {
         "MIT (text written by GPT-3)", False, "arXiv 2212.09689", instructions.unnatural_instructions
     ),
     "flan": Source("each task its own", False, "arXiv 2301.13688", instructions.flan),
-    "flan_cot": Source("each task its own, see PARTS", True, "arXiv 2210.11416", instructions.flan_cot),
+    "flan_cot": Source(
+        "each task its own, see PARTS",
+        True,
+        "arXiv 2210.11416",
+        instructions.flan_cot,
+        short=instructions.short_answers,
+    ),
     "p3": Source("each task its own, see PARTS", True, "arXiv 2110.08207"),
     "lima": Source("CC BY-NC-SA 4.0", False, "arXiv 2305.11206"),
     "alpaca": Source("CC BY-NC 4.0", False, "Taori et al. 2023, Stanford Alpaca"),
@@ -157,7 +165,7 @@ def reader(source: SourceName, layout: FormatName) -> Reader | None:
         "official": card.official,
         "chatqa": chatqa.chatqa,
         "neutral": card.neutral,
-        "short": instructions.short_answers if source == "flan_cot" else None,
+        "short": card.short,
         "examples": neutral.examples,
     }
     return readers[layout]

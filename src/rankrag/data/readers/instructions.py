@@ -76,7 +76,11 @@ def short_answers(path: str) -> Iterator[Item | Dropped]:
     """
     for row in rows(path):
         name, task, answer = row.text("id"), row.optional("task"), row.text("answer").strip()
-        asked, _, listed = messages(row)[0].text.partition("\nOptions:\n")
+        said = dialogue(name, messages(row), task)
+        if isinstance(said, Dropped):
+            yield said
+            continue
+        asked, _, listed = said.question.text.partition("\nOptions:\n")
         options = _options(listed)
         if task == "creak" and (claim := _CLAIM.search(asked)):
             if answer not in _VERDICTS:
