@@ -22,7 +22,10 @@ from asking import OPEN
 HERE = Path(__file__).parent
 PUBLISHED = HERE.parent / "docs" / "results"
 STEPS: Mapping[str, Sequence[object]] = {
-    "ranking": ("ranking.py", "-n", 50, "-k", 30),
+    "ranking": (
+        *("ranking.py", "-n", 50, "-k", 30),
+        *("--systems", "bm25", "hybrid", "ranked", "hybrid-ranked", "cross-encoder"),
+    ),
     "answers": (
         *("fourteen.py", "-n", 150, "--only", *OPEN),
         *("--systems", "unranked", "ranked", "untuned"),
@@ -30,10 +33,6 @@ STEPS: Mapping[str, Sequence[object]] = {
     "verdicts": (
         *("fourteen.py", "-n", 50, "--only", "fever", "pubmedqa"),
         *("--systems", "unranked", "ranked", "untuned", "cross-encoder"),
-    ),
-    "hundred": (
-        *("fourteen.py", "-n", 50, "-k", 100, "--only", *OPEN),
-        *("--systems", "unranked", "ranked"),
     ),
 }
 """The reports that the card quotes, and the commands behind them."""
