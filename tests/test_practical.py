@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from judge import is_evidence, judged, normalised, patterns, refused, supports
+from judge import is_evidence, judged, normalised, patterns, refused
 from questions import KINDS, Evidence, KeyFact, Practical, read_questions
 from rankrag.errors import FormatError
 from rankrag.prompts import UNANSWERABLE
@@ -151,12 +151,6 @@ def test_evidence_is_found_across_lines_and_marks() -> None:
     assert is_evidence(asked, passage)
     assert not is_evidence(asked, passage[:40])
     assert not is_evidence(QUESTIONS["none-egg"], passage)
-
-
-def test_a_citation_is_right_if_the_passage_is_evidence_or_would_itself_be_a_right_answer() -> None:
-    assert supports(FOUNDER, "In August 1993 Ian Murdock announced it.")
-    assert not supports(FOUNDER, "Ian Murdock is a developer.")
-    assert not supports(QUESTIONS["none-egg"], "Boil it.")
 
 
 @pytest.mark.parametrize(

@@ -97,15 +97,6 @@ def is_evidence(asked: Practical, text: str) -> bool:
     return any(normalised(one.phrase) in plain for one in asked.evidence)
 
 
-def supports(asked: Practical, text: str) -> bool:
-    """Say whether citing a passage is right: it is evidence, or has all key facts and nothing against."""
-    plain = normalised(text)
-    if is_evidence(asked, text):
-        return True
-    facts = all(holds(plain, fact) for fact in asked.facts)
-    return bool(asked.facts) and facts and not any(_found(plain, wording) for wording in asked.against)
-
-
 def normalised(text: str) -> str:
     """Return a text as it is compared: one case, one kind of apostrophe, no marks of code or emphasis.
 

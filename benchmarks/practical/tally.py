@@ -8,7 +8,7 @@ from math import sqrt
 from pathlib import Path
 from statistics import NormalDist, median
 
-from judge import Verdict, is_evidence, judged, supports
+from judge import Verdict, is_evidence, judged
 from questions import Practical
 from rankrag.eval.answers import FACTS, read_answers
 from rankrag.types import Answer, Hit
@@ -135,14 +135,13 @@ def _ruled(asked: Practical, answer: Answer | None) -> Ruled:
     if answer is None:
         return Ruled(asked, None, judged(asked, ""), None, None, ())
     holding = {hit.passage.id for hit in answer.retrieved if is_evidence(asked, hit.passage.text)}
-    texts = {hit.passage.id: hit.passage.text for hit in answer.retrieved}
     return Ruled(
         asked=asked,
         answer=answer,
         verdict=judged(asked, answer.text, answer.abstained),
         found=_first(answer.retrieved, holding),
         ranked=_first(answer.ranked, holding),
-        cited=tuple(supports(asked, texts[one.passage_id]) for one in answer.citations),
+        cited=tuple(one.passage_id in holding for one in answer.citations),
     )
 
 
