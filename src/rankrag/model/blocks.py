@@ -36,8 +36,13 @@ def is_llama_like(model: PreTrainedModel) -> bool:
     """
     import torch
 
+    return model.dtype == torch.float32 and has_llama_parts(model)
+
+
+def has_llama_parts(model: PreTrainedModel) -> bool:
+    """Return whether a model has the parts of Llama, Mistral, Qwen2 or Qwen3, and no others."""
     body = getattr(model, "model", None)
-    if model.dtype != torch.float32 or body is None or _parts(model) != {"model", "lm_head"}:
+    if body is None or _parts(model) != {"model", "lm_head"}:
         return False
     return _parts(body) == _MODEL and all(
         _parts(block) == _BLOCK

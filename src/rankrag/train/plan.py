@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -99,8 +100,22 @@ def _held_out(job: Job, words: Vocabulary) -> dict[str, Dataset]:
         return {}
     rows, _ = _rows(path, job.out / ROWS / "heldout", words, job.stage)
     parts = np.array([PARTS[task] for task in rows["task"]])
-    by_length = np.argsort(-np.array(rows["length"]), kind="stable")
-    return {str(part): rows.select(by_length[parts[by_length] == part]) for part in np.unique(parts)}
+    drawn = np.random.default_rng(job.stage.seed).permutation(len(rows))
+    share = min(1.0, job.stage.max_eval_examples / max(1, len(rows)))
+    held_out = {}
+    for part in np.unique(parts):
+        numbers = drawn[parts[drawn] == part]
+        chosen = rows.select(np.sort(numbers[: math.ceil(share * len(numbers))]))
+        if job.stage.share_prefixes and not _launched():
+            chosen = _bundled(chosen, job.out / ROWS / f"heldout-{part}.arrow", job.stage.max_length)
+        by_length = np.argsort(-np.array(chosen["length"]), kind="stable")
+        held_out[str(part)] = chosen.select(by_length)
+    return held_out
+
+
+def _launched() -> bool:
+    """Say whether there are several processes: they share out plain rows, whose number they know."""
+    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def _rows(examples: Path, target: Path, words: Vocabulary, stage: Stage) -> tuple[Dataset, Counts]:

@@ -93,6 +93,11 @@ class Stage(BaseModel):
 
     logging_steps: int = Field(10, ge=1, description="steps between two lines of metrics")
     eval_steps: int = Field(100, ge=1, description="steps between two evaluations on held-out examples")
+    max_eval_examples: int = Field(
+        500,
+        ge=1,
+        description="held-out examples measured, drawn from all by the seed, each part by its share",
+    )
     save_steps: int = Field(100, ge=1, description="steps between two states that a run can resume from")
     save_total_limit: int = Field(1, ge=1, description="such states kept")
 

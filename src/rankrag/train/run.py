@@ -99,14 +99,17 @@ def _identity(job: Job) -> dict[str, object]:
 
 
 def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Report) -> TargetTrainer:
+    import torch
     from transformers import PrinterCallback, set_seed
 
+    from .layers import Layers, can_train
     from .record import Recorder
     from .shared import Collator
     from .trainer import TargetTrainer
 
     set_seed(job.stage.seed)
     fresh = job.stage.lora is not None and start.adapter is None
+    report(0, 0, "models loaded")
     trainer = TargetTrainer(
         model=load_model(start, job.stage),
         args=_config(job, plan, words),
@@ -118,6 +121,11 @@ def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Repo
         data_collator=Collator() if job.stage.share_prefixes else None,
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.report = report
+    model = trainer.model
+    if n_devices() == 1 and model is not None and can_train(model):
+        trainer.layers = Layers(model, torch.bfloat16 if in_half(job.stage) else torch.float32)
+        trainer.data_collator = Collator(mask=False)
     return trainer
 
 

@@ -92,31 +92,36 @@ class Collator:
 
     `seq_idx` numbers the rows over the whole batch, as in a batch without padding; `attention_mask` is true
     where a token (third axis) sees another (last axis); `lengths` says the same as `Branches` does, with
-    zeros for branches that an item lacks. Padding has id 0: nobody sees it, and it counts nowhere.
+    zeros for branches that an item lacks. Padding has id 0: nobody sees it, and it counts nowhere. Without
+    `mask` the batch has none: who computes by `lengths` needs no square of booleans.
     """
 
+    def __init__(self, mask: bool = True) -> None:
+        self._mask = mask
+
     def __call__(self, items: Sequence[Mapping[str, list[int]]]) -> dict[str, torch.Tensor]:
-        """Return a batch of int64 (items, tokens), and the mask, bool (items, 1, tokens, tokens)."""
+        """Return a batch of int64 (items, tokens), and if asked a mask, bool (items, 1, tokens, tokens)."""
         import torch
 
         width = max(len(item["input_ids"]) for item in items)
         shape = (len(items), width)
         ids, labels = np.zeros(shape, dtype=np.int64), np.full(shape, IGNORED)
         positions, rows = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        sees = np.zeros((len(items), 1, width, width), dtype=bool)
+        sees = np.zeros((len(items), 1, width, width) if self._mask else 0, dtype=bool)
         lengths = [item.get("seq_lengths") or [0, len(item["input_ids"])] for item in items]
         n_rows = 0
         for at, item in enumerate(items):
             n = len(item["input_ids"])
             ids[at, :n], labels[at, :n] = item["input_ids"], item["labels"]
             branch, positions[at, :n] = layout(lengths[at])
-            sees[at, 0] = visible(branch, width)
+            if self._mask:
+                sees[at, 0] = visible(branch, width)
             rows[at, :n] = n_rows + np.maximum(branch, 0)
             n_rows += int(branch.max()) + 1
             rows[at, n:] = n_rows - 1
         even = np.array([*zip_longest(*lengths, fillvalue=0)]).T
         batch: dict[str, np.ndarray] = {"input_ids": ids, "labels": labels, "position_ids": positions}
-        batch |= {"seq_idx": rows, "attention_mask": sees, "lengths": even}
+        batch |= {"seq_idx": rows, "lengths": even} | ({"attention_mask": sees} if self._mask else {})
         return {name: torch.from_numpy(value) for name, value in batch.items()}
 
 

@@ -13,10 +13,13 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from ..errors import InvalidInputError
 from .branches import ATTENTION, Branches
+from .layers import Layers
 from .rows import IGNORED
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
+
+    from .record import Report
 
 Batch = dict[str, Tensor]
 
@@ -60,6 +63,10 @@ class TargetTrainer(SFTTrainer):
     """
 
     args: StageConfig
+    layers: Layers | None = None
+    """The quick way through the model, where there is one."""
+    report: Report | None = None
+    """Told how far an evaluation is."""
     # `compute_loss` divides by the rows (or tokens) of the whole step; the trainer is not to do it again.
     loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the base class says None | bool in words only
 
@@ -74,7 +81,7 @@ class TargetTrainer(SFTTrainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Return this device's share of the loss of an optimiser step (a mean over devices undoes it)."""
-        targets = target_nll(model, inputs)
+        targets = target_nll(self.layers or model, inputs)
         if self.args.loss_weighting == "example":
             loss, count = targets.per_row().sum(), torch.tensor(self.args.examples_in_step)
         else:
@@ -112,20 +119,28 @@ class TargetTrainer(SFTTrainer):
     def _evaluate_part(self, part: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean loss of each row of a part, shape (rows,), and of rankings the `margins`."""
         losses, margins = [], []
-        for inputs in self.get_eval_dataloader(part):
+        batches = self.get_eval_dataloader(part)
+        for done, inputs in enumerate(batches, 1):
             batch = self._prepare_inputs(inputs)
             with torch.no_grad(), self.compute_loss_context_manager():
                 if part == "rank":
                     loss, margin = self._judged(batch)
-                    margins.append(self.accelerator.gather_for_metrics(margin))
+                    margins.append(self._gathered(margin))
                 else:
-                    loss = target_nll(self.model_wrapped, batch).per_row()
-                losses.append(self.accelerator.gather_for_metrics(loss))
+                    loss = target_nll(self.layers or self.model_wrapped, batch).per_row()
+                losses.append(self._gathered(loss))
+            if self.report is not None and self.is_world_process_zero():
+                self.report(done, len(batches), f"batches of held-out {part} examples measured")
         return _numbers(losses), _numbers(margins)
+
+    def _gathered(self, values: Tensor) -> Tensor:
+        """Return the values of all processes; gathering would drop rows of bundles as repeated ones."""
+        gathered: Tensor = self.accelerator.gather_for_metrics(values) if self.args.world_size > 1 else values
+        return gathered
 
     def _judged(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss of each row, and log P(True) - log P(False) with whether True is right."""
-        logprobs, labels, row = column_logprobs(self.model_wrapped, batch)
+        logprobs, labels, row = column_logprobs(self.layers or self.model_wrapped, batch)
         nll = -logprobs.gather(1, labels[:, None])[:, 0]
         true, false = self.args.label_ids
         first = torch.cat([row.new_ones(1), row.diff()]) != 0
@@ -154,13 +169,13 @@ def ranking_measures(margins: np.ndarray) -> dict[str, float]:
     return measures
 
 
-def target_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
+def target_nll(model: torch.nn.Module | Layers, inputs: Batch) -> Targets:
     """Return the losses of the target tokens of a batch (padded, or flattened without padding).
 
     The language-model head runs at the target positions alone. On an accelerator that is TRL's fused
     head; on a CPU that one scores every position, a quarter of the work of a small model.
     """
-    if inputs["input_ids"].device.type != "cpu":
+    if not isinstance(model, Layers) and inputs["input_ids"].device.type != "cpu":
         return fused_nll(model, inputs)
     logprobs, labels, row = column_logprobs(model, inputs)
     return Targets(-logprobs.gather(1, labels[:, None])[:, 0], row, _n_rows(inputs))
@@ -174,11 +189,13 @@ def fused_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
     return Targets(-scored.log_probs[mask], _row_numbers(inputs)[mask], _n_rows(inputs))
 
 
-def column_logprobs(model: torch.nn.Module, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def column_logprobs(model: torch.nn.Module | Layers, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Return log-probabilities (tokens, vocabulary) of the target tokens, their ids and their rows.
 
-    The head runs at the columns of the batch in which any row has a target token.
+    The head runs at the columns of the batch in which any row has a target token; `Layers` at them alone.
     """
+    if isinstance(model, Layers):
+        return _flat_logprobs(model, inputs)
     labels = inputs["labels"][:, 1:]
     columns = (labels != IGNORED).any(dim=0).nonzero()[:, 0]
     rest: dict[str, object] = {n: v for n, v in inputs.items() if n not in ("labels", "lengths")}
@@ -193,6 +210,20 @@ def column_logprobs(model: torch.nn.Module, inputs: Batch) -> tuple[Tensor, Tens
     labels, row = labels[:, columns], _row_numbers(inputs)[:, columns]
     mask = labels != IGNORED
     return torch.log_softmax(logits[mask].float(), dim=-1), labels[mask], row[mask]
+
+
+def _flat_logprobs(layers: Layers, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `column_logprobs` does, of the batch's items one after the other without padding."""
+    lengths = _lengths(inputs["lengths"])
+    width = inputs["input_ids"].shape[1]
+    real = torch.arange(width) < torch.tensor([sum(item) for item in lengths])[:, None]
+    ids, labels, places, rows = (
+        inputs[name][real] for name in ("input_ids", "labels", "position_ids", "seq_idx")
+    )
+    # The first label of an item has no token before it; it is never a target.
+    at = (labels[1:] != IGNORED).nonzero()[:, 0]
+    logprobs = torch.log_softmax(layers.logits(ids, places, lengths, at), dim=-1)
+    return logprobs, labels[at + 1], rows[at + 1].long()
 
 
 def _attention_of(model: torch.nn.Module) -> str:
