@@ -30,7 +30,7 @@ from .recipe import Recipe
 from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search
-from .together import Groups, together
+from .together import Groups, apart, found_together, together
 
 Progress = Callable[[str, int], None]
 """Called with what was done and how many of it: `("read squad", 3994)`."""
@@ -48,6 +48,7 @@ class Build:
     pools: dict[str, Pool] = field(default_factory=dict)
     mined: dict[str, Mined] = field(default_factory=dict)
     groups: dict[str, Groups] = field(default_factory=dict)
+    apart: dict[str, Groups] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
 
     def files(self, path: str) -> list[str]:
@@ -74,7 +75,7 @@ class Build:
         how, hits = self.pools[name].ingredient, self.hits(name, item)
         if not held_out or (how.task == "rank" and not how.chunk_words):
             item, hits = self.split.one_side(item, hits, held_out)
-        return Maker(name, how).make(item, hits, rng)
+        return Maker(name, how).make(item, hits, rng, self.apart.get(name, {}).get(item.id, ()))
 
     def examples(self, name: str, item: Item, rng: random.Random, held_out: bool = False) -> list[Example]:
         """Return the examples of an item, none where none can be made."""
@@ -111,6 +112,22 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress)
         with writing(str(folder(out, stage) / MANIFEST)) as stream:
             stream.write(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     return made
+
+
+def _of_few_groups(work: Build, name: str, count: int) -> list[Item]:
+    """Return the held-out items of an ingredient; of those put together so few groups as give the number."""
+    items, groups = work.pools[name].held_out, work.groups.get(name)
+    if not groups:
+        return items
+    asked: dict[tuple[str, ...], list[Item]] = {}
+    for item in items:
+        if item.id in groups:
+            asked.setdefault(tuple(one.id for one in groups[item.id]), []).append(item)
+    kept: list[Item] = []
+    for group in sorted(asked.values(), key=len, reverse=True):
+        if len(kept) < count:
+            kept += group
+    return kept
 
 
 def folder(blend: Path, stage: int) -> Path:
@@ -152,13 +169,44 @@ def _with_gold(work: Build, pool: Pool, item: Item) -> Item:
 
 
 def _put_together(work: Build) -> None:
-    """Give the items that a recipe wants together their groups, of what is trained on alone."""
+    """Give the items that a recipe wants together their groups: those of training and the held-out ones apart."""
     for name, pool in work.pools.items():
-        if pool.ingredient.together:
-            pool.items = [replace(item, gold=item.gold[:1]) for item in pool.items]
-            rng, size = random.Random(f"{work.seed(name)} together"), pool.ingredient.passages
-            work.groups[name] = together(pool.items, partial(work.hits, name), size, rng)
-            work.progress(f"put together for {name}", len(work.groups[name]))
+        how = pool.ingredient
+        if not how.together:
+            continue
+        pool.items, pool.held_out = (
+            [replace(item, gold=item.gold[:1]) for item in items] for items in (pool.items, pool.held_out)
+        )
+        groups: Groups = {}
+        without: Groups = {}
+        for held_out, items in ((False, pool.items), (True, pool.held_out)):
+            rng = random.Random(f"{work.seed(name)} together{' held out' if held_out else ''}")
+            near = partial(_near, work, name, held_out)
+            put = found_together if how.together == "found" else together
+            made = _first_groups(put(items, near, how.passages, rng), how.most_groups)
+            groups |= made
+            without |= apart(items, near, made, how.apart, rng)
+        if how.most_groups is not None:
+            grouped = [item for item in pool.items if item.id in groups]
+            pool.drops["over the limit"] += len(pool.items) - len(grouped)
+            pool.items = grouped
+        work.groups[name], work.apart[name] = groups, without
+        work.progress(f"put together for {name}", len(groups))
+
+
+def _first_groups(groups: Groups, most: int | None) -> Groups:
+    """Return the groups that were put together first, all or so many."""
+    numbers: dict[tuple[str, ...], int] = {}
+    for group in groups.values():
+        numbers.setdefault(tuple(one.id for one in group), len(numbers))
+    kept = numbers if most is None else {key: n for key, n in numbers.items() if n < most}
+    return {name: group for name, group in groups.items() if tuple(one.id for one in group) in kept}
+
+
+def _near(work: Build, name: str, held_out: bool, item: Item) -> Sequence[Passage]:
+    """Return what was found for an item, else what its source gave beside its gold, of one side of the line."""
+    _, hits = work.split.one_side(item, work.hits(name, item) or item.negatives, held_out)
+    return hits
 
 
 def _usable(work: Build, pool: Pool) -> int:
@@ -189,7 +237,8 @@ def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[s
         pool, seed = work.pools[name], work.seed(name)
         chosen += rounds(pool.items, partial(work.examples, name), seed, count, pool.ingredient.repeat)
         judged = partial(work.examples, name, held_out=True)
-        held += rounds(pool.held_out, judged, seed, blend.held_out_examples, 1)
+        kept = _of_few_groups(work, name, blend.held_out_examples)
+        held += rounds(kept, judged, seed, blend.held_out_examples, 1)
         work.progress(f"drew {name} for stage {stage}", count)
     random.Random(f"{blend.seed} stage{stage}").shuffle(chosen)
     target = folder(work.places.out, stage)

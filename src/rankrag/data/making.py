@@ -10,7 +10,9 @@ from ..prompts import UNANSWERABLE
 from ..types import Example, Passage, Task
 from . import rules
 from .item import Dropped, Item
+from .matching import squash
 from .recipe import Ingredient
+from .sentences import full_sentence
 from .sources import SOURCES
 
 Made = list[Example] | Dropped
@@ -18,12 +20,16 @@ Made = list[Example] | Dropped
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """What a task is made of: an item, the passages found for it, chance, and what the recipe says."""
+    """What a task is made of: an item, the passages found for it, chance, and what the recipe says.
+
+    `apart` are passages of other questions, near ones, that do not hold the item's answer.
+    """
 
     item: Item
     hits: Sequence[Passage]
     rng: random.Random
     how: Ingredient
+    apart: Sequence[Passage] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,9 @@ class Maker:
     name: str
     ingredient: Ingredient
 
-    def make(self, item: Item, hits: Sequence[Passage], rng: random.Random) -> Made:
+    def make(
+        self, item: Item, hits: Sequence[Passage], rng: random.Random, apart: Sequence[Passage] = ()
+    ) -> Made:
         """Return the examples of an item with the passages found for it, or why there is none.
 
         The same generator state gives the same examples. Their ids begin with the ingredient's name.
@@ -41,24 +49,37 @@ class Maker:
         if item.example is not None:
             return [self._named(item.example)]
         hits = hits[: self.ingredient.depth]
-        made = _TASKS[self.ingredient.task](Draw(item, hits, rng, self.ingredient))
+        made = _TASKS[self.ingredient.task](Draw(item, hits, rng, self.ingredient, apart))
         if isinstance(made, Dropped):
             return made
         if not all(example.target.strip() for example in made):
             return Dropped("no answer")
-        return [self._named(self._styled(example, rng)) for example in made]
+        styled = [one for example in made for one in self._styled(item, example, rng)]
+        return [self._named(one) for one in styled] or Dropped("no whole sentence")
 
     def _named(self, example: Example) -> Example:
         name = f"{self.name}/{example.id}"
         return replace(example, id=name, source=self.ingredient.source)
 
-    def _styled(self, example: Example, rng: random.Random) -> Example:
-        """Ask in one of the recipe's styles, else in the source's, unless the reader chose one already."""
+    def _styled(self, item: Item, example: Example, rng: random.Random) -> list[Example]:
+        """Ask in the recipe's styles (one of them, or each), else in the source's, or as the reader chose.
+
+        Style plain is left out where its target is to be a sentence and none can be made. Abstention is taught in
+        one style: its words are the same in all.
+        """
         asks = example.task in ("context_qa", "retrieval_qa")
         if not asks or example.question.style != "plain":
-            return example
-        styles = self.ingredient.styles or [SOURCES[self.ingredient.source].style]
-        return replace(example, question=replace(example.question, style=rng.choice(styles)))
+            return [example]
+        how = self.ingredient
+        styles = how.styles or [SOURCES[how.source].style]
+        styles = rng.sample(styles, len(styles))
+        asked = [replace(example, question=replace(example.question, style=style)) for style in styles]
+        if how.sentences and example.target != UNANSWERABLE:
+            asked = [told for one in asked if (told := _told(item, one)) is not None]
+        if example.target == UNANSWERABLE or not how.each_style:
+            return asked[:1]
+        asked = list({one.question.style: one for one in asked}.values())
+        return [replace(one, id=f"{one.id}/{one.question.style}") for one in asked]
 
 
 def _instruct(draw: Draw) -> Made:
@@ -75,17 +96,23 @@ def _context_qa(draw: Draw) -> Made:
 
 
 def _retrieval_qa(draw: Draw) -> Made:
+    how = draw.how
+    if not draw.item.answerable and how.together and draw.item.gold:
+        return [_example(draw, passages, UNANSWERABLE)] if (passages := _five(draw)) else Dropped("no group")
     if fault := _retrieval_fault(draw.item):
         return fault
     if draw.rng.random() < draw.how.unanswerable:
-        how = draw.how
         passages = rules.without_answer(draw.item, draw.hits, draw.rng, how.passages, not how.ordered)
         if len(passages) == draw.how.passages:
             return [_example(draw, passages, UNANSWERABLE)]
     passages = _five(draw)
     if len(passages) < draw.how.passages:
         return Dropped(f"fewer than {draw.how.passages} passages")
-    return [_example(draw, passages, rules.target(draw.item, passages))]
+    made = [_example(draw, passages, rules.target(draw.item, passages))]
+    if draw.apart:
+        example = _example(draw, draw.apart, UNANSWERABLE)
+        made.append(replace(example, id=f"{example.id}/apart"))
+    return made
 
 
 def _retrieval_rank(draw: Draw) -> Made:
@@ -106,6 +133,8 @@ def _rank(draw: Draw) -> Made:
         return pairs or Dropped("no chunk with the answer")
     if not item.gold:
         return Dropped("no passage with the answer")
+    if rules.shared_words(item) > how.most_shared:
+        return Dropped("shares its words with the passage")
     negatives = rules.hard_negatives(item, draw.hits)
     if not negatives:
         return Dropped("no hard negative")
@@ -124,15 +153,31 @@ _TASKS: dict[Task, Callable[[Draw], Made]] = {
 def _retrieval_fault(item: Item) -> Dropped | None:
     if not item.answerable:
         return Dropped("cannot be answered")
-    if not item.answers:
+    if not (item.answers or item.target):
         return Dropped("no answer")
     return None if item.gold else Dropped("no passage with the answer")
 
 
 def _five(draw: Draw) -> list[Passage]:
-    # Rows of a group share their passages only where these stand in one order.
-    pick = rules.as_found if draw.how.ordered or draw.how.together else rules.five_passages
-    return pick(draw.item, draw.hits, draw.rng, draw.how.passages)
+    how = draw.how
+    gold = {squash(one.text) for one in draw.item.gold}
+    if how.together and len(draw.hits) == how.passages and any(squash(one.text) in gold for one in draw.hits):
+        return list(draw.hits)  # rows of a group share their passages only where these stand in one order
+    if how.ordered or how.together:
+        return rules.as_found(draw.item, draw.hits, draw.rng, how.passages)
+    return rules.five_passages(draw.item, draw.hits, draw.rng, how.passages, how.all_gold)
+
+
+def _told(item: Item, example: Example) -> Example | None:
+    """Return an example in style plain with a whole sentence as its target; None where none can be made.
+
+    What the source gives as a reply is one already.
+    """
+    if example.question.style != "plain" or item.target:
+        return example
+    text = "\n".join(one.text for one in item.gold)
+    said = full_sentence(item.question.text, example.target, text)
+    return replace(example, target=said) if said else None
 
 
 def _example(draw: Draw, passages: Sequence[Passage], reply: str) -> Example:

@@ -40,7 +40,8 @@ def fill(name: str, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) 
     items = _checked(pool, blend, files, benchmarks)
     if pool.ingredient.conversation:
         items = conversations(items, f"{blend.seed} {name}", pool.ingredient.conversation)
-    pool.items = _sample(items, pool, random.Random(f"{blend.seed} {name} limit"))
+    kept = _sample(items, pool, random.Random(f"{blend.seed} {name} limit"))
+    pool.items = _on_few_passages(kept, pool, f"{blend.seed} {name} passages")
     pool.licences = Counter(licence_of(pool.ingredient.source, item.part)[0] for item in pool.items)
     return pool
 
@@ -119,6 +120,18 @@ def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]
         if (place := rng.randrange(n + 1)) < limit:
             kept[place] = (n, item)
     return [item for _, item in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _on_few_passages(items: list[Item], pool: Pool, seed: str) -> list[Item]:
+    """Return all items, or those on a random sample of gold passages: a sample of items would tear them apart."""
+    most = pool.ingredient.most_passages
+    if most is None:
+        return items
+    texts = sorted({squash(item.gold[0].text) for item in items if item.gold})
+    chosen = set(random.Random(seed).sample(texts, min(most, len(texts))))
+    kept = [item for item in items if item.gold and squash(item.gold[0].text) in chosen]
+    pool.drops["over the limit"] += len(items) - len(kept)
+    return kept
 
 
 # ── held out ─────────────────────────────────────────────────────────────────────────────────────────

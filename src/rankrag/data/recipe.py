@@ -52,6 +52,9 @@ class Ingredient(_Strict):
     parts: list[str] = Field(default=[], description="only parts that begin so; empty: all")
     without_parts: list[str] = Field(default=[], description="not the parts that begin so")
     limit: Count | None = Field(default=None, description="most items kept, a random sample")
+    most_passages: Count | None = Field(
+        default=None, description="most gold passages kept, a random sample, with all questions on them"
+    )
     repeat: Count = Field(default=1, description="most times that an item may be used")
     most_words: Count | None = Field(
         default=None, description="words of gold and question; longer is dropped"
@@ -63,8 +66,22 @@ class Ingredient(_Strict):
     negatives: Count = Field(default=1, description="negatives a positive (task rank)")
     passages: Count = Field(default=5, description="passages a prompt (retrieval tasks)")
     ordered: bool = Field(default=False, description="passages of a prompt as found, not shuffled")
-    together: bool = Field(
-        default=False, description="gold of several items is asked about as one, in place of hits"
+    together: bool | Literal["found"] = Field(
+        default=False,
+        description="gold of several items is asked about as one, in place of hits; found: the first hits of an "
+        "item are, also by the items whose gold is among them",
+    )
+    most_groups: Count | None = Field(
+        default=None, description="most groups put together; the first have the nearest passages"
+    )
+    apart: Fraction = Field(
+        default=0.0, description="share of the items that are also asked of passages put together without their answer"
+    )
+    all_gold: bool = Field(default=False, description="all gold passages stand in a prompt, not one")
+    sentences: bool = Field(default=False, description="style plain is taught in whole sentences, or not at all")
+    each_style: bool = Field(default=False, description="an example in each of the styles, not in one")
+    most_shared: Fraction = Field(
+        default=1.0, description="share of the question's words in its gold passage; more is dropped (task rank)"
     )
     unanswerable: Fraction = Field(default=0.0, description="share of retrieval_qa items without gold")
     chunk_words: Count | None = Field(default=None, description="words a chunk: rank by 4-gram recall")

@@ -13,6 +13,7 @@ from ..prompts import FALSE, TRUE, passage_list
 from ..types import Example, Passage, Question
 from .item import Item, passage
 from .matching import contains_answer, ngram_recall, squash
+from .sentences import telling
 
 RELEVANT_ABOVE, IRRELEVANT_BELOW = 0.5, 0.1
 """4-gram recall of the answer in a chunk: above the first it is relevant, below the second not."""
@@ -90,14 +91,19 @@ def one_passage(passages: Sequence[Passage]) -> Passage:
     return passage("\n".join(one.text for one in passages), passages[0].title, "joined")
 
 
-def five_passages(item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5) -> list[Passage]:
+def five_passages(
+    item: Item, hits: Sequence[Passage], rng: random.Random, size: int = 5, all_gold: bool = False
+) -> list[Passage]:
     """Return gold and the top of BM25, five in all, shuffled; fewer where there are not as many.
 
     Section 4.2.1: "gold and top-retrieved contexts, in total five", some of which may hold the answer too.
-    One gold passage goes in; where the source has several, another one each time that `rng` differs.
+    One gold passage goes in; where the source has several, another one each time that `rng` differs. With
+    `all_gold` all of them do, for replies that were written from several; none do where they are more than `size`.
     """
-    gold = rng.choice(item.gold)
-    chosen = [gold, *_without_gold(item, [*hits, *item.negatives])[: size - 1]]
+    gold = item.gold if all_gold else (rng.choice(item.gold),)
+    if len(gold) > size:
+        return []
+    chosen = [*gold, *_without_gold(item, [*hits, *item.negatives])[: size - len(gold)]]
     rng.shuffle(chosen)
     return same_dress(chosen)
 
@@ -129,6 +135,13 @@ def without_answer(
     if shuffled:
         rng.shuffle(chosen)
     return same_dress(chosen)
+
+
+def shared_words(item: Item) -> float:
+    """Return the share of the question's telling words that its gold passage repeats, in 0..1."""
+    asked = telling(item.question.text)
+    read = telling(" ".join(f"{one.title} {one.text}" for one in item.gold))
+    return len(asked & read) / len(asked) if asked else 1.0
 
 
 def index_list(item: Item, passages: Sequence[Passage]) -> str:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..types import Style
 from .item import Dropped, Item
-from .readers import chatqa, dialogues, instructions, neutral, open_domain, reading, squad
+from .readers import chatqa, dialogues, grounded, instructions, neutral, open_domain, reading, squad
 
 Reader = Callable[[str], Iterator[Item | Dropped]]
 
@@ -23,7 +23,8 @@ SourceName = Literal[
     "drop", "narrativeqa", "quoref", "ropes", "newsqa", "tatqa", "synthetic_convqa", "human_convqa",
     "squad", "squad_sentences", "adversarial_qa", "duorc", "webquestions", "dpr_squad", "dpr_webquestions",
     "qed_nq", "nq_open", "ambignq", "triviaqa", "msmarco", "hotpotqa", "2wiki", "musique", "bioasq",
-    "topiocqa", "own",
+    "topiocqa", "squad2", "squad_nqg", "clapnq", "asqa", "dstc9", "dstc11", "canard", "cast", "ikat", "qmsum",
+    "fairytaleqa", "condaqa", "covidqa", "medquad", "fool_me_twice", "vitaminc", "own",
 ]  # fmt: skip
 """The name of a public dataset, or `own` for example files of this project's shape."""
 
@@ -96,7 +97,7 @@ SOURCES: dict[SourceName, Source] = {
     "dpr_squad": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
     "dpr_webquestions": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
     "qed_nq": Source("CC BY-SA 3.0", True, "arXiv 2009.06354", None, "phrase", neutral.tokenised),
-    "nq_open": Source("CC BY-SA 3.0", True, "arXiv 1906.00300", None, "phrase"),
+    "nq_open": Source("CC BY-SA 3.0", True, "arXiv 1906.00300", None, "phrase", neutral.tokenised),
     "ambignq": Source("CC BY-SA 3.0", True, "arXiv 2004.10645", None, "phrase", neutral.tokenised),
     "triviaqa": Source("not stated", False, "arXiv 1705.03551", None, "phrase"),
     "msmarco": Source("non-commercial research only", False, "arXiv 1611.09268", open_domain.msmarco),
@@ -106,6 +107,24 @@ SOURCES: dict[SourceName, Source] = {
     "musique": Source("CC BY 4.0", True, "arXiv 2108.00573", None, "phrase"),
     "bioasq": Source("CC BY 2.5", True, "Tsatsaronis et al. 2015", None, "phrase"),
     "topiocqa": Source("CC BY-NC-SA 4.0", False, "arXiv 2110.00768", None, "span_or_full"),
+    "squad2": Source("CC BY-SA 4.0", True, "arXiv 1806.03822, 1906.06045", None, "span", grounded.squad2),
+    "squad_nqg": Source("CC BY-SA 4.0", True, "arXiv 1705.00106", None, "span"),
+    # replies in whole sentences, conversations
+    "clapnq": Source("Apache-2.0", True, "arXiv 2404.02103", neutral=grounded.replies),
+    "asqa": Source("Apache-2.0", True, "arXiv 2204.06092, 2306.01693", neutral=grounded.replies),
+    "dstc9": Source("Apache-2.0", True, "arXiv 2006.03533", neutral=grounded.replies),
+    "dstc11": Source("CDLA-Sharing-1.0", True, "arXiv 2305.12091", neutral=grounded.replies),
+    "canard": Source("CC BY-SA 4.0", True, "Elgohary et al. 2019, CANARD", None, "span", grounded.spans),
+    "cast": Source("MIT", True, "arXiv 2003.13624"),
+    "ikat": Source("MIT (replies partly written by tools)", False, "arXiv 2401.01330"),
+    "qmsum": Source("MIT", True, "arXiv 2104.05938"),
+    "fairytaleqa": Source("Apache-2.0", True, "arXiv 2203.13947", None, "span"),
+    "covidqa": Source("Apache-2.0", True, "Moeller et al. 2020, COVID-QA", None, "span"),
+    "medquad": Source("CC BY 4.0", True, "arXiv 1901.08079"),
+    # claims, yes or no
+    "condaqa": Source("Apache-2.0", True, "arXiv 2211.00295", None, "phrase", grounded.yes_no),
+    "fool_me_twice": Source("Apache-2.0", True, "arXiv 2104.04725", None, "true_false", grounded.claims),
+    "vitaminc": Source("CC BY-SA 3.0", True, "arXiv 2103.08541", None, "true_false", grounded.claims),
     "own": Source("Apache-2.0, as this project", True, "this project", neutral.examples),
 }
 

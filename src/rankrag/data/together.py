@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ..types import Passage
 from .item import Item
-from .matching import squash
+from .matching import contains_answer, squash
+from .rules import as_found
 
 Groups = dict[str, tuple[Passage, ...]]
 """The passages that an item is asked of, by the item's id."""
@@ -41,6 +42,59 @@ def together(
     for group in _groups(asked, hits, size, rng):
         passages = tuple(texts[key] for key in group)
         found |= {item.id: passages for key in group for item in asked[key] if item.id not in found}
+    return found
+
+
+def found_together(
+    items: Sequence[Item], hits: Callable[[Item], Iterable[Passage]], size: int, rng: random.Random
+) -> Groups:
+    """Return for each item `size` passages as they were found, best first, gold among them.
+
+    An item whose gold stands in the passages of an earlier one is asked of those. Items are taken in an order by
+    chance; those of which fewer passages were found are left out.
+    """
+    groups: Groups = {}
+    holding: dict[str, tuple[Passage, ...]] = {}
+    for item in rng.sample(list(items), len(items)):
+        if not item.gold:
+            continue
+        passages = holding.get(squash(item.gold[0].text)) or tuple(as_found(item, list(hits(item)), rng, size))
+        if len(passages) == size:
+            groups[item.id] = passages
+            for one in passages:
+                holding.setdefault(squash(one.text), passages)
+    return groups
+
+
+def apart(
+    items: Sequence[Item],
+    hits: Callable[[Item], Iterable[Passage]],
+    groups: Groups,
+    share: float,
+    rng: random.Random,
+) -> Groups:
+    """Return for a share of the items the nearest group that does not hold their answer, where one is near.
+
+    The question then looks as if these passages answered it, and they do not. Items without short answers are
+    left out: of them nobody can say where else the answer stands.
+    """
+    distinct = list({tuple(one.id for one in group): group for group in groups.values()}.values())
+    places: dict[str, list[int]] = {}
+    for number, group in enumerate(distinct):
+        for one in group:
+            places.setdefault(squash(one.text), []).append(number)
+    found: Groups = {}
+    for item in items:
+        if not (item.answerable and item.answers and item.id in groups) or rng.random() >= share:
+            continue
+        gold = squash(item.gold[0].text)
+        near = Counter(number for hit in hits(item) for number in places.get(squash(hit.text), ()))
+        for number, _ in near.most_common():
+            group = distinct[number]
+            texts = [one.text for one in group]
+            if gold not in map(squash, texts) and not any(contains_answer(text, item.answers) for text in texts):
+                found[item.id] = group
+                break
     return found
 
 

@@ -28,7 +28,7 @@ def neutral(path: str) -> Iterator[Item | Dropped]:
         if row.has("messages"):
             yield dialogue(row.text("id"), messages(row), part)
         else:
-            yield _item(row, part)
+            yield item_of(row, part)
 
 
 def joined(path: str) -> Iterator[Item | Dropped]:
@@ -38,7 +38,7 @@ def joined(path: str) -> Iterator[Item | Dropped]:
     alone. TAT-QA's answers get their scale.
     """
     for row in rows(path):
-        item = _item(row, row.optional("answer_type"))
+        item = item_of(row, row.optional("answer_type"))
         if isinstance(item, Dropped):
             yield item
             continue
@@ -53,7 +53,7 @@ def joined(path: str) -> Iterator[Item | Dropped]:
 def tokenised(path: str) -> Iterator[Item | Dropped]:
     """Yield the neutral shape of sources whose texts are tokens (QED, AmbigNQ), printed as text again."""
     for row in rows(path):
-        item = _item(row, row.optional("answer_type"))
+        item = item_of(row, row.optional("answer_type"))
         if isinstance(item, Dropped):
             yield item
             continue
@@ -70,7 +70,8 @@ def examples(path: str) -> Iterator[Item | Dropped]:
         yield Item(example.id, example.question, example.target, gold=gold, example=example)
 
 
-def _item(row: Row, part: str) -> Item | Dropped:
+def item_of(row: Row, part: str) -> Item | Dropped:
+    """Return the item of a neutral row; what cannot be answered has the words of abstention as its target."""
     name = row.text("id")
     history = tuple(messages(row, "history", "text")) if row.has("history") else ()
     question = Question(name, row.text("question").strip(), history)
@@ -78,7 +79,7 @@ def _item(row: Row, part: str) -> Item | Dropped:
     answers = tuple(text.strip() for text in given if text.strip())
     judged = row.rows("passages") if row.has("passages") else []
     gold, negatives = (
-        tuple(_passage(p) for p in judged if p.values.get("relevant") is wanted) for wanted in (True, False)
+        tuple(passage_of(p) for p in judged if p.values.get("relevant") is wanted) for wanted in (True, False)
     )
     if row.values.get("answerable") is False:
         # Where no answer is in the passage the passage is read all the same, to say so.
@@ -88,5 +89,6 @@ def _item(row: Row, part: str) -> Item | Dropped:
     return Item(name, question, "", answers, gold, negatives, True, part)
 
 
-def _passage(row: Row) -> Passage:
+def passage_of(row: Row) -> Passage:
+    """Return a passage of a neutral row."""
     return Passage(row.text("id"), row.text("text").strip(), row.optional("title"))
