@@ -32,7 +32,11 @@ def test_a_claim_is_true_or_false_by_one_piece_of_evidence(tmp_path: Path) -> No
     found = read(
         grounded.claims,
         tmp_path,
-        {"question": "Ulm is big .", "label": "SUPPORTS", "passages": passages(("Ulm , a city .", True), ("Kiel.", None))},
+        {
+            "question": "Ulm is big .",
+            "label": "SUPPORTS",
+            "passages": passages(("Ulm , a city .", True), ("Kiel.", None)),
+        },
         {"question": "Ulm is small.", "label": "REFUTES", "passages": passages(("Ulm.", True))},
         {"question": "Ulm?", "label": "NOT ENOUGH INFO", "passages": passages(("Ulm.", None))},
         {"question": "Ulm.", "label": "REFUTES", "passages": passages(("Ulm.", True), ("Kiel.", True))},
@@ -73,16 +77,22 @@ def test_yes_and_no_are_asked_as_a_phrase(tmp_path: Path) -> None:
         (["Would you like a pool?"], None),
     ],
 )
-def test_a_reply_is_taught_without_what_an_assistant_adds(tmp_path: Path, answers: list[str], wanted: str | None) -> None:
+def test_a_reply_is_taught_without_what_an_assistant_adds(
+    tmp_path: Path, answers: list[str], wanted: str | None
+) -> None:
     (found,) = read(
-        grounded.replies, tmp_path, {"question": "is there a pool", "answers": answers, "passages": passages(("A pool .", None))}
+        grounded.replies,
+        tmp_path,
+        {"question": "is there a pool", "answers": answers, "passages": passages(("A pool .", None))},
     )
     if wanted is None:
         assert found == Dropped("no whole sentence")
         return
     assert isinstance(found, Item)
     assert (found.target, found.answers, found.question.text) == (wanted, (), "Is there a pool")
-    assert [one.text for one in found.gold] == ["A pool."]  # nobody judged it: what the reply was written from
+    assert [one.text for one in found.gold] == [
+        "A pool."
+    ]  # nobody judged it: what the reply was written from
 
 
 def test_questions_without_an_answer_look_like_the_others(tmp_path: Path) -> None:
@@ -90,10 +100,25 @@ def test_questions_without_an_answer_look_like_the_others(tmp_path: Path) -> Non
     found = read(
         grounded.squad2,
         tmp_path,
-        {"question": "what pub in england is low?", "answers": [], "answerable": False, "passages": passages((text, True))},
-        {"question": "where is the tan hill inn?", "answers": ["yorkshire"], "passages": passages((text, True))},
+        {
+            "question": "what pub in england is low?",
+            "answers": [],
+            "answerable": False,
+            "passages": passages((text, True)),
+        },
+        {
+            "question": "where is the tan hill inn?",
+            "answers": ["yorkshire"],
+            "passages": passages((text, True)),
+        },
         {"question": "where is it?", "answers": ["ulm"], "passages": passages(("it is in ulm.", True))},
-        {"question": "who?", "answers": [], "answerable": False, "unit": "sentence", "passages": passages(("It.", True))},
+        {
+            "question": "who?",
+            "answers": [],
+            "answerable": False,
+            "unit": "sentence",
+            "passages": passages(("It.", True)),
+        },
     )
     none, cased, lower, sentence = items(found)
     assert none.question.text == "What pub in England is low?"
@@ -108,7 +133,11 @@ def test_a_turn_keeps_the_passage_that_has_its_answer(tmp_path: Path) -> None:
     found = read(
         grounded.spans,
         tmp_path,
-        {"question": "Where?", "answers": ["Ulm"], "passages": passages(("In Kiel.", True), ("In Ulm.", True))},
+        {
+            "question": "Where?",
+            "answers": ["Ulm"],
+            "passages": passages(("In Kiel.", True), ("In Ulm.", True)),
+        },
         {"question": "Where?", "answers": ["Ulm"], "passages": passages(("In Kiel.", True))},
     )
     (kept,) = items(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -291,3 +292,32 @@ def test_a_dialogue_ends_with_the_assistant() -> None:
     assert isinstance(item, Item)
     assert (item.question.text, item.question.history, item.target) == ("a", (), "b")
     assert dialogue("x", [Turn("assistant", "b")]) == Dropped("no reply to a question")
+
+
+def test_all_gold_goes_in_or_nothing() -> None:
+    item = asked(gold=passages("a", "b"), negatives=passages("c", "d"))
+    chosen = rules.five_passages(item, passages("e"), random.Random(0), 4, all_gold=True)
+    assert sorted(texts(chosen)) == ["a", "b", "c", "e"]
+    assert rules.five_passages(item, (), random.Random(0), 1, all_gold=True) == []
+
+
+def test_words_shared_with_gold_are_those_that_tell_something() -> None:
+    item = Item("q", Question("q", "Who built the old bridge of Ulm?"), answers=("Max",))
+    gold = passages("Max built a bridge.", title="Kiel")
+    assert rules.shared_words(replace(item, gold=gold)) == pytest.approx(2 / 4)
+    assert rules.shared_words(replace(item, question=Question("q", "Who was it?"), gold=gold)) == 1.0
+
+
+@pytest.mark.parametrize(("least", "most", "kept"), [(0.0, 1.0, True), (0.6, 1.0, False), (0.0, 0.4, False)])
+def test_gold_that_shares_too_few_or_too_many_words_is_left_out(
+    least: float, most: float, kept: bool
+) -> None:
+    item = Item(
+        "q",
+        Question("q", "Who built the old bridge of Ulm?"),
+        answers=("Max",),
+        gold=passages("Max built a bridge."),
+    )
+    how = Ingredient(source="squad", files=["f"], task="rank", weight=1, least_shared=least, most_shared=most)
+    made = Maker("i", how).make(item, passages("Ann."), random.Random(0))
+    assert isinstance(made, Dropped) is not kept

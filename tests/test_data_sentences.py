@@ -7,8 +7,8 @@ import pytest
 from rankrag.data.sentences import declarative, evidence, full_sentence, sentences
 
 TEXT = (
-    "The Tan Hill Inn is a pub in Yorkshire.[citation needed] It lies at 528 m. The old inn, built in 1737, was "
-    "opened by Dr. J. R. Smith in 1894. However, the bridge was closed in 1902."
+    "The Tan Hill Inn is a pub in Yorkshire.[citation needed] It lies at 528 m. The old inn, built in 1737, "
+    "was opened by Dr. J. R. Smith in 1894. However, the bridge was closed in 1902."
 )
 
 
@@ -38,7 +38,9 @@ def test_sentences_are_not_cut_at_abbreviations_and_lose_their_notes() -> None:
         ("Who wrote Faust?", "", ""),
     ],
 )
-def test_a_question_becomes_a_statement_only_where_its_words_may_stay(question: str, answer: str, wanted: str) -> None:
+def test_a_question_becomes_a_statement_only_where_its_words_may_stay(
+    question: str, answer: str, wanted: str
+) -> None:
     assert declarative(question, answer, TEXT) == wanted
 
 

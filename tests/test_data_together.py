@@ -11,7 +11,7 @@ import blend_small
 from rankrag.data import build, read_recipe, searches
 from rankrag.data.item import Item, passage
 from rankrag.data.matching import contains_answer
-from rankrag.data.together import apart, found_together, together
+from rankrag.data.together import apart, found_apart, found_together, together
 from rankrag.formats import read_examples
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Example, Passage, Question
@@ -125,7 +125,10 @@ def test_apart_is_the_nearest_group_without_the_answer() -> None:
     # "f" is a word of what stands in the nearest group, so its own question would be answered there
     known = [Item("k", Question("k", "?"), answers=("f",), gold=(passage("text k"),))]
     held = groups | {"k": (passage("text k"), passage("text l"))}
-    assert [one.text for one in apart(known, lambda _: hits, held, 1.0, random.Random(0))["k"]] != ["text e", "text f"]
+    assert [one.text for one in apart(known, lambda _: hits, held, 1.0, random.Random(0))["k"]] != [
+        "text e",
+        "text f",
+    ]
 
 
 def test_items_without_short_answers_are_not_asked_apart() -> None:
@@ -134,7 +137,9 @@ def test_items_without_short_answers_are_not_asked_apart() -> None:
     assert apart([said], lambda _: [passage("text o")], groups, 1.0, random.Random(0)) == {}
 
 
-def built(tmp_path: Path, *settings: str) -> tuple[list[Example], list[Example], dict[str, dict[str, object]]]:
+def built(
+    tmp_path: Path, *settings: str
+) -> tuple[list[Example], list[Example], dict[str, dict[str, object]]]:
     data = blend_small.write_data(tmp_path / "data")
     hits = {1: (3, 4, 2, 0), 2: (2, 4, 3, 1), 3: (4, 2, 3, 0)}
     (data / "own.run").write_text(
@@ -194,8 +199,8 @@ def test_a_recipe_keeps_all_questions_on_few_passages(tmp_path: Path) -> None:
     (data / "squad.jsonl").write_text("".join(json.dumps(one) + "\n" for one in records))
     (data / "recipe.yaml").write_text(
         "name: small\nmodel: m\nblend:\n  draws: {stage2: 99}\n  ingredients:\n"
-        "    read: {source: squad, format: neutral, files: [squad.jsonl], task: context_qa, weight: 1, most_passages: 2,\n"
-        "      styles: [phrase, phrase, plain], each_style: true, sentences: true}\n"
+        "    read: {source: squad, format: neutral, files: [squad.jsonl], task: context_qa, weight: 1,\n"
+        "      most_passages: 2, styles: [phrase, phrase, plain], each_style: true, sentences: true}\n"
     )
     build(read_recipe(str(data / "recipe.yaml")), data, tmp_path / "out", lambda *_: None)
     examples = list(read_examples(str(tmp_path / "out" / "examples.jsonl")))
@@ -220,3 +225,13 @@ def test_held_out_rows_share_their_passages(tmp_path: Path) -> None:
     read = [one for one in held if one.task == "retrieval_qa"]
     assert len(read) == 2
     assert len({tuple(each.id for each in one.passages) for one in read}) == 1
+
+
+def test_what_was_found_next_is_read_without_the_answer() -> None:
+    one = Item("a", Question("a", "?"), answers=("Ulm",), gold=(passage("In Ulm."),))
+    hits = [passage(text) for text in ("In Kiel.", "In Ulm.", "Of Ulm.", "In Bonn.", "In Mainz.")]
+    groups = {"a": tuple(hits[:2])}
+    found = found_apart([one], lambda _: hits, groups, 2, 1.0, random.Random(0))
+    assert [each.text for each in found["a"]] == ["In Kiel.", "In Bonn."]
+    assert found_apart([one], lambda _: hits, groups, 2, 0.0, random.Random(0)) == {}
+    assert found_apart([one], lambda _: hits[:3], groups, 2, 1.0, random.Random(0)) == {}

@@ -30,7 +30,7 @@ from .recipe import Recipe
 from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search
-from .together import Groups, apart, found_together, together
+from .together import Groups, apart, found_apart, found_together, together
 
 Progress = Callable[[str, int], None]
 """Called with what was done and how many of it: `("read squad", 3994)`."""
@@ -115,7 +115,7 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress)
 
 
 def _of_few_groups(work: Build, name: str, count: int) -> list[Item]:
-    """Return the held-out items of an ingredient; of those put together so few groups as give the number."""
+    """Return the held-out items of an ingredient; of those put together as few groups as will do."""
     items, groups = work.pools[name].held_out, work.groups.get(name)
     if not groups:
         return items
@@ -169,7 +169,7 @@ def _with_gold(work: Build, pool: Pool, item: Item) -> Item:
 
 
 def _put_together(work: Build) -> None:
-    """Give the items that a recipe wants together their groups: those of training and the held-out ones apart."""
+    """Give the items that a recipe wants together their groups, apart from those of the held-out ones."""
     for name, pool in work.pools.items():
         how = pool.ingredient
         if not how.together:
@@ -185,7 +185,10 @@ def _put_together(work: Build) -> None:
             put = found_together if how.together == "found" else together
             made = _first_groups(put(items, near, how.passages, rng), how.most_groups)
             groups |= made
-            without |= apart(items, near, made, how.apart, rng)
+            if how.together == "found":
+                without |= found_apart(items, near, made, how.passages, how.apart, rng)
+            else:
+                without |= apart(items, near, made, how.apart, rng)
         if how.most_groups is not None:
             grouped = [item for item in pool.items if item.id in groups]
             pool.drops["over the limit"] += len(pool.items) - len(grouped)
@@ -204,7 +207,7 @@ def _first_groups(groups: Groups, most: int | None) -> Groups:
 
 
 def _near(work: Build, name: str, held_out: bool, item: Item) -> Sequence[Passage]:
-    """Return what was found for an item, else what its source gave beside its gold, of one side of the line."""
+    """Return what was found for an item, else the negatives of its source, of one side of the line."""
     _, hits = work.split.one_side(item, work.hits(name, item) or item.negatives, held_out)
     return hits
 

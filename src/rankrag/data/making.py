@@ -48,8 +48,15 @@ class Maker:
         """
         if item.example is not None:
             return [self._named(item.example)]
-        hits = hits[: self.ingredient.depth]
-        made = _TASKS[self.ingredient.task](Draw(item, hits, rng, self.ingredient, apart))
+        how = self.ingredient
+        hits = hits[: how.depth]
+        if item.gold and (how.least_shared > 0 or how.most_shared < 1):
+            shared = rules.shared_words(item)
+            if not how.least_shared <= shared <= how.most_shared:
+                return Dropped(
+                    f"shares too {'few' if shared < how.least_shared else 'many'} words with its gold"
+                )
+        made = _TASKS[how.task](Draw(item, hits, rng, how, apart))
         if isinstance(made, Dropped):
             return made
         if not all(example.target.strip() for example in made):
@@ -64,8 +71,8 @@ class Maker:
     def _styled(self, item: Item, example: Example, rng: random.Random) -> list[Example]:
         """Ask in the recipe's styles (one of them, or each), else in the source's, or as the reader chose.
 
-        Style plain is left out where its target is to be a sentence and none can be made. Abstention is taught in
-        one style: its words are the same in all.
+        Style plain is left out where its target is to be a sentence and none can be made. Abstention is
+        taught in one style: its words are the same in all.
         """
         asks = example.task in ("context_qa", "retrieval_qa")
         if not asks or example.question.style != "plain":
@@ -133,8 +140,6 @@ def _rank(draw: Draw) -> Made:
         return pairs or Dropped("no chunk with the answer")
     if not item.gold:
         return Dropped("no passage with the answer")
-    if rules.shared_words(item) > how.most_shared:
-        return Dropped("shares its words with the passage")
     negatives = rules.hard_negatives(item, draw.hits)
     if not negatives:
         return Dropped("no hard negative")

@@ -123,7 +123,7 @@ def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]
 
 
 def _on_few_passages(items: list[Item], pool: Pool, seed: str) -> list[Item]:
-    """Return all items, or those on a random sample of gold passages: a sample of items would tear them apart."""
+    """Return all items, or those on a random sample of gold passages, which stay whole."""
     most = pool.ingredient.most_passages
     if most is None:
         return items

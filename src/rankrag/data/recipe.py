@@ -68,20 +68,27 @@ class Ingredient(_Strict):
     ordered: bool = Field(default=False, description="passages of a prompt as found, not shuffled")
     together: bool | Literal["found"] = Field(
         default=False,
-        description="gold of several items is asked about as one, in place of hits; found: the first hits of an "
-        "item are, also by the items whose gold is among them",
+        description="gold of several items is asked about as one, in place of hits; found: the first hits of "
+        "an item are, also by the items whose gold is among them",
     )
     most_groups: Count | None = Field(
         default=None, description="most groups put together; the first have the nearest passages"
     )
     apart: Fraction = Field(
-        default=0.0, description="share of the items that are also asked of passages put together without their answer"
+        default=0.0,
+        description="share of the items that are also asked of passages put together without their answer",
     )
     all_gold: bool = Field(default=False, description="all gold passages stand in a prompt, not one")
-    sentences: bool = Field(default=False, description="style plain is taught in whole sentences, or not at all")
+    sentences: bool = Field(
+        default=False, description="style plain is taught in whole sentences, or not at all"
+    )
     each_style: bool = Field(default=False, description="an example in each of the styles, not in one")
     most_shared: Fraction = Field(
-        default=1.0, description="share of the question's words in its gold passage; more is dropped (task rank)"
+        default=1.0,
+        description="share of the question's words in its gold passage; more is dropped (task rank)",
+    )
+    least_shared: Fraction = Field(
+        default=0.0, description="the same share, less of which is dropped: an answer found by chance"
     )
     unanswerable: Fraction = Field(default=0.0, description="share of retrieval_qa items without gold")
     chunk_words: Count | None = Field(default=None, description="words a chunk: rank by 4-gram recall")

@@ -98,7 +98,8 @@ def five_passages(
 
     Section 4.2.1: "gold and top-retrieved contexts, in total five", some of which may hold the answer too.
     One gold passage goes in; where the source has several, another one each time that `rng` differs. With
-    `all_gold` all of them do, for replies that were written from several; none do where they are more than `size`.
+    `all_gold` all of them do, for replies that were written from several; where they are more than `size`,
+    nothing is returned.
     """
     gold = item.gold if all_gold else (rng.choice(item.gold),)
     if len(gold) > size:

@@ -8,7 +8,6 @@ answer, where that says enough alone (`evidence`). Where neither is safe there i
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from .matching import contains_answer, words
 
@@ -77,8 +76,9 @@ def declarative(question: str, answer: str, text: str) -> str:
     """Return a question turned into a statement of its answer, where its words may stay as they are.
 
     `Who wrote Faust?` and `Goethe` give `Goethe wrote Faust.`; `What is the capital of Peru?` and `Lima`
-    give `The capital of Peru is Lima.`; `When was the bridge opened?` gives `The bridge was opened in 1894.` with
-    the preposition that the passage has. A question in lower case gives nothing: its names would be misspelt.
+    give `The capital of Peru is Lima.`; `When was the bridge opened?` gives `The bridge was opened in 1894.`
+    with the preposition that the passage has. A question in lower case gives nothing: its names
+    would be misspelt.
     """
     asked = " ".join(question.split()).rstrip("?").strip()
     said = " ".join(answer.split()).strip(" .,;:")
@@ -107,7 +107,11 @@ def _tidy_question(asked: str) -> bool:
 
 
 def _who(asked: str, said: str) -> str:
-    match = re.fullmatch(r"Who (\w+(?:ed|ote|ade|ave|ook|ent|old|eld|ought|an|et|ew|ove|oke|ose|aid|ame|ead|id|on|ang|uilt|ound)) (.+)", asked)
+    match = re.fullmatch(
+        r"Who (\w+(?:ed|ote|ade|ave|ook|ent|old|eld|ought|an|et|ew|ove|oke|ose|aid|ame|ead|id|on|ang|uilt"
+        r"|ound)) (.+)",
+        asked,
+    )
     if not match or match[1] in _AUXILIARY or re.search(r"\b(?:and|or|who)\b", match[2]):
         return ""
     return f"{said} {match[1]} {match[2]}"
@@ -119,22 +123,29 @@ def _what(asked: str, said: str) -> str:
         return ""
     last = match[2].split()[-1].lower()
     clause = re.search(
-        r"\b(?:that|which|who|when|where|is|was|are|were|did|does|had|has|used|known|called|made|given)\b", match[2]
+        r"\b(?:that|which|who|when|where|is|was|are|were|did|does|had|has|used|known|called|made|given)\b",
+        match[2],
     )
     if clause or last.endswith(("ed", "ing")) or last in _PREPOSITIONS:
         return ""
     return f"{match[2]} {match[1]} {said}"
 
 
-_PREPOSITIONS = frozenset("in on at by from during since near for of to with as about until after before".split())
+_PREPOSITIONS = frozenset(
+    "in on at by from during since near for of to with as about until after before".split()
+)
 
 
 def _when(asked: str, said: str, text: str) -> str:
-    match = re.fullmatch(r"(?:When|Where|In what year|In which year|What year) (was|were) (.+) (\w+ed|born|built|held|found|made|won|sold|begun|written|sent|taken|chosen|shown)", asked)
+    match = re.fullmatch(
+        r"(?:When|Where|In what year|In which year|What year) (was|were) (.+) "
+        r"(\w+ed|born|built|held|found|made|won|sold|begun|written|sent|taken|chosen|shown)",
+        asked,
+    )
     if not match or re.search(r"\b(?:and|or|that|which|who|is|was|were)\b", match[2]):
         return ""
     place = re.search(rf"\b(in|on|at|near|from|since|during|until) (?:the )?{re.escape(said)}\b", text)
     if not place or len(match[2].split()) > 8:
         return ""
-    between = place[0].split()[:-len(said.split())]
+    between = place[0].split()[: -len(said.split())]
     return f"{match[2]} {match[1]} {match[3]} {' '.join(between)} {said}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..types import Passage
 from .item import Item
 from .matching import contains_answer, squash
-from .rules import as_found
+from .rules import as_found, without_answer
 
 Groups = dict[str, tuple[Passage, ...]]
 """The passages that an item is asked of, by the item's id."""
@@ -50,15 +50,17 @@ def found_together(
 ) -> Groups:
     """Return for each item `size` passages as they were found, best first, gold among them.
 
-    An item whose gold stands in the passages of an earlier one is asked of those. Items are taken in an order by
-    chance; those of which fewer passages were found are left out.
+    An item whose gold stands in the passages of an earlier one is asked of those. Items are taken in an
+    order by chance; those of which fewer passages were found are left out.
     """
     groups: Groups = {}
     holding: dict[str, tuple[Passage, ...]] = {}
     for item in rng.sample(list(items), len(items)):
         if not item.gold:
             continue
-        passages = holding.get(squash(item.gold[0].text)) or tuple(as_found(item, list(hits(item)), rng, size))
+        passages = holding.get(squash(item.gold[0].text)) or tuple(
+            as_found(item, list(hits(item)), rng, size)
+        )
         if len(passages) == size:
             groups[item.id] = passages
             for one in passages:
@@ -92,10 +94,26 @@ def apart(
         for number, _ in near.most_common():
             group = distinct[number]
             texts = [one.text for one in group]
-            if gold not in map(squash, texts) and not any(contains_answer(text, item.answers) for text in texts):
+            if gold not in map(squash, texts) and not any(
+                contains_answer(text, item.answers) for text in texts
+            ):
                 found[item.id] = group
                 break
     return found
+
+
+def found_apart(
+    items: Sequence[Item],
+    hits: Callable[[Item], Iterable[Passage]],
+    groups: Groups,
+    size: int,
+    share: float,
+    rng: random.Random,
+) -> Groups:
+    """Return for a share of the items what was found first without gold and without their answer."""
+    asked = [item for item in items if item.answers and item.id in groups and rng.random() < share]
+    without = {item.id: without_answer(item, list(hits(item)), rng, size, shuffled=False) for item in asked}
+    return {name: tuple(passages) for name, passages in without.items() if len(passages) == size}
 
 
 def _groups(

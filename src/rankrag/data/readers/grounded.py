@@ -1,4 +1,4 @@
-"""Claims, yes-or-no questions, replies in whole sentences, questions without an answer: all with their passages.
+"""Claims, yes-or-no questions, replies in whole sentences, questions without an answer, with passages.
 
 The files are neutral ones; what is particular to each source is said at its reader.
 """
@@ -19,8 +19,9 @@ from .neutral import item_of, passage_of
 _VERDICTS = {"SUPPORTS": TRUE, "REFUTES": FALSE}
 _YES_NO = {"YES": "Yes", "NO": "No"}
 _FOLLOWED = re.compile(
-    r"(?:anything else|what else|would you|do you|should i|shall i|can i|may i|could i|is there|let me|will that|how about"
-    r"|does that|is that|are you|did you|want me|welcome|happy to|have a|please)", re.IGNORECASE
+    r"(?:anything else|what else|would you|do you|should i|shall i|can i|may i|could i|is there|let me"
+    r"|will that|how about|does that|is that|are you|did you|want me|welcome|happy to|have a|please)",
+    re.IGNORECASE,
 )
 """What an assistant that books adds to its answer: it answers nothing."""
 
@@ -34,8 +35,9 @@ _LONGEST = 70
 def claims(path: str) -> Iterator[Item | Dropped]:
     """Yield FoolMeTwice and VitaminC: a claim, `label`, evidence; what is neither true nor false is left out.
 
-    Evidence is a sentence a passage, and claims that rest on several are left out, as one gold passage goes in.
-    VitaminC's texts are tokens. Evidence that nobody judged stands among the negatives: it is of the same page.
+    Evidence is a sentence a passage, and claims that rest on several are left out, as one gold passage goes
+    in. VitaminC's texts are tokens. Evidence that nobody judged stands among the negatives, as it is of the
+    same page.
     """
     for row in rows(path):
         verdict = _VERDICTS.get(row.text("label"))
@@ -67,8 +69,8 @@ def yes_no(path: str) -> Iterator[Item | Dropped]:
 def replies(path: str) -> Iterator[Item | Dropped]:
     """Yield DSTC9, DSTC11, CLAP NQ and ASQA: what people wrote as a reply, in whole sentences.
 
-    The shortest reply is taught, without the question that an assistant adds. Passages that nobody judged (ASQA's)
-    are what the reply was written from.
+    The shortest reply is taught, without the question that an assistant adds. Passages that nobody judged
+    (ASQA's) are what the reply was written from.
     """
     for row in rows(path):
         item = item_of(row, "")
@@ -82,14 +84,21 @@ def replies(path: str) -> Iterator[Item | Dropped]:
         gold = item.gold or tuple(map(passage_of, row.rows("passages") if row.has("passages") else []))
         asked = replace(item.question, text=_asked(item.question.text))
         reply = min(said, key=len)
-        yield replace(item, question=asked, target=reply, answers=(), gold=tuple(map(_mended, gold)), negatives=tuple(map(_mended, item.negatives)))
+        yield replace(
+            item,
+            question=asked,
+            target=reply,
+            answers=(),
+            gold=tuple(map(_mended, gold)),
+            negatives=tuple(map(_mended, item.negatives)),
+        )
 
 
 def squad2(path: str) -> Iterator[Item | Dropped]:
     """Yield SQuAD with questions that cannot be answered, whose part says what they are asked of.
 
-    The part is `sentence`, `lower` (a paragraph in lower case) or `cased`. The questions come in lower case, so
-    that their case would tell them from the others: names get that of the paragraph, and a capital begins them.
+    The part is `sentence`, `lower` (a paragraph in lower case) or `cased`. The questions come in lower case,
+    which would tell them from the others: names get the case of the paragraph, and a capital begins them.
     """
     for row in rows(path):
         item = item_of(row, "")
@@ -118,7 +127,7 @@ def spans(path: str) -> Iterator[Item | Dropped]:
 
 
 def truecased(question: str, text: str) -> str:
-    """Return a question in lower case with the case of a text: of the words that this has in one case alone."""
+    """Return a question in lower case with the case of a text, of the words that this has in one case."""
     seen: dict[str, set[str]] = {}
     for match in re.finditer(r"(?<![.!?] )(?<!^)\b[^\W_]+", text):
         seen.setdefault(match[0].lower(), set()).add(match[0])
@@ -162,7 +171,7 @@ def _said(answer: str) -> str:
         parts.pop()
     said = " ".join(parts)
     whole = said[:1].isupper() or said[:1].isdigit()
-    clean = not _TOKENS.search(said) and 4 <= len(words(said)) and len(said.split()) <= _LONGEST
+    clean = not _TOKENS.search(said) and len(words(said)) >= 4 and len(said.split()) <= _LONGEST
     return said if whole and clean and said.endswith((".", "!")) else ""
 
 
