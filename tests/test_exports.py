@@ -70,9 +70,11 @@ FACES: dict[str, set[str]] = {
         "copy_index",
         "estimate",
         "fuse",
+        "older_kind",
         "open_store",
         "read_manifest",
         "retriever",
+        "why_nothing",
     },
     "rankrag.model": {
         "Budget",

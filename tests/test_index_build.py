@@ -254,7 +254,7 @@ def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
     manifest = (INDEX / "manifest.json").read_text()
     cases = {
         "found a broken manifest.json": "{",
-        "found an index of format 99": manifest.replace('"format": 1', '"format": 99'),
+        "found an index of format 99": manifest.replace('"format": 3', '"format": 99'),
         "found a broken manifest": manifest.replace('"words"', '"wrods"'),
     }
     for message, content in cases.items():

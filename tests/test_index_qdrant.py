@@ -195,13 +195,12 @@ def test_a_collection_that_is_gone_or_of_another_dimension(server: SmallQdrant) 
         store.search_words("cat", 1)
 
 
-def test_manifests_say_what_older_versions_can_read(server: SmallQdrant) -> None:
+def test_manifests_say_where_the_passages_are(server: SmallQdrant) -> None:
     build(["docs"], INDEX)
     assert "store" not in json.loads(Path("idx/manifest.json").read_text())
-    assert json.loads(Path("idx/manifest.json").read_text())["format"] == 1
     build(["docs"], Path("there"), Settings(store=place_at(server, "there")))
     values = json.loads(Path("there/manifest.json").read_text())
-    assert values["format"] == 2
+    assert values["format"] == 3
     assert values["store"] == {"name": "qdrant", "url": server.url, "collection": "there"}
     Path("there/manifest.json").write_text(json.dumps(values | {"store": {"name": "chroma"}}))
     with pytest.raises(InvalidInputError, match="found store 'chroma', wanted one of lancedb, qdrant"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from textwrap import shorten
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -14,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..types import Answer, Hit
-from .console import show
+from .console import show, warn
 
 MARK = "cyan"
 QUIET = "bright_black"
@@ -85,6 +86,14 @@ def show_hits(hits: Sequence[Hit], console: Console, moved: Sequence[int] | None
         show(Padding(Text(_excerpt(hit, console)), (0, 0, 1, 4)), console)
     if not hits:
         console.print(Text("Nothing was found.", style=QUIET))
+
+
+def say_why_nothing(index: Path, query: str) -> None:
+    """Write a line about why a search found nothing, where more is known than that the words do not occur."""
+    from ..index import open_store, why_nothing
+
+    if reason := why_nothing(open_store(index), query):
+        warn(reason)
 
 
 def _excerpt(hit: Hit, console: Console) -> str:

@@ -80,7 +80,10 @@ def ask(
     if not text:
         conversation.hold(rag, asked, wanted)
         return
-    _tell(answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output)), output)
+    answer = answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output))
+    _tell(answer, output)
+    if not answer.retrieved and not wanted:
+        answer_view.say_why_nothing(index, asked.text)
 
 
 def _tell(answer: Answer, output: str) -> None:

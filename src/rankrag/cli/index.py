@@ -35,7 +35,13 @@ Words = Annotated[
     int | None,
     typer.Option("--passage-words", min=0, help="Words in a passage; 0 does not cut. Default: 100."),
 ]
-Language = Annotated[str | None, typer.Option(help="For stemming; any does not stem. Default: English.")]
+Language = Annotated[
+    str | None,
+    typer.Option(
+        help="For stemming words in its script; those of others go by their script. any stems none. Default: "
+        "English."
+    ),
+]
 
 
 def index(
@@ -57,7 +63,7 @@ def index(
     Reads .txt .md .rst .html .pdf .docx .pptx .csv .jsonl; the last two also as .gz and .xz. May be
     interrupted at any time: the index opens, and running it again goes on where it stopped.
     """
-    from ..index import Settings, build, estimate
+    from ..index import Settings, build, estimate, older_kind, read_manifest
 
     with arguments():
         place = load.store_place(index, store, store_url, collection)
@@ -71,6 +77,8 @@ def index(
         console.emit(_record(index, settings, done))
     else:
         _show(index, settings, done)
+    if old := older_kind(index, read_manifest(index)):
+        console.warn(old)
     if done.failed:
         raise PartialError(
             f"found {_number(len(done.failed), 'file')} that cannot be read, the rest is in: mend or remove "
@@ -114,6 +122,10 @@ def _show(folder: Path, settings: Settings, report: Report) -> None:
     console.say(f"{folder}: {total}")
     counts = ((len(getattr(report, what)), what) for what in CHANGES)
     console.say("  " + " · ".join(f"{count:,} {what}" for count, what in counts if count))
+    if set(report.scripts) - {"Latin"}:
+        console.say(
+            "  written in " + " · ".join(f"{name} {count:,}" for name, count in report.scripts.items())
+        )
     console.table(
         (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
     )

@@ -50,7 +50,10 @@ def search(
     with console.working("opening the index"):
         shelf = load.open_shelf(index, retriever)
     if asked is not None:
-        _one(shelf, asked, shelf.search(asked, k, wanted), output)
+        hits = shelf.search(asked, k, wanted)
+        _one(shelf, asked, hits, output)
+        if not hits and not wanted:
+            answer_view.say_why_nothing(index, shelf.query(asked))
     elif ray is None:
         _many(shelf, rankings(shelf, str(questions), k, wanted), run, output)
     else:

@@ -4,9 +4,9 @@ from .build import Report, build
 from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
-from .manifest import UPLOADS, Manifest, read_manifest
+from .manifest import UPLOADS, Manifest, older_kind, read_manifest
 from .place import StoreName, StorePlace, collection_of
-from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever
+from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings
 from .store import Store
 from .stores import open_store
@@ -34,7 +34,9 @@ __all__ = [
     "copy_index",
     "estimate",
     "fuse",
+    "older_kind",
     "open_store",
     "read_manifest",
     "retriever",
+    "why_nothing",
 ]

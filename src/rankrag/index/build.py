@@ -9,7 +9,8 @@ last record that is in, if its digest is still the same; any other file is read 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from .settings import PassageEncoder, Settings
 from .store import FileRow, Row, Store
 from .stores import make_store
 from .walk import File, exists, find, is_under
+from .words import scripts
 
 BATCH = 16_384
 """Passages in a commit. With vectors a commit comes after fewer, since each costs much to make again."""
@@ -49,7 +51,8 @@ _CHARACTERS = 64 * 2**20
 class Report:
     """What a build did, by names of files; `failed` pairs a name with the reason.
 
-    `n_files` and `n_passages` count what the index holds afterwards.
+    `n_files` and `n_passages` count what the index holds afterwards. `scripts` says how many of the passages
+    that went in are written in each script; one in two counts for both.
     """
 
     added: tuple[str, ...] = ()
@@ -59,6 +62,7 @@ class Report:
     failed: tuple[tuple[str, str], ...] = ()
     n_files: int = 0
     n_passages: int = 0
+    scripts: Mapping[str, int] = field(default_factory=dict)
 
 
 def build(
@@ -146,6 +150,7 @@ class _Builder:
         self.files: list[FileRow] = []
         self.done = _Done()
         self.ids: set[str] | None = None
+        self.scripts: Counter[str] = Counter()
 
     # ── before and after ─────────────────────────────────────────────────────────────────────────────
 
@@ -174,10 +179,10 @@ class _Builder:
             self.store.index()
             self.progress(n_passages, n_passages, "passages")
         n_files = len(self.store.files())
-        write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages))
+        write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
         return Report(
             tuple(done.added), tuple(done.replaced), tuple(done.unchanged), tuple(done.removed),
-            tuple(done.failed), n_files, n_passages,
+            tuple(done.failed), n_files, n_passages, dict(self.scripts.most_common()),
         )  # fmt: skip
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────
@@ -269,6 +274,7 @@ class _Builder:
         for row in portion.rows:
             self.rows.append(row)
             self.characters += len(row.passage.text)
+            self.scripts.update(scripts(row.passage.text))
             if self.ids is not None:
                 self.ids.add(row.passage.id)
         if portion.vectors is not None:

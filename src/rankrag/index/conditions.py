@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from ..types import Filters
+from .words import spellings
 
 _VALUES = 500
 """Values in one `IN (...)`: the parser of conditions is recursive and slow on very long ones."""
@@ -14,16 +15,19 @@ _VALUES = 500
 def condition(filters: Filters | None) -> str | None:
     """Return the condition that a passage meets all filters, or None if there are none.
 
-    `path` is a glob in the sense of `fnmatch` (`*` also crosses `/`), compared as it is written; every
-    other name is an attribute that must equal the value.
+    `path` is a glob in the sense of `fnmatch` (`*` also crosses `/`); every other name is an attribute that
+    must equal the value. Both are compared as they are written, but for how Unicode composes accents.
     """
-    parts = [
-        f"regexp_like(path, {quote(glob_pattern(value))})"
-        if name == "path"
-        else f"array_has(attributes, {quote(attribute(name, value))})"
-        for name, value in (filters or {}).items()
-    ]
-    return " AND ".join(parts) or None
+    return " AND ".join(map(_condition, (filters or {}).items())) or None
+
+
+def _condition(wanted: tuple[str, str]) -> str:
+    name, value = wanted
+    if name == "path":
+        ways = [f"regexp_like(path, {quote(glob_pattern(glob))})" for glob in spellings(value)]
+    else:
+        ways = [f"array_has(attributes, {quote(way)})" for way in spellings(attribute(name, value))]
+    return ways[0] if len(ways) == 1 else f"({' OR '.join(ways)})"
 
 
 def is_in(column: str, values: Iterable[str]) -> Iterator[str]:
@@ -66,6 +70,8 @@ def glob_pattern(glob: str) -> str:
     at = 0
     while at < len(glob):
         sign, at = glob[at], at + 1
+        if sign == "*" and parts[-1:] == [".*"]:
+            continue
         if sign == "[" and (end := _class_end(glob, at)):
             parts.append(_class(glob[at:end]))
             at = end + 1

@@ -12,9 +12,9 @@ from ..formats import writing
 from ..types import Progress
 from .manifest import (
     COPYING,
+    FORMAT,
     Manifest,
     building,
-    format_of,
     moment,
     read_manifest,
     root_from,
@@ -25,6 +25,7 @@ from .manifest import (
 from .place import LANCEDB, StorePlace, check_place
 from .store import Batch, Store
 from .stores import drop_store, make_store, open_store
+from .words import scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,9 @@ def copy_index(
         before = open_store(source)
         manifest = _begun(before, target, place)
         after = make_store(target, manifest)
-        _copy(before, after, progress)
+        seen = _copy(before, after, progress)
         _check(before, after)
-        manifest = updated(manifest, len(after.files()), len(after))
+        manifest = updated(manifest, len(after.files()), len(after), seen)
         write_manifest(target, manifest)
         (target / COPYING).unlink()
     return manifest
@@ -71,7 +72,7 @@ def _begun(before: Store, target: Path, place: StorePlace) -> Manifest:
         before.manifest,
         root=root_from(before.manifest.root_of(before.folder), target),
         created=moment(),
-        format=format_of(place),
+        format=FORMAT,
         store=place,
     )
     note = _Note(before.folder.resolve().as_posix(), _state(before), manifest.created, place)
@@ -103,18 +104,24 @@ def _read_note(path: Path) -> _Note | None:
         ) from error
 
 
-def _copy(before: Store, after: Store, progress: Progress | None) -> None:
-    """Copy what is not there yet; files come last, so that a build there sees a half as a half."""
+def _copy(before: Store, after: Store, progress: Progress | None) -> set[str]:
+    """Copy what is not there yet, and return the scripts of all.
+
+    Files come last, so that a build there sees a half as a half.
+    """
     there, total, done = after.ids(), len(before), 0
+    seen: set[str] = set()
     for batch in before.batches():
         rows, vectors = _missing(batch, there)
         if rows:
             after.add(rows, vectors)
         done += len(batch[0])
+        seen |= {name for row in batch[0] for name in scripts(row.passage.text)}
         if progress:
             progress(done, total, "passages")
     after.set_files([*before.files().values()])
     after.index()
+    return seen
 
 
 def _missing(batch: Batch, there: set[str]) -> Batch:

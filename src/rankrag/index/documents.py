@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import PartialError
 from ..types import Document, Progress
 from .build import build
+from .limits import check_ids
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
 from .stores import open_store
@@ -54,10 +55,11 @@ class IndexDocuments:
         A file goes in again with the next build of its folder; a record of a collection stays away until
         the collection changes.
         """
+        wanted = set(ids)
+        check_ids([*wanted])
         manifest = read_manifest(self.folder)
         with building(self.folder):
             store = open_store(self.folder)
-            wanted = set(ids)
             there = [document.id for document in store.documents() if document.id in wanted]
             store.remove_documents(there)
             write_manifest(self.folder, updated(manifest, len(store.files()), len(store)))

@@ -1,8 +1,8 @@
 """The role of a store filled by LanceDB: tables in the folder of the index, no server.
 
-`passages` has one row a passage: `content` is its title, a line end and its text in one column, so that
-one BM25 index covers both and nothing is stored twice. `files` has one row a file: its digest, and
-whether all its passages are in (see `build.py` for how that survives a kill).
+`passages` has one row a passage: `content` is its title, a line end and its text in one column, `words` the
+words of both as `words.py` has them, with spaces between; BM25 searches those. `files` has one row a file:
+its digest, and whether all its passages are in (see `build.py` for how that survives a kill).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..types import Document, Filters, Hit, Passage, Source
 from .conditions import attribute, attributes, condition, is_in, quote
+from .limits import check_words
 from .manifest import Manifest, check_vectors, searched_by
 from .store import Batch, FileRow, Row
-from .tables import broken, committing, files_schema, index_words, is_there, open_table
+from .tables import broken, committing, files_schema, index_words, is_there, open_table, words_column
+from .words import query_words, words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +71,7 @@ class LanceStore:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         with committing(self.folder):
-            self._passages.add(_batch(rows, vectors, self._passages.schema))
+            self._passages.add(_batch(rows, vectors, self.manifest, self._passages.schema))
 
     def set_files(self, rows: Sequence[FileRow]) -> None:
         """Write the rows of files, replacing those of the same name."""
@@ -101,16 +103,16 @@ class LanceStore:
     @property
     def n_unindexed(self) -> int:
         """Passages that are not in the index for words yet; a search goes through them one by one."""
-        stats = self._passages.index_stats("content_idx")
+        stats = self._passages.index_stats(self._words_index)
         return len(self) if stats is None else int(stats.num_unindexed_rows)
 
     def index(self) -> None:
         """Bring the indexes up to date: build them anew if most rows are not in them, else add those."""
-        stats = self._passages.index_stats("content_idx")
+        stats = self._passages.index_stats(self._words_index)
         anew = stats is None or stats.num_unindexed_rows > stats.num_indexed_rows
         with committing(self.folder):
             if anew:
-                index_words(self._passages, self.manifest.language)
+                index_words(self._passages, self.manifest)
             if self.manifest.encoder is not None and len(self) > EXACT_UP_TO:
                 self._index_vectors()
             # Putting the pieces of a fresh table together writes it a second time: 658,659 passages took
@@ -119,6 +121,10 @@ class LanceStore:
             if not anew or pieces > _PIECES:
                 self._passages.optimize(cleanup_older_than=_OLD_VERSIONS)
             self._files.optimize(cleanup_older_than=_OLD_VERSIONS)
+
+    @property
+    def _words_index(self) -> str:
+        return f"{words_column(self.manifest)}_idx"
 
     def _index_vectors(self) -> None:
         from lancedb.index import HnswSq
@@ -194,10 +200,16 @@ class LanceStore:
         """
         from lancedb.query import FullTextOperator, MatchQuery
 
+        if self.manifest.own_words:
+            found = query_words(query, self.manifest.language)
+            check_words(found)
+            if not found:
+                return []
+            query = " ".join(found)
         # A structured query: a query string would give quotes and AND in a question a meaning.
-        words = MatchQuery(
+        match = MatchQuery(
             query,
-            "content",
+            words_column(self.manifest),
             boost=1.0,
             fuzziness=0,
             max_expansions=50,
@@ -207,7 +219,7 @@ class LanceStore:
         )
 
         def ask() -> LanceQueryBuilder:
-            return self._passages.search(words, query_type="fts")
+            return self._passages.search(match, query_type="fts")
 
         return self._best(ask, "_score", k, filters)
 
@@ -258,17 +270,22 @@ class LanceStore:
 _COLUMNS = ["id", "content", "title", "path", "page", "start", "end", "attributes"]
 
 
-def _batch(rows: Sequence[Row], vectors: np.ndarray | None, schema: pa.Schema) -> pa.RecordBatch:
+def _batch(
+    rows: Sequence[Row], vectors: np.ndarray | None, manifest: Manifest, schema: pa.Schema
+) -> pa.RecordBatch:
     import pyarrow as pa
 
     passages = [row.passage for row in rows]
     sources = [passage.source or Source("") for passage in passages]
+    contents = [f"{passage.title}\n{passage.text}" for passage in passages]
+    own = [[" ".join(words(text, manifest.language)) for text in contents]] if manifest.own_words else []
     columns: list[object] = [
         [passage.id for passage in passages],
         [row.document for row in rows],
         [source.path for source in sources],
         [passage.title for passage in passages],
-        [f"{passage.title}\n{passage.text}" for passage in passages],
+        contents,
+        *own,
         [row.record for row in rows],
         [source.page for source in sources],
         [source.start for source in sources],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +19,11 @@ from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 2
-"""The newest layout of an index folder that this code reads; one that holds its own tables is of format 1."""
+FORMAT = 3
+"""The layout of an index folder that this code writes, and the newest that it reads."""
+
+_OWN_WORDS = 3
+"""The format from which on an index holds words as `words.py` has them; before, LanceDB split the texts."""
 
 _NAME = "manifest.json"
 _LOCK = "lock"
@@ -48,7 +51,8 @@ class Manifest:
     """What an index was built with and what it holds.
 
     `root` is the folder from which documents are named: where the first build was started. It is kept
-    relative to the index if that lies within it, so both can be moved together.
+    relative to the index if that lies within it, so both can be moved together. `scripts` are those that
+    builds have seen in passages, by the names of `words.scripts`; they stay when the passages go.
     """
 
     words: int
@@ -59,8 +63,14 @@ class Manifest:
     updated: str
     n_files: int = 0
     n_passages: int = 0
-    format: int = 1
+    format: int = FORMAT
     store: StorePlace = LANCEDB
+    scripts: tuple[str, ...] = ()
+
+    @property
+    def own_words(self) -> bool:
+        """Whether the index holds words as `words.py` has them; one of the older kind does not."""
+        return self.format >= _OWN_WORDS
 
     def root_of(self, folder: Path) -> Path:
         """Return the root as an absolute path; `folder` is where the index lies."""
@@ -90,7 +100,9 @@ def read_manifest(folder: Path) -> Manifest:
             )
         encoder = values.pop("encoder")
         place = StorePlace(**values.pop("store", {}))
-        manifest = Manifest(**values, encoder=EncoderUsed(**encoder) if encoder else None, store=place)
+        scripts = tuple(values.pop("scripts", ()))
+        used = EncoderUsed(**encoder) if encoder else None
+        manifest = Manifest(**values, encoder=used, store=place, scripts=scripts)
     except (ValueError, TypeError, KeyError, OSError) as error:
         raise InvalidInputError(
             f"found a broken {_NAME} in {folder} ({error or type(error).__name__}): "
@@ -103,7 +115,9 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest; a reader sees the old one or the new one."""
     values = asdict(manifest)
-    if manifest.store == LANCEDB:  # as it was before there was another store: older versions read it
+    if not manifest.own_words:  # as the version that made it wrote it, which goes on reading it
+        del values["scripts"]
+    if manifest.store == LANCEDB:
         del values["store"]
     with writing(str(folder / _NAME)) as stream:
         json.dump(values, stream, indent=2)
@@ -138,9 +152,21 @@ def vacant(folder: Path) -> None:
         )
 
 
-def updated(manifest: Manifest, n_files: int, n_passages: int) -> Manifest:
-    """Return the manifest with new counts and the time of now."""
-    return replace(manifest, n_files=n_files, n_passages=n_passages, updated=_now())
+def updated(manifest: Manifest, n_files: int, n_passages: int, scripts: Iterable[str] = ()) -> Manifest:
+    """Return the manifest with new counts, further scripts and the time of now."""
+    seen = tuple(sorted({*manifest.scripts, *scripts}))
+    return replace(manifest, n_files=n_files, n_passages=n_passages, scripts=seen, updated=_now())
+
+
+def older_kind(folder: Path, manifest: Manifest) -> str | None:
+    """Return, for an index of the older kind, a line that says so and how to bring it up to date."""
+    if manifest.own_words:
+        return None
+    return (
+        f"found an index of the older kind at {folder} (format {manifest.format}): it is searched as before, "
+        "without Korean, parts of names and words broken at line ends: `rankrag documents copy NEW --index "
+        f"{folder}` makes one of the new kind from it, without its documents or an encoder"
+    )
 
 
 def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint: str) -> None:
@@ -244,7 +270,6 @@ def _new(folder: Path, settings: Settings) -> Manifest:
         root=root_from(Path.cwd(), folder),
         created=moment() if store != LANCEDB else _now(),
         updated=_now(),
-        format=format_of(store),
         store=store,
     )
 
@@ -253,11 +278,6 @@ def root_from(root: Path, folder: Path) -> str:
     """Return how the manifest of an index in the folder writes down its root."""
     place = folder.resolve()
     return Path(os.path.relpath(root, place) if place.is_relative_to(root) else root).as_posix()
-
-
-def format_of(store: StorePlace) -> int:
-    """Return the oldest format that says where the passages are."""
-    return 1 if store == LANCEDB else FORMAT
 
 
 def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The role of a store filled by Qdrant: passages are points on a server, which many machines may read.
 
-Sparse vectors carry the words (BM25 as in `words.py`, IDF by the server), dense ones are the encoder's. The
-server is not asked to tokenize (the words would not be LanceDB's) nor to fuse (`retrievers.fuse` is one
+Sparse vectors carry the words (weighed by `bm25.py`, IDF by the server), dense ones are the encoder's. The
+server is not asked to tokenize (the words would not be ours) nor to fuse (`retrievers.fuse` is one
 formula for all stores).
 """
 
@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..types import Document, Filters, Hit, Passage
+from .bm25 import passage_vector, query_vector
 from .conditions import attribute
+from .limits import check_words
 from .manifest import Manifest, check_vectors, searched_by
 from .qdrant_points import (
     NAMED,
@@ -44,7 +46,7 @@ from .qdrant_server import (
     write_about,
 )
 from .store import Batch, FileRow, Row
-from .words import passage_vector, query_vector, words
+from .words import query_words, spellings, words, words_before
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +93,10 @@ class QdrantStore:
                 self._client.upsert(self._place.collection, points, wait=True)
 
     def _words(self, passage: Passage) -> list[str]:
-        return words(f"{passage.title}\n{passage.text}", self.manifest.language)
+        return self._words_of(f"{passage.title}\n{passage.text}")
+
+    def _words_of(self, text: str) -> list[str]:
+        return (words if self.manifest.own_words else words_before)(text, self.manifest.language)
 
     def _average(self, found: Sequence[Sequence[str]]) -> float:
         """Return the average length to weigh by; the first passages that are added set it."""
@@ -165,7 +170,7 @@ class QdrantStore:
         from qdrant_client.models import PointVectors
 
         for payloads in parts(self._scroll(["id", "title", "text"]), POINTS):
-            found = [words(f"{p['title']}\n{p['text']}", self.manifest.language) for p in payloads]
+            found = [self._words_of(f"{p['title']}\n{p['text']}") for p in payloads]
             points = [
                 PointVectors(id=point_id(str(p["id"])), vector={WORDS: sparse(passage_vector(w, average))})
                 for p, w in zip(payloads, found, strict=True)
@@ -268,7 +273,9 @@ class QdrantStore:
 
         The query is words, nothing in it is an operator; one without any word of the index finds nothing.
         """
-        found = words(query, self.manifest.language)
+        split = query_words if self.manifest.own_words else words_before
+        found = split(query, self.manifest.language)
+        check_words(found)
         return self._best(sparse(query_vector(found)), WORDS, k, filters) if found else []
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
@@ -311,13 +318,16 @@ class QdrantStore:
 
     def _matching(self, glob: str) -> list[str]:
         """Return the names of files that match a glob; the server itself knows no patterns."""
-        return [name for name in self.files() if fnmatchcase(name, glob)] if has_magic(glob) else [glob]
+        if not has_magic(glob):
+            return spellings(glob)
+        globs = spellings(glob)
+        return [name for name in self.files() if any(fnmatchcase(name, each) for each in globs)]
 
 
 def _all_of(names: list[str] | None, wanted: Filters) -> models.Filter | None:
     """Return the condition that a passage is from one of the files and has all the attributes."""
     from qdrant_client.models import Filter
 
-    attributes = [is_in("attributes", [attribute(*pair)]) for pair in wanted.items()]
+    attributes = [is_in("attributes", spellings(attribute(*pair))) for pair in wanted.items()]
     conditions = [*([] if names is None else [is_in("path", names)]), *attributes]
     return Filter(must=[*conditions]) if conditions else None

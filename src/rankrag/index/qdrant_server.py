@@ -1,6 +1,6 @@
 """The Qdrant server of an index: reaching it, and its two collections.
 
-`NAME` has one point a passage, with the vectors `words` (sparse, weighed by `words.passage_vector`; the
+`NAME` has one point a passage, with the vectors `words` (sparse, weighed by `bm25.passage_vector`; the
 server multiplies by IDF) and `dense` (in an index with vectors). `NAME-files` has one point a file, and one
 about the index itself: whose it is, and the average length by which its passages were weighed.
 """

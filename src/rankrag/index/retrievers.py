@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from ..errors import InvalidInputError
 from ..types import Filters, Hit, Retriever
-from .manifest import check_encoder
+from .limits import check_search
+from .manifest import check_encoder, older_kind
 from .settings import PassageEncoder
 from .store import Store
+from .words import query_words, scripts
 
 RetrieverName = Literal["bm25", "dense", "hybrid"]
 
@@ -34,6 +36,7 @@ class BM25:
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first; scores are BM25's, above 0."""
+        check_search(query, k, filters)
         return self.store.search_words(query, k, filters)
 
 
@@ -50,6 +53,7 @@ class Dense:
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first; scores are cosines or dot products. No query, no hits."""
+        check_search(query, k, filters)
         if not query.strip():
             return []
         return self.store.search_vectors(self.encoder.encode_queries([query])[0], k, filters)
@@ -64,6 +68,7 @@ class Hybrid:
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first; scores are those of reciprocal rank fusion."""
+        check_search(query, k, filters)
         depth = max(k, self.depth)
         *others, last = self.retrievers
         # Side by side: a store searches outside Python's lock, and so does an encoder.
@@ -87,6 +92,29 @@ def fuse(rankings: Sequence[Sequence[Hit]], k: int = RRF_K) -> list[Hit]:
             hits.setdefault(hit.passage.id, hit)
     order = sorted(scores, key=lambda name: (-scores[name], name))
     return [replace(hits[name], score=scores[name]) for name in order]
+
+
+def why_nothing(store: Store, query: str) -> str | None:
+    """Return, in one line, why a search by words may have found nothing.
+
+    None where no more is known than that the words do not occur.
+    """
+    manifest = store.manifest
+    asked = scripts(query)
+    if not query_words(query, manifest.language):
+        return "found no word to search for in the question, wanted some: every one is a stop word or a sign"
+    if old := older_kind(store.folder, manifest):
+        return old
+    if asked and manifest.scripts and not asked & set(manifest.scripts):
+        return (
+            f"found a question in {_listed(asked)} and an index of texts in {_listed(manifest.scripts)}: ask "
+            "in that script, or search an index with vectors of a multilingual encoder"
+        )
+    return None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return " and ".join(sorted(names))
 
 
 def retriever(name: RetrieverName, store: Store, encoder: PassageEncoder | None = None) -> Retriever:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import FailureError, InvalidInputError
 from .manifest import Manifest
-from .words import analysis
+from .words import tokenizer_before
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,11 +59,11 @@ def make_tables(folder: Path, manifest: Manifest) -> None:
             for name in ("files", "passages"):
                 shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
             dimension = manifest.encoder.dimension if manifest.encoder else None
-            database.create_table("passages", schema=_passages_schema(dimension))
+            database.create_table("passages", schema=_passages_schema(dimension, manifest.own_words))
             database.create_table("files", schema=files_schema())
         passages = database.open_table("passages")
         if not passages.list_indices():
-            index_words(passages, manifest.language)
+            index_words(passages, manifest)
     except (OSError, ValueError, RuntimeError) as error:
         raise broken(folder, error) from error
 
@@ -81,10 +81,11 @@ def files_schema() -> pa.Schema:
     return pa.schema({"path": pa.string(), "sha256": pa.string(), "complete": pa.bool_()})
 
 
-def _passages_schema(dimension: int | None) -> pa.Schema:
+def _passages_schema(dimension: int | None, own_words: bool) -> pa.Schema:
     import pyarrow as pa
 
-    words = {name: pa.string() for name in ("id", "document", "path", "title", "content")}
+    names = ("id", "document", "path", "title", "content", *(("words",) if own_words else ()))
+    words = {name: pa.string() for name in names}
     numbers = {"record": pa.int64(), "page": pa.int32(), "start": pa.int64(), "end": pa.int64()}
     vector = {} if dimension is None else {"vector": pa.list_(pa.float32(), dimension)}
     return pa.schema({**words, **numbers, "attributes": pa.list_(pa.string()), **vector})
@@ -102,20 +103,28 @@ def open_table(folder: Path, name: str) -> Table:
     return connect(folder, timedelta(0)).open_table(name)
 
 
-def index_words(passages: Table, language: str) -> None:
+def index_words(passages: Table, manifest: Manifest) -> None:
     """Make the BM25 index of a table of passages anew."""
     from lancedb.index import FTS
 
-    how = analysis(language)
-    config = FTS(
-        base_tokenizer=how.tokenizer,
-        language=how.language,
-        stem=how.stem,
-        remove_stop_words=how.stop,
-        custom_stop_words=None if how.stop_words is None else [*how.stop_words],
-        num_workers=os.cpu_count(),
-    )
-    passages.create_index("content", config=config, replace=True)
+    how = _AS_THEY_ARE if manifest.own_words else tokenizer_before(manifest.language)
+    config = FTS(**how, num_workers=os.cpu_count())
+    passages.create_index(words_column(manifest), config=config, replace=True)
+
+
+def words_column(manifest: Manifest) -> str:
+    """Return the column that BM25 searches; an index of the older kind had LanceDB split its texts."""
+    return "words" if manifest.own_words else "content"
+
+
+_AS_THEY_ARE: dict[str, Any] = {
+    "base_tokenizer": "whitespace",
+    "max_token_length": None,
+    "lower_case": False,
+    "stem": False,
+    "remove_stop_words": False,
+    "ascii_folding": False,
+}
 
 
 @contextlib.contextmanager
