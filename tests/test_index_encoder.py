@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 import pytest
 
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.index.encoder import ENCODERS, Encoder
+from rankrag.index.encoder import ENCODERS, Encoder, EncoderSettings
+from rankrag.index.windows import windows
 from rankrag.types import Passage
 
 if TYPE_CHECKING:
@@ -109,6 +111,7 @@ LINES = ["marie curie\n" + PASSAGES[0].text, "the cat\n" + PASSAGES[1].text, PAS
     [
         ("minilm-l6", "mean", "", ""),
         ("e5-small-v2", "mean", "query: ", "passage: "),
+        ("multilingual-e5-small", "mean", "query: ", "passage: "),
         ("bge-small-en", "cls", "Represent this sentence for searching relevant passages: ", ""),
     ],
 )
@@ -185,7 +188,7 @@ def test_the_separator_makes_the_ids_of_a_pair(tokenizer: PreTrainedTokenizerBas
     assert set(joined["token_type_ids"]) == {0}
 
 
-def test_long_texts_are_cut_at_the_limit_of_the_settings(
+def test_long_queries_are_cut_at_the_limit_of_the_settings(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     save("bert", tmp_path, tokenizer)
@@ -193,8 +196,81 @@ def test_long_texts_are_cut_at_the_limit_of_the_settings(
     encoder = Encoder(tmp_path, "mine", settings)
     queries = encoder.encode_queries(["the cat sat on a mat", "the cat"])
     check(queries[0], queries[1])
-    passages = encoder.encode_passages([Passage("1", "the cat sat on a mat"), Passage("2", "the cat sat on")])
-    check(passages[0], passages[1])
+
+
+@pytest.mark.parametrize("name", ["minilm-l6", "contriever-msmarco", "medcpt", "multilingual-e5-small"])
+def test_long_passages_are_the_mean_of_windows_under_their_title(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    settings = replace(ENCODERS[name], passage_tokens=16, two_sided=False)
+    model = save("bert", tmp_path, tokenizer)
+    encoder = Encoder(tmp_path, "mine", settings)
+    text = "the cat sat on a mat where marie curie was born in warsaw poland"
+    long, short = Passage("1", text, "the cat"), Passage("2", "the cat sat", "mat")
+    room = 16 - len(_ids(settings, tokenizer, replace(long, text="")))
+    parts = windows(text, room, tokenizer)
+    assert len(parts) == 2
+    assert " ".join(parts) == text
+    assert all(len(_ids(settings, tokenizer, replace(long, text=part))) <= 16 for part in parts)
+    each = by_hand(
+        model, tokenizer, [_text(settings, replace(long, text=part)) for part in parts], settings.pooling
+    )
+    cosine = settings.similarity == "cosine"
+    mean = (unit(each) if cosine else each).mean(axis=0, keepdims=True)
+    found = encoder.encode_passages([short, long, short])
+    check(found[1:2], unit(mean) if cosine else mean, atol=1e-5)
+    check(found[::2], encoder.encode_passages([short, short]))
+    end = encoder.encode_passages([replace(long, text=text.replace("poland", "mat"))])
+    assert np.abs(end - found[1:2]).max() > 1e-5  # the last word counts
+
+
+def _text(settings: EncoderSettings, passage: Passage) -> str | tuple[str, str]:
+    if settings.title == "pair":
+        return passage.title, passage.text
+    return f"{settings.passage_prefix}{passage.title}\n{passage.text}"
+
+
+def _ids(settings: EncoderSettings, tokenizer: PreTrainedTokenizerBase, passage: Passage) -> list[int]:
+    text = _text(settings, passage)
+    found: list[int] = tokenizer(*(text if isinstance(text, tuple) else (text,)))["input_ids"]
+    return found
+
+
+def test_a_title_longer_than_the_window_leaves_room_for_the_text(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    save("bert", tmp_path, tokenizer)
+    encoder = Encoder(tmp_path, "mine", replace(ENCODERS["minilm-l6"], passage_tokens=12))
+    one, other = (Passage("1", f"{last} born in", "the cat sat on " * 9) for last in ("curie", "warsaw"))
+    found = encoder.encode_passages([one, other])
+    assert np.abs(found[0] - found[1]).max() > 1e-5
+
+
+@pytest.mark.parametrize("room", [1, 3, 7, 40])
+def test_windows_hold_every_piece_once(tokenizer: PreTrainedTokenizerBase, room: int) -> None:
+    text = " ".join(WORDS[5:] * 7)
+    parts = windows(text, room, tokenizer)
+    assert " ".join(parts) == text
+    assert all(len(tokenizer(part, add_special_tokens=False)["input_ids"]) <= room for part in parts)
+    lengths = [len(part.split()) for part in parts]
+    assert min(lengths) >= max(lengths) // 2
+
+
+def test_decomposed_text_has_the_vector_of_composed_text(tmp_path: Path) -> None:
+    from transformers import BertTokenizer
+
+    (tmp_path / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "서울", "책"])
+    )
+    tokenizer = BertTokenizer(str(tmp_path / "vocab.txt"), strip_accents=False, tokenize_chinese_chars=False)
+    save("bert", tmp_path / "model", tokenizer)
+    encoder = Encoder(tmp_path / "model", "multilingual-e5-small")
+    forms = [unicodedata.normalize(form, "서울 책") for form in ("NFC", "NFD")]
+    found = encoder.encode_passages([Passage(form, form) for form in forms])
+    check(found[0], found[1])
+    queries = encoder.encode_queries([*forms, "책"])
+    check(queries[0], queries[1])
+    assert np.abs(queries[0] - queries[2]).max() > 1e-5
 
 
 def test_order_and_batches_change_nothing(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,13 +12,15 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
+from unicodedata import normalize
 
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
 from ..types import Passage
+from .windows import windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +41,8 @@ class EncoderSettings:
 
     `pooling`: `mean` over tokens, `cls` (the first), or `pooler` (the model's own output, for DPR).
     `title`: `line` above the text, `separator` (the tokenizer's separator between them, one segment) or
-    `pair` (two segments). `query_tokens` and `passage_tokens`: the most that are read, the rest is cut.
+    `pair` (two segments). `query_tokens` and `passage_tokens`: the most that are read at once; the rest of a
+    query is cut, a longer passage is read in windows.
     `two_sided`: sub-folders `query` and `context` hold an encoder each. `speakers`: a conversation is
     one query whose lines begin with `user: ` or `agent: `. `source`: where this was read.
     """
@@ -115,6 +118,9 @@ ENCODERS: dict[str, EncoderSettings] = {
     ),
     "e5-small-v2": _E5,
     "e5-base-v2": _E5,
+    "multilingual-e5-small": replace(
+        _E5, source="model card intfloat/multilingual-e5-small; arXiv 2402.05672"
+    ),
     "bge-small-en": _BGE,
     "bge-base-en": _BGE,
 }
@@ -144,13 +150,22 @@ class Encoder:
     def encode_queries(self, queries: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
         prefix = self._settings.query_prefix if self._settings else ""
-        return self._encode(self._query_model, [prefix + text for text in queries], "query", progress)
+        texts = [prefix + normalize("NFC", text) for text in queries]
+        return self._encode(self._query_model, texts, "query", progress)
 
     def encode_passages(self, passages: Sequence[Passage], progress: Progress | None = None) -> np.ndarray:
-        """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine."""
+        """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine.
+
+        The row of a passage longer than the encoder reads is the mean of its windows, each under the title.
+        `progress` counts windows.
+        """
         model = self._passage_model
-        texts = [self._passage_text(passage, model) for passage in passages]
-        return self._encode(model, texts, "document", progress)
+        parts = self._in_windows([_composed(passage) for passage in passages], model)
+        texts = [self._passage_text(part, model) for each in parts for part in each]
+        vectors = self._encode(model, texts, "document", progress)
+        if len(texts) == len(passages):
+            return vectors
+        return _means(vectors, [len(each) for each in parts], self.similarity)
 
     @cached_property
     def dimension(self) -> int:
@@ -213,6 +228,30 @@ class Encoder:
         side = self.folder / "context" if settings.two_sided else self.folder
         return _load(side, settings, settings.passage_tokens, self.device)
 
+    def _in_windows(self, passages: Sequence[Passage], model: SentenceTransformer) -> list[list[Passage]]:
+        """Return each passage, in as many parts as the encoder needs to read all of it."""
+        tokenizer, most = _words(model).tokenizer, model.max_seq_length
+        if tokenizer is None or most is None or not tokenizer.is_fast:
+            return [[passage] for passage in passages]
+        prompt = "" if self._settings else (model.prompts or {}).get("document", "")
+
+        def n_pieces(passage: Passage) -> int:
+            text = self._passage_text(passage, model)
+            both = text if isinstance(text, tuple) else (prompt + text,)
+            return len(tokenizer(*both, verbose=False)["input_ids"])
+
+        found: list[list[Passage]] = []
+        for passage in passages:
+            if n_pieces(passage) <= most:
+                found.append([passage])
+                continue
+            if n_pieces(replace(passage, text="")) > most // 2:
+                passage = replace(passage, title=windows(passage.title, most // 4, tokenizer)[0])
+            room = most - n_pieces(replace(passage, text=""))
+            parts = windows(passage.text, room, tokenizer)
+            found.append([replace(passage, text=part) for part in parts] or [passage])
+        return found
+
     def _passage_text(self, passage: Passage, model: SentenceTransformer) -> Text:
         title = self._settings.title if self._settings else "line"
         prefix = self._settings.passage_prefix if self._settings else ""
@@ -262,6 +301,27 @@ def _batches(texts: Sequence[Text], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(texts)), key=lambda row: (-_length(texts[row]), row))
     for start in range(0, len(order), size):
         yield order[start : start + size]
+
+
+def _composed(passage: Passage) -> Passage:
+    """Return a passage whose accents and syllables are composed, as they were when the encoder was trained."""
+    title, text = normalize("NFC", passage.title), normalize("NFC", passage.text)
+    return (
+        passage
+        if (title, text) == (passage.title, passage.text)
+        else replace(passage, title=title, text=text)
+    )
+
+
+def _means(vectors: np.ndarray, counts: Sequence[int], similarity: Similarity) -> np.ndarray:
+    """Return the mean of the next `counts[n]` rows as row n, of length 1 if cosine."""
+    import numpy as np
+
+    firsts = np.cumsum([0, *counts[:-1]])
+    means: np.ndarray = np.add.reduceat(vectors, firsts, axis=0) / np.asarray(counts, np.float32)[:, None]
+    if similarity == "cosine":
+        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return means
 
 
 def _length(text: Text) -> int:

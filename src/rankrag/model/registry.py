@@ -172,6 +172,14 @@ _TABLE = (
     ),
     Model("e5-small-v2", "encoder", Hub("intfloat/e5-small-v2"), "MIT", 33 * _MILLION, "E5, small"),
     Model("e5-base-v2", "encoder", Hub("intfloat/e5-base-v2"), "MIT", 109 * _MILLION, "E5, base"),
+    Model(
+        "multilingual-e5-small",
+        "encoder",
+        Hub("intfloat/multilingual-e5-small"),
+        "MIT",
+        118 * _MILLION,
+        "E5, small, for a hundred languages",
+    ),
     Model("bge-small-en", "encoder", Hub("BAAI/bge-small-en-v1.5"), "MIT", 33 * _MILLION, "BGE v1.5, small"),
     Model("bge-base-en", "encoder", Hub("BAAI/bge-base-en-v1.5"), "MIT", 109 * _MILLION, "BGE v1.5, base"),
     Model(
