@@ -23,6 +23,7 @@ from rankrag.eval.measures.retrieval import RETRIEVED, answer_recall, has_answer
 from rankrag.eval.measures.text import (
     ANSWER_MEASURES,
     answer_value,
+    apart,
     choice,
     choice_accuracy,
     claim_accuracy,
@@ -37,6 +38,10 @@ from rankrag.eval.measures.text import (
 from rankrag.eval.report import names
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Answer, Citation, Hit, Passage, Question, Style
+
+_ASIAN = "".join(
+    map(chr, [*range(0x0E00, 0x0F00), *range(0x1000, 0x10A0), *range(0x1100, 0x1200), *range(0x1780, 0x1800)])
+)
 
 # ── words in common ──────────────────────────────────────────────────────────────────────────────────
 
@@ -54,6 +59,59 @@ from rankrag.types import Answer, Citation, Hit, Passage, Question, Style
 )
 def test_texts_are_normalised_as_by_squad(text: str, wanted: str) -> None:
     assert normalize(text) == wanted
+
+
+def squad(text: str) -> str:
+    """The official `normalize_answer` of SQuAD, v1.1 and v2.0, to the letter."""
+
+    def remove_articles(text: str) -> str:
+        return re.sub(r"\b(a|an|the)\b", " ", text)
+
+    def remove_punc(text: str) -> str:
+        exclude = set(string.punctuation)
+        return "".join(ch for ch in text if ch not in exclude)
+
+    return " ".join(remove_articles(remove_punc(text.lower())).split())
+
+
+@given(st.text(st.characters(max_codepoint=0x2E7F, exclude_categories=["Cs"], exclude_characters=_ASIAN)))
+def test_texts_of_alphabets_are_those_of_the_official_script(text: str) -> None:
+    assert normalize(text) == squad(text)
+    assert apart(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "exact", "share", "inside"),
+    [
+        ("서울", ["서울"], 1, 1, 1),
+        ("서울。", ["「서울」"], 1, 1, 1),
+        ("서울이다.", ["서울"], 0, 2 * 2 / 6, 1),
+        ("서울 특별시", ["서울특별시"], 1, 1, 1),
+        (unicodedata.normalize("NFD", "서울"), ["서울"], 1, 1, 1),
+        ("서우", ["서울"], 0, 0.5, 0),
+        ("부산", ["서울"], 0, 0, 0),
+        ("答:三天内。", ["三天内"], 1, 1, 1),
+        ("员工须在三天内提交", ["三天内"], 0, 2 * 3 / 12, 1),
+        ("１９４５年", ["1945 年"], 1, 1, 1),
+        ("１９４５。", ["1945"], 1, 1, 1),
+        ("iPhone를 샀다", ["iphone"], 0, 2 * 1 / 5, 1),
+        ("วันจันทร์ถึงวันศุกร์", ["วันศุกร์"], 0, 2 * 8 / 28, 1),
+        ("Seoul", ["서울"], 0, 0, 0),
+    ],
+)
+def test_scripts_without_spaces_are_compared_sign_by_sign(
+    text: str, answers: list[str], exact: float, share: float, inside: float
+) -> None:
+    assert exact_match(text, answers) == exact
+    assert f1(text, answers) == pytest.approx(share)
+    assert contained(text, answers) == inside
+
+
+def test_passages_hold_answers_inside_a_run_of_signs() -> None:
+    assert has_answer("대한민국의 수도는 서울이다. 한강이 흐른다.", ["서울"])
+    assert not has_answer("서울은 크다", ["서우"])  # a syllable is not its first letters
+    assert has_answer("员工请病假须在三天内提交医院证明。", ["医院证明"])
+    assert not has_answer("员工请病假", ["病员"])
 
 
 @pytest.mark.parametrize(
@@ -360,7 +418,7 @@ def test_an_unknown_answer_measure_is_refused() -> None:
         ("Beyonce sang", ["Beyonc\u00e9"], False),
         ("हिन्दी भाषा", ["हिन्दी"], True),  # marks that have no composed form
         ("हिन्दी भाषा", ["हिन"], False),
-        ("東京は首都", ["東京"], False),  # no spaces: one token
+        ("東京は首都", ["東京"], True),  # each sign a token, unlike in DPR
         ("x² + y", ["x²"], True),
         ("Ⅳ legion", ["ⅳ"], True),
         ("zero\u200bwidth", ["zero"], True),  # a format character parts tokens and is none

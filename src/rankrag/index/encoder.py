@@ -304,13 +304,9 @@ def _batches(texts: Sequence[Text], size: int) -> Iterator[list[int]]:
 
 
 def _composed(passage: Passage) -> Passage:
-    """Return a passage whose accents and syllables are composed, as they were when the encoder was trained."""
+    """Return a passage with its accents and syllables composed, as in what encoders were trained on."""
     title, text = normalize("NFC", passage.title), normalize("NFC", passage.text)
-    return (
-        passage
-        if (title, text) == (passage.title, passage.text)
-        else replace(passage, title=title, text=text)
-    )
+    return replace(passage, title=title, text=text)
 
 
 def _means(vectors: np.ndarray, counts: Sequence[int], similarity: Similarity) -> np.ndarray:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...errors import InvalidInputError
 from ...types import Answer, Hit
 from ..benchmark import Item
+from .text import apart
 
 if TYPE_CHECKING:
     from ir_measures import Measure
@@ -28,7 +29,7 @@ def has_answer(text: str, answers: Iterable[str]) -> bool:
     The rule of DPR (arXiv 2004.04906; `has_answer` with match type `string`, and its `SimpleTokenizer`, in
     https://github.com/facebookresearch/DPR): NFD, then runs of letters, numbers and marks, and every other
     visible character on its own. So accents count: `Padme` is not found in `Padmé`. An answer without a
-    token is found nowhere here; DPR would find it everywhere.
+    token is found nowhere here; DPR would find it everywhere. In scripts without spaces each sign is a token.
     """
     searched = _tokens(text)
     return any(len(wanted) > 1 and wanted in searched for wanted in map(_tokens, answers))
@@ -61,7 +62,7 @@ _SEPARATING = _Separating()
 @lru_cache(maxsize=1 << 14)  # the same passage is a hit of many questions, and in two orders
 def _tokens(text: str) -> str:
     """Return the lower-case tokens of a text, each between line breaks; a line break alone for none."""
-    lines = unicodedata.normalize("NFD", text).translate(_SEPARATING).lower().split("\n")
+    lines = unicodedata.normalize("NFD", apart(text)).translate(_SEPARATING).lower().split("\n")
     return "\n" + "".join(f"{token}\n" for token in lines if token)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -23,7 +24,12 @@ AnswerMeasure = Callable[[Answer, Item], float]
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLE = re.compile(r"\b(a|an|the)\b")
-_LABEL = re.compile(r"\s*(?:(?i:answer)|A)\s*:")
+_LABEL = re.compile(r"\s*(?:(?i:answer)|A|답변?|정답|答案?|回答|คำตอบ)\s*[:：]")
+_ALONE_IN_SPACE = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u1100-\u11ff\u3005-\u3007\u3040-\u31ff\u3400-\u9fff\uac00-\ud7ff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_WIDE = re.compile("[\u3000-\u303f\uff00-\uffef]")
 
 
 # ── words in common ──────────────────────────────────────────────────────────────────────────────────
@@ -34,9 +40,25 @@ def normalize(text: str) -> str:
     """Return a text in lower case without punctuation, articles and superfluous spaces, in this order.
 
     The `normalize_answer` of https://rajpurkar.github.io/SQuAD-explorer (v1.1, the same in v2.0): only the
-    punctuation of ASCII is taken out, and it leaves no space, so that `U.S.` is `us`.
+    punctuation of ASCII is taken out, and it leaves no space, so that `U.S.` is `us`. In a text with signs of
+    East or South-East Asia each sign is a word of its own, and all punctuation goes (`apart`).
     """
+    if _ALONE_IN_SPACE.search(text) or _WIDE.search(text):
+        text = "".join(sign for sign in apart(text) if unicodedata.category(sign)[0] != "P")
     return " ".join(_ARTICLE.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def apart(text: str) -> str:
+    """Return a text of a script without spaces (or with spaces where its writers please) sign by sign.
+
+    Chinese, Japanese, Korean, Thai, Lao, Khmer and Burmese signs get spaces around them, so that measures
+    that compare words compare signs there: an answer is found inside a run of them, and F1 counts them, as
+    in MLQA (arXiv 1910.07475) for Chinese and KorQuAD (arXiv 1909.07005) for Korean. Full-width forms become
+    those of ASCII (NFKC). Other texts come back as they are.
+    """
+    if not (_ALONE_IN_SPACE.search(text) or _WIDE.search(text)):
+        return text
+    return _ALONE_IN_SPACE.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
 
 
 def exact_match(text: str, answers: Sequence[str]) -> float:
