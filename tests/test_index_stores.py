@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import get_args
@@ -33,7 +33,7 @@ from rankrag.index import (
     read_manifest,
 )
 from rankrag.index.place import MEMORY
-from rankrag.index.store import FileRow, Row
+from rankrag.index.store import REPLACED, FileRow, Row
 from rankrag.index.stores import STORES, drop_store
 from rankrag.types import Hit, Passage, Source
 
@@ -353,3 +353,63 @@ def test_another_store_is_refused(store: Store) -> None:
     ):
         build(["docs"], INDEX, Settings(encoder=LetterEncoder(), store=StorePlace("qdrant", MEMORY, "other")))
     assert len(build(["docs"], INDEX, Settings(encoder=LetterEncoder())).unchanged) == 3
+
+
+# ── a changed document ───────────────────────────────────────────────────────────────────────────────
+
+
+class WatchedEncoder(LetterEncoder):
+    """Notes what a search finds while it encodes, and stops there if it is told to."""
+
+    def __init__(self, queries: Sequence[str], stop: bool = False) -> None:
+        super().__init__()
+        self.queries = queries
+        self.stop = stop
+        self.seen: list[list[str]] = []
+
+    def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
+        store = open_store(INDEX)
+        self.seen.append([hit.passage.text for q in self.queries for hit in store.search_words(q, 5)])
+        if self.stop:
+            raise KeyboardInterrupt
+        return super().encode_passages(passages)
+
+
+def test_a_changed_document_is_found_while_its_new_version_is_encoded(place: StorePlace) -> None:
+    Path("a.txt").write_text("Old cats.\n\n" + " ".join(f"w{n}" for n in range(300)))
+    Path("b.txt").write_text("A bird.")
+    build(["a.txt", "b.txt"], INDEX, Settings(encoder=LetterEncoder(), store=place))
+    before = open_store(INDEX).ids()
+    assert len(before) == 5
+    Path("a.txt").write_text("New dogs.")
+    stopped = WatchedEncoder(["cats"], stop=True)
+    with pytest.raises(KeyboardInterrupt):
+        build(["a.txt", "b.txt"], INDEX, Settings(encoder=stopped))
+    assert [text[:9] for text in stopped.seen[0]] == ["Old cats."]
+    assert open_store(INDEX).ids() == before
+    watched = WatchedEncoder(["cats", "dogs"])
+    Path("c.txt").write_text("A newcomer.")
+    report = build(["a.txt", "b.txt", "c.txt"], INDEX, Settings(encoder=watched))
+    assert (report.replaced, report.added, report.unchanged) == (("a.txt",), ("c.txt",), ("b.txt",))
+    assert [text[:9] for text in watched.seen[0]] == ["Old cats."]
+    store = open_store(INDEX)
+    assert store.ids() == {"a.txt#1", "b.txt#1", "c.txt#1"}
+    assert (
+        ids(store.search_words("dogs", 5))
+        == ids(store.search_vectors(query_of("New dogs."), 1))
+        == ["a.txt#1"]
+    )
+    assert store.search_words("cats", 5) == []
+
+
+def test_no_more_files_are_replaced_at_once_than_one_condition_holds(place: StorePlace) -> None:
+    Path("docs").mkdir()
+    for n in range(REPLACED + 20):
+        Path(f"docs/{n}.txt").write_text("An old text.")
+    build(["docs"], INDEX, Settings(store=place))
+    for n in range(REPLACED + 20):
+        Path(f"docs/{n}.txt").write_text("A new text.")
+    assert len(build(["docs"], INDEX).replaced) == REPLACED + 20
+    store = open_store(INDEX)
+    assert (len(store), store.search_words("old", 5)) == (REPLACED + 20, [])
+    assert len(store.search_words("new", 1000)) == REPLACED + 20

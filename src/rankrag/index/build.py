@@ -1,9 +1,11 @@
 """Building an index: files in, passages committed, safe against a kill at any moment.
 
 What makes it safe is the order of commits. A file's row in `files` goes before its passages when it is
-removed, and is marked complete after its passages when it is added. So passages without a row are left
-from a kill and go at the next start; a collection with a row that is not complete goes on after the
-last record that is in, if its digest is still the same; any other file is read again.
+removed, and is marked complete after its passages when it is added. A document that changed is encoded
+first; then the new passages take the place of the old in one commit, and its row changes after that. So
+passages without a row are left from a kill and go at the next start; a collection with a row that is not
+complete goes on after the last record that is in, if its digest is still the same; any other file is read
+again.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from .parse import clean
 from .reading import LocalReader, Portion, Reader
 from .records import RECORDS
 from .settings import PassageEncoder, Settings
-from .store import FileRow, Row, Store
+from .store import REPLACED, FileRow, Row, Store
 from .stores import make_store
 from .walk import File, exists, find, is_under
 from .words import scripts
@@ -282,18 +284,26 @@ class _Builder:
 
     def _full(self) -> bool:
         enough = max(self.batch, min(BATCH, self.n_passages // _SHARE))
-        return len(self.rows) >= enough or self.characters >= _CHARACTERS
+        many = len(self.rows) >= enough or self.characters >= _CHARACTERS
+        return many or (len(self.files) >= REPLACED and len(self._changed()) >= REPLACED)
 
     def _commit(self) -> None:
         """Commit the passages held; those of documents also replace older ones and complete their files."""
-        if changed := [row.name for row in self.files if row.name in self.known]:
-            self._remove(changed)
         if self.rows:
-            self.store.add(self.rows, np.concatenate(self.vectors) if self.vectors else self._encoded())
+            # Encoding may take long: what is replaced is found until it is done, and after that the new.
+            vectors = np.concatenate(self.vectors) if self.vectors else self._encoded()
+            if changed := self._changed():
+                self.store.replace(changed, self.rows, vectors)
+                self.ids = None
+            else:
+                self.store.add(self.rows, vectors)
             self.n_passages += len(self.rows)
         if self.files:
             self.store.set_files(self.files)
         self.rows, self.vectors, self.files, self.characters = [], [], [], 0
+
+    def _changed(self) -> list[str]:
+        return [row.name for row in self.files if row.name in self.known]
 
     def _remove(self, names: list[str]) -> None:
         self.store.remove_files(names)

@@ -18,6 +18,7 @@ from .manifest import (
     moment,
     read_manifest,
     root_from,
+    unchanging,
     updated,
     vacant,
     write_manifest,
@@ -46,19 +47,25 @@ def copy_index(
 ) -> Manifest:
     """Copy an index into a new folder and the store named (LanceDB by default); return its manifest.
 
-    The target opens only when it is whole and its counts are those of the source: its manifest is written
-    last. After a kill the same call goes on, unless the source changed, which begins anew. Raises
+    Nothing is written to the source. The target opens only when it is whole and its counts are those of the
+    source: its manifest is written last. After a kill the same call goes on, unless the source changed, which
+    begins anew. Raises
     InvalidInputError for a target that cannot be used, FailureError if the source is being changed.
     """
     place = store or LANCEDB
     check_place(place)
     read_manifest(source)
     vacant(target)
-    with building(source), building(target):
+    with unchanging(source), building(target):
         before = open_store(source)
+        state = _state(before)
         manifest = _begun(before, target, place)
         after = make_store(target, manifest)
         seen = _copy(before, after, progress)
+        if _state(open_store(source)) != state:
+            raise FailureError(
+                f"found that {source} changed while it was copied, wanted it to stay as it is: copy it again"
+            )
         _check(before, after)
         manifest = updated(manifest, len(after.files()), len(after), seen)
         write_manifest(target, manifest)

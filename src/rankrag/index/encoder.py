@@ -233,7 +233,7 @@ class Encoder:
         tokenizer, most = _words(model).tokenizer, model.max_seq_length
         if tokenizer is None or most is None or not tokenizer.is_fast:
             return [[passage] for passage in passages]
-        prompt = "" if self._settings else (model.prompts or {}).get("document", "")
+        prompt = "" if self._settings else (model.prompts or {}).get("document") or ""
 
         def n_pieces(passage: Passage) -> int:
             text = self._passage_text(passage, model)

@@ -73,6 +73,19 @@ class LanceStore:
         with committing(self.folder):
             self._passages.add(_batch(rows, vectors, self.manifest, self._passages.schema))
 
+    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+        """Add passages in the place of all that the files named have, in one commit."""
+        import pyarrow as pa
+
+        check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
+        batch = _batch(rows, vectors, self.manifest, self._passages.schema)
+        gone = " OR ".join(is_in("path", names))
+        merge = self._passages.merge_insert(["path", "id"]).when_matched_update_all()
+        with committing(self.folder):
+            merge.when_not_matched_insert_all().when_not_matched_by_source_delete(gone).execute(
+                pa.Table.from_batches([batch])
+            )
+
     def set_files(self, rows: Sequence[FileRow]) -> None:
         """Write the rows of files, replacing those of the same name."""
         import pyarrow as pa

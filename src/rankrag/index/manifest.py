@@ -103,7 +103,12 @@ def read_manifest(folder: Path) -> Manifest:
         scripts = tuple(values.pop("scripts", ()))
         used = EncoderUsed(**encoder) if encoder else None
         manifest = Manifest(**values, encoder=used, store=place, scripts=scripts)
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except OSError as error:
+        raise FailureError(
+            f"found that {folder / _NAME} cannot be read ({error.strerror}), wanted rights and a sound disk: "
+            "mend that, the index stays"
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(
             f"found a broken {_NAME} in {folder} ({error or type(error).__name__}): "
             f"delete the folder and build it again with `{make}`"
@@ -226,13 +231,34 @@ def building(folder: Path) -> Iterator[None]:
         yield
 
 
-def _locked(descriptor: int) -> bool:
+@contextlib.contextmanager
+def unchanging(folder: Path) -> Iterator[None]:
+    """Keep builders out of an index that is read whole, without writing there or needing the right to.
+
+    Raises FailureError if another process builds it. Where there is no lock to hold nothing is held.
+    """
+    try:
+        stream = (folder / _LOCK).open("rb")
+    except OSError:
+        yield
+        return
+    with stream:
+        if not _locked(stream.fileno(), shared=True):
+            raise FailureError(
+                f"found a build of {folder} running, wanted an index that stays as it is: wait for it or end "
+                "it"
+            )
+        yield
+
+
+def _locked(descriptor: int, shared: bool = False) -> bool:
     try:
         import fcntl
     except ImportError:
-        return _locked_on_windows(descriptor)
+        # There is no shared lock there; the state of an index that is copied is compared at the end.
+        return shared or _locked_on_windows(descriptor)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

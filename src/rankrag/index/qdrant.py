@@ -7,6 +7,7 @@ formula for all stores).
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -91,6 +92,16 @@ class QdrantStore:
             at += len(part)
             with asking(self._place):
                 self._client.upsert(self._place.collection, points, wait=True)
+
+    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+        """Add passages in the place of all that the files named have; what is left of the older goes last."""
+        from qdrant_client.models import Filter, FilterSelector, HasIdCondition
+
+        self.add(rows, vectors)
+        new: list[str | int | uuid.UUID] = [point_id(row.passage.id) for row in rows]
+        older = Filter(must=[is_in("path", names)], must_not=[HasIdCondition(has_id=new)])
+        with asking(self._place):
+            self._client.delete(self._place.collection, FilterSelector(filter=older), wait=True)
 
     def _words(self, passage: Passage) -> list[str]:
         return self._words_of(f"{passage.title}\n{passage.text}")

@@ -36,6 +36,10 @@ Batch = tuple[list[Row], "np.ndarray | None"]
 """Passages with their vectors, shape (rows, dimension), or None in an index without vectors."""
 
 
+REPLACED = 500
+"""Files whose passages are replaced in one commit."""
+
+
 class Store(Protocol):
     """An open index, which sees what others write to it.
 
@@ -58,6 +62,13 @@ class Store(Protocol):
 
     def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
+        ...
+
+    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+        """Add passages in the place of all that the files named have; a reader sees old or new, never none.
+
+        Rows of other files may be among them. `names` are at most `REPLACED`.
+        """
         ...
 
     def set_files(self, rows: Sequence[FileRow]) -> None:

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FailureError, InvalidInputError
+from ..errors import FailureError, InvalidInputError, RankRAGError
 from .manifest import Manifest
 from .words import tokenizer_before
 
@@ -143,8 +143,31 @@ def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def broken(folder: Path, error: Exception) -> InvalidInputError:
-    """Return the error for an index that cannot be read."""
+def _why(error: Exception) -> str:
+    """Return what the system said, which may stand far behind the store's own words."""
+    said = str(error)
+    found = min((at for reason in _NOT_BROKEN if (at := said.lower().find(reason)) >= 0), default=0)
+    return said[found : found + 60].splitlines()[0]
+
+
+_NOT_BROKEN = (
+    "no space left",
+    "disk quota",
+    "permission denied",
+    "too many open files",
+    "read-only file system",
+    "input/output error",
+)
+"""What the system says where the index itself is whole: nobody should be told to delete it then."""
+
+
+def broken(folder: Path, error: Exception) -> RankRAGError:
+    """Return the error for an index that cannot be read: it is broken, or the system does not let it be."""
+    if any(reason in str(error).lower() for reason in _NOT_BROKEN):
+        return FailureError(
+            f"found that the system does not let the index at {folder} be used ({_why(error)}), wanted room, "
+            "rights and a sound disk: mend that and run the same command again, what was committed stays"
+        )
     return InvalidInputError(
         f"found a broken index at {folder} ({_reason(error)}): delete the folder and build it again with "
         f"`rankrag index PATH --index {folder}`"
