@@ -89,7 +89,7 @@ def query_words(query: str, language: str) -> list[str]:
 def _words(text: str, language: str, query: bool) -> list[str]:
     form = one_form(text)
     if form.isascii() or not _WITHOUT_SPACES.search(form):
-        return _spelled(form.split(), language)
+        return _spelled([between.strip(_AROUND) for between in form.split()], language)
     found: list[str] = []
     spelled: list[str] = []
     for match in _patterns().any.finditer(form):
@@ -101,6 +101,10 @@ def _words(text: str, language: str, query: bool) -> list[str]:
         else:
             spelled.append(match[0])
     return _spelled(spelled, language) + found
+
+
+_AROUND = ",.;:!?()[]\"'"
+"""Signs that stand around words; without them there are half as many spellings to remember."""
 
 
 def _spelled(spelled: list[str], language: str) -> list[str]:
@@ -353,6 +357,9 @@ _SHARE = 10
 """A text is written in the scripts that each have at least one in this many of its letters."""
 
 
+_BEYOND_LATIN = re.compile("[^\\x00-\u024f\u1e00-\u1eff\u2000-\u2bff]")
+
+
 @lru_cache(maxsize=1 << 16)
 def script_of(sign: str) -> str:
     """Return the script of a letter (Latin, Cyrillic, Han, Kana, Hangul, ...), as Unicode names it."""
@@ -364,7 +371,7 @@ def script_of(sign: str) -> str:
 
 def scripts(text: str) -> set[str]:
     """Return the scripts that a text is written in; none for one without letters."""
-    if text.isascii():
+    if not _BEYOND_LATIN.search(text):
         return {"Latin"} if any(map(str.isalpha, text)) else set()
     counts: Counter[str] = Counter()
     for sign, count in Counter(one_form(text)).items():
