@@ -56,9 +56,11 @@ THIRD_PARTY: dict[str, set[str]] = {
         *{"transformers", "trl", "yaml"},
         *WEIGHTS,
     },
-    "server": {"anyio", "fastapi", "mcp", "numpy", "prometheus_client", "pydantic", "starlette"},
+    "server": {
+        *{"anyio", "fastapi", "h11", "mcp", "numpy", "prometheus_client", "pydantic", "starlette", "uvicorn"}
+    },
     # `rankrag doctor` asks PyTorch for the device; `rankrag prompt show` counts tokens without the weights.
-    "cli": {"click", "fastapi", "pydantic", "rich", "tokenizers", "torch", "typer", "uvicorn", "yaml"},
+    "cli": {"click", "fastapi", "numpy", "pydantic", "rich", "tokenizers", "torch", "typer", "yaml"},
 }
 """Room to the packages that it may import; a room that is not named may import none."""
 

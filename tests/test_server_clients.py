@@ -32,7 +32,7 @@ def url(index: Path) -> Iterator[str]:
 def test_openai(url: str) -> None:
     openai = pytest.importorskip("openai")
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
-    assert [model.id for model in client.models.list()] == ["fake"]
+    assert [model.id for model in client.models.list()] == ["fake", "rankrag-chat"]
     messages = [{"role": "user", "content": QUESTION}]
     whole = client.chat.completions.create(model="fake", messages=messages, extra_body={"top_k": 3})
     (choice,) = whole.choices

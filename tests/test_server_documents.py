@@ -18,8 +18,9 @@ from starlette.testclient import TestClient
 from rankrag.errors import InvalidInputError
 from rankrag.index import READABLE, IndexDocuments
 from rankrag.server import Limits, Settings
-from rankrag.server.jobs import Job, Jobs
-from rankrag.server.uploads import check_content, safe_name
+from rankrag.server.job_files import Job
+from rankrag.server.jobs import Jobs
+from rankrag.server.safety.uploads import check_content, safe_name
 from serving import client, live, make_app, make_index, until
 
 

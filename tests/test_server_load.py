@@ -18,7 +18,7 @@ import pytest
 
 from rankrag.model import FakeLanguageModel
 from rankrag.server import Limits, Settings
-from rankrag.server.work import Desk, in_thread
+from rankrag.server.desk import Desk, in_thread
 from rankrag.types import Prompt
 from serving import QUESTION, SlowModel, client, live, make_app, make_index, until
 

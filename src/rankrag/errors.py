@@ -8,6 +8,7 @@
     ├── InvalidInputError       input that cannot be used as it is
     │   └── FormatError         ... at a line of a file
     ├── FailureError            a step that failed for a reason outside the input
+    │   └── InUseError          ... something that another process holds: wait for it
     └── PartialError            finished, but some inputs were left out
 
 A message says what was found, what was wanted and what to do, in one line.
@@ -55,6 +56,10 @@ class FormatError(InvalidInputError):
 
 class FailureError(RankRAGError):
     """A step failed for a reason that lies outside the input."""
+
+
+class InUseError(FailureError):
+    """Another process holds what is wanted, for a while."""
 
 
 class PartialError(RankRAGError):

@@ -26,17 +26,20 @@ from .options import (
     arguments,
     budget,
 )
-from .served import Choice, app_of
+from .served import Choice, app_of, default_index, make_index
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ..server import Settings
 
-SHUTDOWN_S = 30
-"""Seconds that requests at work have to finish once the server was told to end."""
+RERANK_S = 4.5
+"""Seconds after which a rerank is answered with what is ranked: many clients give up after five."""
 
 MIB = 2**20
+
+BODIES, UPLOADS = 8, 4
+"""The largest bodies, and the largest uploads, that may come in at the same time."""
 
 SHORTEST_KEY = 16
 """Characters of an API key: fewer can be guessed."""
@@ -47,6 +50,18 @@ Index = Annotated[
         "--index", "-i", help="Folder of the index. Without one only passages that are sent are ranked."
     ),
 ]
+ServedIndex = Annotated[
+    Path | None,
+    typer.Option(
+        "--index",
+        "-i",
+        help="Folder of the index; an empty folder becomes one. Default: one in your data folder.",
+        show_default=False,
+    ),
+]
+NoIndex = Annotated[
+    bool, typer.Option("--no-index", help="No index: only passages that are sent are ranked.")
+]
 RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
 ReadK = Annotated[int, typer.Option(min=1, help="Best passages given to the model.")]
 Rank = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
@@ -56,7 +71,11 @@ KeyFile = Annotated[Path | None, typer.Option(help="Keys that let in, one a line
 NoKey = Annotated[bool, typer.Option("--no-key", help="Let anyone in, also from other machines.")]
 Hosts = Annotated[
     list[str] | None,
-    typer.Option("--allow-host", metavar="NAME", help="A name under which browsers reach the server."),
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="A name under which clients reach the server, such as host.docker.internal; * is any.",
+    ),
 ]
 Origins = Annotated[
     list[str] | None,
@@ -69,10 +88,23 @@ Passages = Annotated[int, typer.Option(min=1, help="Passages in a request.")]
 BodyMB = Annotated[int, typer.Option(min=1, help="MiB of a JSON body.")]
 UploadMB = Annotated[int, typer.Option(min=1, help="MiB of an upload.")]
 Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")]
+Deadline = Annotated[
+    float,
+    typer.Option(
+        "--rerank-deadline",
+        min=0,
+        metavar="SECONDS",
+        help="Answer a rerank then, the rest marked as unscored; 0 waits.",
+    ),
+]
+Grace = Annotated[
+    float, typer.Option(min=0, metavar="SECONDS", help="Time that requests have to finish at the end.")
+]
 
 
 def serve(
-    index: Index = None,
+    index: ServedIndex = None,
+    no_index: NoIndex = False,
     model: ModelName = engines.DEFAULT_MODEL,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
@@ -97,13 +129,18 @@ def serve(
     max_body_mb: BodyMB = 8,
     max_upload_mb: UploadMB = 64,
     timeout: Timeout = 300,
+    rerank_deadline: Deadline = RERANK_S,
+    grace: Grace = 30,
 ) -> None:
     """Serve chat, rerank and search over HTTP, with a page at / and MCP at /mcp.
 
-    Speaks as OpenAI's chat, as Cohere's, Jina's and vLLM's rerank, and its own /v1/ask, from one model.
-    Listens on this machine only, unless --host says otherwise; then it wants keys.
+    Speaks as OpenAI's chat, as Cohere's, Jina's, Voyage's and vLLM's rerank, and its own /v1/ask, from one
+    model. Listens on this machine only, unless --host says otherwise; then it wants keys.
     """
     with arguments():
+        if no_index and index is not None:
+            raise InvalidInputError("found --index beside --no-index, wanted one of them: leave one out")
+        index = None if no_index else index or default_index()
         bounds = budget(time_budget, rank_k, rank_patience, rank)
         loading = engines.Loading(precision, cache_dir, cache_gb)
         choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
@@ -112,9 +149,19 @@ def serve(
     _check_extra()
     from ..server import Access, Limits, Settings
 
-    limits = Limits(max_running, max_waiting, timeout, max_body_mb * MIB, max_upload_mb * MIB, max_passages)
+    limits = Limits(
+        running=max_running,
+        waiting=max_waiting,
+        seconds=timeout,
+        body_bytes=max_body_mb * MIB,
+        bodies_bytes=BODIES * max_body_mb * MIB,
+        upload_bytes=max_upload_mb * MIB,
+        uploads_bytes=UPLOADS * max_upload_mb * MIB,
+        passages=max_passages,
+    )
     access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
-    _run(choice, Settings(limits, access), read_only, (host, port))
+    settings = Settings(limits, access, rerank_s=rerank_deadline or None)
+    _run(choice, settings, read_only, (host, port), grace)
 
 
 def mcp(
@@ -183,8 +230,8 @@ def _is_loopback(host: str) -> bool:
 
 
 def hosts(host: str, more: Sequence[str]) -> frozenset[str] | None:
-    """Return the names under which browsers may come: any, where the server is open to other machines."""
-    if not _is_loopback(host) and not more:
+    """Return the names under which clients may come: any, where the server is open to other machines."""
+    if "*" in more or (not _is_loopback(host) and not more):
         return None
     name = f"[{host}]" if ":" in host else host
     return frozenset({"localhost", "127.0.0.1", "[::1]", name, *(one.lower() for one in more)})
@@ -200,27 +247,24 @@ def _check_extra() -> None:
             raise MissingExtraError(package, "serve")
 
 
-def _run(choice: Choice, settings: Settings, read_only: bool, at: tuple[str, int]) -> None:
+def _run(choice: Choice, settings: Settings, read_only: bool, at: tuple[str, int], grace_s: float) -> None:
     """Load what is served, holding its address meanwhile, and serve it."""
     with _bound(*at) as listener:
         with console.working(f"loading {choice.model}"):
+            if choice.index is not None and make_index(choice.index):
+                console.note("new", f"an empty index at {choice.index}: drop documents on the page", "green")
             app = app_of(choice, settings, read_only)
-        _listen(app, at[0], listener)
+        _listen(app, at[0], listener, grace_s)
 
 
-def _listen(app: FastAPI, host: str, listener: socket.socket) -> None:
-    import uvicorn
-
-    from ..server import log_lines
+def _listen(app: FastAPI, host: str, listener: socket.socket, grace_s: float) -> None:
+    from ..server import listen, log_lines
 
     name = f"[{host}]" if ":" in host else host
     url = f"http://{name}:{listener.getsockname()[1]}"
     console.note("ready", f"{app.state.rankrag.about.model} at {url}, Ctrl-C ends it", "green")
     log_lines()
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=SHUTDOWN_S
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    listen(app, listener, grace_s)
 
 
 @contextlib.contextmanager

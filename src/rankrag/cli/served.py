@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..types import Hit, Passage, Question, Ranker
 from . import engines, load
 from .options import warn_untrained
 from .version import __version__
 
 if TYPE_CHECKING:
+    import numpy as np
     from fastapi import FastAPI
 
+    from ..index import PassageEncoder
     from ..model import Budget
-    from ..server import About, Settings
+    from ..server import About, Settings, Vectors
 
 BATCH = {"cpu": 32, "cuda": 256}
 """Prompts that share a pass of the model: enough to fill the device, few enough to give others a turn."""
@@ -39,6 +46,39 @@ class Choice:
         engines.check_model(self.model, self.loading)
 
 
+def default_index() -> Path:
+    """Return where the index of a server lies that was started without one; it need not exist."""
+    return data_folder() / "index"
+
+
+def data_folder() -> Path:
+    """Return the folder for what this program keeps for its user: RANKRAG_DATA, or the platform's."""
+    if chosen := os.environ.get("RANKRAG_DATA"):
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA")
+        return (Path(local) if local else Path.home() / "AppData" / "Local") / "rankrag" / "Data"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "rankrag"
+    xdg = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".local" / "share") / "rankrag"
+
+
+def make_index(folder: Path) -> bool:
+    """Make an empty index where there is an empty folder, or none at the default place; say whether it did.
+
+    A folder that somebody named and that is not there is more likely misspelt, and is left to be told so.
+    """
+    if folder == default_index():
+        folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir() or any(folder.iterdir()):
+        return False
+    from ..index import Settings, build
+
+    build([], folder, Settings(encoder=load.encoder_for(folder, None)))
+    return True
+
+
 def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     """Return the app over an index and a model, both loaded."""
     from ..server import SharedLanguageModel, Telemetry, create_app
@@ -53,10 +93,52 @@ def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
     if not engine.remote:  # a server of its own has its own line
         lm = SharedLanguageModel(engine.lm, BATCH.get(_device(engine), BATCH["cuda"]), telemetry.batch)
         engine = replace(engine, lm=lm)
+    encoder = documents.encoder if documents is not None else None
     rag = load.assemble(shelf, engine, choice.retrieve_k, choice.read_k, choice.ranking, choice.budget)
     uploads, suffixes = _uploads(choice.index, read_only)
-    settings = replace(settings, about=about, uploads=uploads, suffixes=suffixes)
+    settings = replace(
+        settings,
+        about=about,
+        uploads=uploads,
+        suffixes=suffixes,
+        bounded=partial(_bounded, rag.pipeline.ranker) if rag.pipeline.ranker else None,
+        encoder=_vectors(encoder) if encoder is not None else None,
+    )
     return create_app(rag.pipeline, documents, settings, telemetry)
+
+
+@dataclass(frozen=True, slots=True)
+class _TellingRanker:
+    """Ranks as another does, and tells what it ranked."""
+
+    ranker: Ranker
+    tell: Callable[[Sequence[Hit]], None]
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        ranked = self.ranker.rank(question, hits)
+        self.tell(ranked)
+        return ranked
+
+
+def _bounded(ranker: Ranker, seconds: float, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
+    """Return a ranker that ends after so many seconds, or after what its own budget allows."""
+    from ..model import Budget, BudgetedRanker
+
+    if not isinstance(ranker, BudgetedRanker):
+        return BudgetedRanker(_TellingRanker(ranker, tell), Budget(seconds), read_k=1)
+    seconds = min(seconds, ranker.budget.seconds or seconds)
+    return replace(
+        ranker, ranker=_TellingRanker(ranker.ranker, tell), budget=replace(ranker.budget, seconds=seconds)
+    )
+
+
+def _vectors(encoder: PassageEncoder) -> Vectors:
+    from ..server import Vectors
+
+    def passages(texts: Sequence[str]) -> np.ndarray:
+        return encoder.encode_passages([Passage(str(n), text) for n, text in enumerate(texts)])
+
+    return Vectors(encoder.name, encoder.dimension, encoder.encode_queries, passages)
 
 
 def _about(choice: Choice, engine: engines.Engine, shelf: load.Shelf) -> About:

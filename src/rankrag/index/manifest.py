@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import FailureError, InvalidInputError, NotFoundError
+from ..errors import InUseError, InvalidInputError, NotFoundError
 from ..formats import writing
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
@@ -215,13 +215,13 @@ def searched_by(folder: Path, used: EncoderUsed | None, vector: np.ndarray) -> E
 def building(folder: Path) -> Iterator[None]:
     """Hold the index for one builder; the system frees it when the process ends, however it ends.
 
-    Raises FailureError if another process builds it.
+    Raises InUseError if another process builds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+", encoding="ascii") as stream:
         if not _locked(stream.fileno()):
             stream.seek(0)
-            raise FailureError(
+            raise InUseError(
                 f"found another build of {folder} running (process {stream.read().strip() or 'unknown'}), "
                 "wanted one at a time: wait for it or end it"
             )

@@ -1,10 +1,11 @@
 """Search, rank, answer and keep documents over HTTP: one loaded model behind several clients' shapes."""
 
 from .app import create_app
-from .settings import About, Access, Limits, Settings
+from .listening import listen
+from .routes.tools import tools
+from .settings import About, Access, Limits, Settings, Vectors
 from .sharing import SharedLanguageModel
 from .telemetry import Telemetry, log_lines
-from .tools import tools
 
 __all__ = [
     "About",
@@ -13,7 +14,9 @@ __all__ = [
     "Settings",
     "SharedLanguageModel",
     "Telemetry",
+    "Vectors",
     "create_app",
+    "listen",
     "log_lines",
     "tools",
 ]

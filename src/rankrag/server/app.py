@@ -8,24 +8,24 @@ from collections.abc import AsyncIterator
 from fastapi import FastAPI
 from fastapi.middleware import Middleware
 from fastapi.middleware.cors import CORSMiddleware
-from mcp.server.transport_security import TransportSecuritySettings
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..errors import FailureError
 from ..pipeline import Pipeline
 from ..types import Documents
-from . import ask, chat, faults, health, page, rerank
-from .borders import Caught, Guard, Sized, Watched
-from .documents import routes as document_routes
+from .desk import Desk
 from .jobs import Jobs
+from .routes import ask, chat, embeddings, health, page, rerank
+from .routes import documents as document_routes
+from .routes.tools import Tools
+from .safety import errors
+from .safety.access import Guard
+from .safety.bodies import BodyLimits
+from .safety.errors import CatchAll
+from .safety.request_log import RequestLog
 from .settings import Settings
 from .state import State
 from .telemetry import Telemetry
-from .tools import tools
-from .work import Desk
 
 
 def create_app(
@@ -54,16 +54,16 @@ def create_app(
     )
     app.state.rankrag = state
     app.state.ready = False
-    faults.install(app)
+    errors.install(app)
     _mount(app, state)
     plain = app.openapi
-    app.openapi = lambda: faults.described(plain())  # type: ignore[method-assign]  # as the framework advises
+    app.openapi = lambda: errors.described(plain())  # type: ignore[method-assign]  # as the framework advises
     return app
 
 
 def _middleware(state: State) -> list[Middleware]:
     access = state.settings.access
-    found = [Middleware(Watched, state.telemetry)]
+    found = [Middleware(RequestLog, state.telemetry)]
     if access.origins:  # outside the guard: a browser asks without a key whether it may ask
         found.append(
             Middleware(
@@ -74,51 +74,16 @@ def _middleware(state: State) -> list[Middleware]:
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
-    return [*found, Middleware(Guard, access), Middleware(Sized, state.limits), Middleware(Caught)]
+    return [*found, Middleware(Guard, access), Middleware(BodyLimits, state.limits), Middleware(CatchAll)]
 
 
 def _mount(app: FastAPI, state: State) -> None:
-    for room in (page, health, ask, chat, rerank):
-        app.include_router(room.routes)
+    for group in (page, health, ask, chat, rerank, embeddings):
+        app.include_router(group.routes)
     if state.documents is not None:
-        app.include_router(document_routes)
+        app.include_router(document_routes.routes)
     app.state.tools = Tools(state)
     app.router.routes.append(Route("/mcp", endpoint=app.state.tools))
-
-
-class Tools:
-    """The tools of the protocol as a route. What answers is made anew for each start of the app."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._answers: ASGIApp | None = None
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Answer while the block runs."""
-        server = tools(self._state)
-        self._answers = server.streamable_http_app(
-            stateless_http=True,
-            json_response=True,
-            transport_security=TransportSecuritySettings(
-                enable_dns_rebinding_protection=False
-            ),  # the guard's
-        )
-        async with server.session_manager.run():
-            yield
-        self._answers = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-        if self._answers is None:
-            raise FailureError(
-                "found the server starting or closing, wanted it to run: ask again in a moment"
-            )
-        if scope["method"] != "POST":  # there are no sessions: a GET would be a stream without end or content
-            raise HTTPException(
-                405, f"found {scope['method']}, wanted POST: this server keeps no sessions", {"allow": "POST"}
-            )
-        await self._answers(scope, receive, send)
 
 
 @contextlib.asynccontextmanager
@@ -132,3 +97,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.ready = True
         yield
         app.state.ready = False
+
+
+def begin_closing(app: FastAPI, seconds: float) -> None:
+    """Give what an app is doing so many seconds to finish. Call it in the app's event loop."""
+    state: State = app.state.rankrag
+    app.state.ready = False
+    state.desk.close(seconds)
+    if state.jobs is not None:
+        state.jobs.stop(seconds)

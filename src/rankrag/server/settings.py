@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..types import Hit, Ranker
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MIB = 2**20
 
@@ -21,8 +27,12 @@ class Limits:
     """Time of one request, waiting included."""
     body_bytes: int = 8 * MIB
     """Size of a JSON body."""
+    bodies_bytes: int = 64 * MIB
+    """JSON bodies that are held at the same time, without the first 64 KiB of each."""
     upload_bytes: int = 64 * MIB
     """Size of one upload, and sixteen times that of what its archives hold unpacked."""
+    uploads_bytes: int = 256 * MIB
+    """Uploads that are coming in at the same time."""
     passages: int = 1000
     """Passages in one request, sent or retrieved."""
     characters: int = 100_000
@@ -59,11 +69,23 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
+class Vectors:
+    """The encoder of the index: texts to vectors of shape (texts, dimension), float32."""
+
+    name: str
+    dimension: int
+    queries: Callable[[Sequence[str]], np.ndarray]
+    passages: Callable[[Sequence[str]], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything about a server but its pipeline and documents.
 
     `uploads` is the folder that keeps what was sent, with the state of its jobs; without one nothing can
-    be uploaded. `suffixes` are the kinds of files that the index reads.
+    be uploaded. `suffixes` are the kinds of files that the index reads. `bounded` returns a ranker like the
+    pipeline's that ends after so many seconds and tells each batch that it ranked; without it, or without
+    `rerank_s`, `/rerank` answers once everything is ranked. `encoder` is that of the index, if it has one.
     """
 
     limits: Limits = Limits()
@@ -71,3 +93,7 @@ class Settings:
     about: About = About()
     uploads: Path | None = None
     suffixes: tuple[str, ...] = ()
+    rerank_s: float | None = None
+    """Seconds after which `/rerank` answers with what it has; None waits for all of it."""
+    bounded: Callable[[float, Callable[[Sequence[Hit]], None]], Ranker] | None = None
+    encoder: Vectors | None = None

@@ -10,10 +10,10 @@ from fastapi import Depends, Request
 from ..errors import InvalidInputError
 from ..pipeline import Pipeline
 from ..types import Answer, Documents, Ranker
+from .desk import Desk
 from .jobs import Jobs
 from .settings import About, Limits, Settings
 from .telemetry import Telemetry
-from .work import Desk
 
 
 @dataclass(frozen=True, slots=True)

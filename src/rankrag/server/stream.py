@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .work import Desk, OverdueError, alone, left
+from .desk import Desk, alone, left
 
 BEAT_S = 10.0
 """Seconds of silence after which a comment is sent: proxies cut connections that say nothing."""
@@ -67,12 +67,11 @@ class EventStream(Response):
 
     async def _say_all(self, say: Callable[[str], Awaitable[None]]) -> None:
         try:
-            with anyio.fail_after(self._desk.seconds):
+            with self._desk.in_time():
                 async with self._desk.place():
                     async for text in self._events:
                         await say(text)
         except Exception as error:
-            error = OverdueError(self._desk.seconds) if isinstance(error, TimeoutError) else error
             if not self._begun:
                 raise error from None
             await say(self._fault(error))

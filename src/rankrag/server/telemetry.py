@@ -99,9 +99,12 @@ class Lines(logging.Formatter):
 
 
 def log_lines() -> None:
-    """Send the log of the server to standard error, a line of JSON for each event."""
+    """Send the log of the server, and of all that it uses, to standard error: a line of JSON each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Lines())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
     for name, level in (("rankrag", logging.INFO), ("uvicorn", logging.WARNING), ("mcp", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,19 +12,33 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from ..errors import InvalidInputError
-from ..pipeline import Pipeline
-from ..types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
-from .asking import Wish, granted
-from .faults import fault_event
-from .fields import Filter, Foreign, Text, as_passage, check_lengths
-from .state import Shared, State
-from .stream import EventStream, event
-from .work import each
+from ...errors import InvalidInputError
+from ...pipeline import Pipeline
+from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
+from ..desk import each
+from ..granting import Wish, granted, plain_steps
+from ..requests import (
+    MOST_MESSAGES,
+    Filter,
+    Foreign,
+    Items,
+    Name,
+    Text,
+    as_passage,
+    check_lengths,
+    check_number,
+)
+from ..safety.errors import fault_event
+from ..state import Shared, State
+from ..stream import EventStream, event
 
 routes = APIRouter()
 
 Record = dict[str, object]
+
+PLAIN = "rankrag-chat"
+"""The name of a model that answers without looking anything up: for prompts that are no questions, such as
+those by which chat programs have a title or tags made for a conversation."""
 
 NOT_GRANTED = ("tools", "functions", "logprobs", "stop", "logit_bias", "audio", "response_format")
 """Wishes of OpenAI's clients that would change the answer, and that this server refuses to ignore."""
@@ -44,7 +58,7 @@ class ChatMessage(Foreign):
     """A message of a chat."""
 
     role: Annotated[Text, Field(max_length=50)]
-    content: Text | list[Part] | None = None
+    content: Text | Annotated[list[Part], Field(max_length=MOST_MESSAGES)] | None = None
 
     def words(self) -> str:
         """Return the text of a message; raises InvalidInputError for images and other parts."""
@@ -70,8 +84,8 @@ class ChatRequest(Foreign):
     Answers are greedy: `temperature`, `top_p` and `seed` are accepted and change nothing.
     """
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
-    model: Text | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+    model: Name | None = None
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: int | None = None
@@ -85,7 +99,7 @@ class ChatRequest(Foreign):
     audio: object = None
     response_format: object = None
     # ours
-    documents: list[object] | None = None
+    documents: Items | None = None
     filters: Filter | None = None
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="retrieve_k: passages retrieved")
     top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="read_k: passages read")
@@ -108,6 +122,18 @@ class Chat:
     warnings: tuple[str, ...] = ()
     id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
     created: int = field(default_factory=lambda: int(time.time()))
+    looks_up: bool = True
+
+    def steps(self) -> Iterator[Answer]:
+        """Yield the answer as it grows."""
+        if self.looks_up:
+            return self.pipeline.stream(self.question, self.filters)
+        return plain_steps(self.pipeline.generator, self.question)
+
+    def answer(self) -> Answer:
+        """Return the finished answer."""
+        *_, answer = self.steps()
+        return answer
 
     def head(self, kind: str) -> Record:
         """Return the fields that every object of this chat begins with."""
@@ -116,9 +142,10 @@ class Chat:
 
 @routes.get("/v1/models")
 async def models(state: Shared) -> Record:
-    """List the one model that is served."""
-    model = {"id": state.about.model, "object": "model", "created": 0, "owned_by": "rankrag"}
-    return {"object": "list", "data": [model]}
+    """List the one model that is served, and the name by which it answers without the index."""
+    names = (state.about.model, PLAIN)
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": "rankrag"} for name in names]
+    return {"object": "list", "data": data}
 
 
 @routes.post("/v1/chat/completions")
@@ -127,7 +154,7 @@ async def completions(body: ChatRequest, request: Request, state: Shared) -> Res
     chat = _chat(body, state)
     if body.stream:
         return EventStream(state.desk, _chunks(chat, state), fault_event)
-    answer = await state.desk.run(request, lambda: chat.pipeline.ask(chat.question, chat.filters))
+    answer = await state.desk.run(request, chat.answer)
     state.finished(answer)
     choice = {
         "index": 0,
@@ -148,7 +175,7 @@ async def completions(body: ChatRequest, request: Request, state: Shared) -> Res
 async def _chunks(chat: Chat, state: State) -> AsyncIterator[str]:
     head, said = chat.head("chat.completion.chunk"), ""
     answer = None
-    async for answer in each(chat.pipeline.stream(chat.question, chat.filters)):
+    async for answer in each(chat.steps()):
         if not said and answer.text:
             yield _chunk(head, {"role": "assistant", "content": ""})
         if answer.text != said:
@@ -180,6 +207,11 @@ def _choice(delta: Record, reason: str | None) -> Record:
 def _chat(body: ChatRequest, state: State) -> Chat:
     _check(body)
     question, warnings = _question(body, state)
+    looks_up = body.model != PLAIN
+    if not looks_up and (body.filters or body.documents is not None):
+        raise InvalidInputError(
+            f"found documents or filters beside the model {PLAIN}, wanted none: it looks nothing up"
+        )
     wish = Wish(
         retrieve_k=body.top_k,
         read_k=body.top_n,
@@ -192,7 +224,8 @@ def _chat(body: ChatRequest, state: State) -> Chat:
         question,
         granted(state.pipeline, wish, state.limits),
         body.filters,
-        state.about.model,
+        state.about.model if looks_up else PLAIN,
+        looks_up=looks_up,
         usage_wanted=bool(body.stream_options and body.stream_options.include_usage),
         warnings=warnings,
     )
@@ -227,6 +260,7 @@ def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ..
         raise InvalidInputError(
             "documents: found none, wanted some, or no such field to answer from the index"
         )
+    check_number("documents", len(given), state.limits)
     passages = tuple(as_passage(number, one) for number, one in enumerate(given))
     if len({one.id for one in passages}) < len(passages):
         raise InvalidInputError("documents: found an id twice, wanted each once, since citations name them")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +12,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import (
+from ...errors import (
     FailureError,
     InvalidInputError,
     MissingError,
     NotFoundError,
     PartialError,
 )
-from .sharing import StoppedError
-from .stream import event
-from .work import BusyError, OverdueError
+from ..desk import BusyError, ClosingError, OverdueError
+from ..sharing import StoppedError
+from ..stream import event
 
 _log = logging.getLogger("rankrag.server")
 
@@ -42,6 +45,7 @@ KINDS: dict[type[Exception], Kind] = {
     MissingError: Kind(501, SERVER, "not_installed"),
     BusyError: Kind(429, "rate_limit_error", "busy"),
     OverdueError: Kind(504, SERVER, "timeout"),
+    ClosingError: Kind(503, SERVER, "closing"),
     StoppedError: Kind(499, INVALID, "client_left"),
     FailureError: Kind(503, SERVER, "failure"),
     PartialError: Kind(400, INVALID),
@@ -108,6 +112,8 @@ async def _known(request: Request, error: Exception) -> JSONResponse:  # noqa: A
 
 def answer_to(error: Exception) -> JSONResponse:
     """Return an error as a response: what it says if we know it, that there was a bug if not."""
+    if isinstance(error, HTTPException):
+        return _refusal(error)
     message, kind = told(error)
     answer = response(message, kind)
     if isinstance(error, BusyError):
@@ -116,7 +122,10 @@ def answer_to(error: Exception) -> JSONResponse:
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    assert isinstance(error, HTTPException)
+    return answer_to(error)
+
+
+def _refusal(error: HTTPException) -> JSONResponse:
     other = INVALID if error.status_code < 500 else SERVER
     kind = Kind(error.status_code, _TYPES.get(error.status_code, other))
     answer = response(str(error.detail), kind)
@@ -137,10 +146,54 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
     if fault["type"] == "model_attributes_type" and isinstance(error.body, bytes | str):
         found = request.headers.get("content-type", "none")
         return response(f"found the content type {found}, wanted application/json", Kind(400, INVALID))
-    message = f"{where or 'body'}: {fault['msg'].removeprefix('Value error, ')}"
-    return response(message, Kind(400, INVALID), where or None)
+    # The place may hold a name of the client's making, a filter's for one.
+    where = where if len(where) <= 200 else where[:200] + "…"
+    return response(f"{where or 'body'}: {_wanted(fault)}", Kind(400, INVALID), where or None)
+
+
+def _wanted(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field, sizes in our words."""
+    most = fault.get("ctx", {}).get("max_length")
+    if fault["type"] == "string_too_long":
+        return f"found {len(fault['input']):,} characters, wanted at most {most:,}: send less"
+    if fault["type"] == "too_long":
+        return f"found {len(fault['input']):,} entries, wanted at most {most:,}: send fewer"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _reason(fault: dict[str, object]) -> object:
     context = fault.get("ctx")
     return context.get("error", fault["msg"]) if isinstance(context, dict) else fault["msg"]
+
+
+class CatchAll:
+    """Answers an error that nothing else knew, so that it has its id, is counted and may be read elsewhere.
+
+    Where the answer had begun, the error goes on, and the server breaks off.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+        begun = scope["type"] != "http"
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answer)
+        except asyncio.CancelledError:
+            # Only a server that ends cancels a whole request, and it would log a traceback and say
+            # "Internal Server Error".
+            if scope["type"] != "http":
+                raise
+            if not begun:
+                await answer_to(ClosingError())(scope, receive, answer)
+        except Exception as error:
+            if begun:
+                raise
+            await answer_to(error)(scope, receive, answer)

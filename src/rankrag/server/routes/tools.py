@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Annotated, TypeVar
 
-import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..errors import InvalidInputError, RankRAGError
-from ..types import Answer, Hit, Passage, Question
-from .asking import Wish, granted
-from .fields import check_lengths, check_number
-from .state import State
-from .work import BusyError, OverdueError, in_thread
+from ...errors import InvalidInputError, RankRAGError
+from ...types import Answer, Hit, Passage, Question
+from ..desk import BusyError, ClosingError, OverdueError, in_thread
+from ..granting import Wish, granted
+from ..requests import check_lengths, check_number
+from ..state import State
 
 T = TypeVar("T")
+
+PARSE_ERROR = -32700
+"""JSON-RPC's code for what is no request."""
 
 INSTRUCTIONS = (
     "Passages come from the user's own documents. `search` finds them, `ask` has a local model rank them and "
@@ -71,7 +78,8 @@ class Answered(BaseModel):
 
 def tools(state: State) -> MCPServer:
     """Return a server of the protocol over what an app serves."""
-    server = MCPServer("rankrag", version=state.about.version, instructions=INSTRUCTIONS)
+    with _root_log_kept():
+        server = MCPServer("rankrag", version=state.about.version, instructions=INSTRUCTIONS)
     server.add_tool(_search(state), name="search", description="Find passages in the user's documents.")
     server.add_tool(
         _rerank(state), name="rerank", description="Order texts by how relevant they are to a question."
@@ -80,6 +88,84 @@ def tools(state: State) -> MCPServer:
         _ask(state), name="ask", description="Answer a question from the user's documents, with citations."
     )
     return server
+
+
+@contextlib.contextmanager
+def _root_log_kept() -> Iterator[None]:
+    """Undo that a server of the protocol sets up the log of the whole process, with a handler by rich.
+
+    That one loads more code when it writes of an error, which fails without a free file, and then ends the
+    loop that all requests need.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Tools:
+    """The tools as a route. What answers is made anew for each start of the app."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._answers: ASGIApp | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Answer while the block runs."""
+        server = tools(self._state)
+        self._answers = server.streamable_http_app(
+            stateless_http=True,
+            json_response=True,
+            transport_security=TransportSecuritySettings(
+                enable_dns_rebinding_protection=False
+            ),  # the guard's
+        )
+        async with server.session_manager.run():
+            yield
+        self._answers = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; whatever is wrong with it is told in the protocol's shape."""
+        if self._answers is None:
+            raise ClosingError
+        if scope["method"] != "POST":  # there are no sessions: a GET would be a stream without end or content
+            raise HTTPException(
+                405, f"found {scope['method']}, wanted POST: this server keeps no sessions", {"allow": "POST"}
+            )
+        request = Request(scope, receive)
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            await _not_read(415, "found no JSON by its content type, wanted application/json")(
+                scope, receive, send
+            )
+            return
+        try:
+            body = await request.body()
+        except HTTPException as refusal:
+            await _not_read(refusal.status_code, refusal.detail, refusal.headers)(scope, receive, send)
+            return
+        await self._answers(scope, _again(body, receive), send)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body that was read, then whatever comes."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _not_read(status: int, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the error of a request that could not be read, as the protocol has it."""
+    error = {"code": PARSE_ERROR, "message": message}
+    return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, status, headers)
 
 
 Asked = Annotated[str, Field(description="A question, in words.")]
@@ -144,12 +230,9 @@ async def _done(state: State, context: Context, work: Callable[[], T]) -> T:
     with told():
         if isinstance(request := context.request_context.request, Request):
             return await state.desk.run(request, work)
-        try:
-            with anyio.fail_after(state.desk.seconds):
-                async with state.desk.place():
-                    return await in_thread(work)
-        except TimeoutError as error:
-            raise OverdueError(state.desk.seconds) from error
+        with state.desk.in_time():
+            async with state.desk.place():
+                return await in_thread(work)
 
 
 @contextlib.contextmanager
@@ -157,7 +240,7 @@ def told() -> Iterator[None]:
     """Let the protocol show the message of an error that we know; of any other it only says that it was."""
     try:
         yield
-    except (BusyError, OverdueError, RankRAGError) as error:
+    except (BusyError, ClosingError, OverdueError, RankRAGError) as error:
         raise ToolError(str(error)) from error
 
 

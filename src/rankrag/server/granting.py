@@ -9,7 +9,7 @@ from itertools import islice
 from ..errors import InvalidInputError
 from ..pipeline import Pipeline
 from ..types import Answer, Cut, Filters, Generator, Hit, Passage, Question, Usage
-from .fields import check_number
+from .requests import check_number
 from .settings import Limits
 
 
@@ -86,6 +86,14 @@ def granted(pipeline: Pipeline, wish: Wish, limits: Limits) -> Pipeline:
         if wish.max_tokens is None
         else Shorter(pipeline.generator, wish.max_tokens),
     )
+
+
+def plain_steps(generator: Generator, question: Question) -> Iterator[Answer]:
+    """Yield the answer of the model alone as it grows: nothing is retrieved, ranked or cited."""
+    answer = Answer(question)
+    for piece in generator.stream(question, ()):
+        yield (answer := replace(answer, text=answer.text + piece))
+    yield replace(answer, usage=generator.usage(question, (), answer.text), done=True)
 
 
 def changes(

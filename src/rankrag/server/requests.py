@@ -21,8 +21,23 @@ def _text(value: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_text)]
-Name = Annotated[Text, Field(max_length=200)]
-Filter = dict[Name, Annotated[Text, Field(max_length=1000)]]
+Name = Annotated[Text, Field(max_length=1000)]
+
+MOST_FILTERS = 32
+"""Filters in a request. Each is a condition of the store's, whose parser goes a step deeper with each."""
+
+MOST_ITEMS = 100_000
+"""Entries of any list in a request; passages, messages and others have lower bounds of their own."""
+
+MOST_MESSAGES = 1000
+"""Messages of a conversation."""
+
+Filter = Annotated[
+    dict[Annotated[Text, Field(max_length=200)], Annotated[Text, Field(max_length=1000)]],
+    Field(max_length=MOST_FILTERS),
+]
+Items = Annotated[list[object], Field(max_length=MOST_ITEMS)]
+Texts = Annotated[list[Text], Field(max_length=MOST_ITEMS)]
 
 
 class Own(BaseModel):
@@ -42,6 +57,9 @@ class Message(Own):
 
     role: Literal["user", "assistant"]
     content: Text
+
+
+Messages = Annotated[tuple[Message, ...], Field(max_length=MOST_MESSAGES)]
 
 
 def turns(messages: Sequence[Message]) -> tuple[Turn, ...]:

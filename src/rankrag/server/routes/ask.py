@@ -9,15 +9,15 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from ..errors import InvalidInputError
-from ..formats import answer_record, hit_record
-from ..types import Question, Style
-from .asking import Wish, changes, granted
-from .faults import fault_event
-from .fields import Filter, Message, Own, Text, check_lengths, check_number, turns
-from .state import Shared
-from .stream import EventStream, event
-from .work import each
+from ...errors import InvalidInputError
+from ...formats import answer_record, hit_record
+from ...types import Question, Style
+from ..desk import each
+from ..granting import Wish, changes, granted
+from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
+from ..safety.errors import fault_event
+from ..state import Shared
+from ..stream import EventStream, event
 
 routes = APIRouter()
 
@@ -28,7 +28,7 @@ class AskRequest(Own):
     """A question with its conversation, and what is wanted of the pipeline."""
 
     question: Text
-    history: tuple[Message, ...] = ()
+    history: Messages = ()
     style: Style = "plain"
     retrieve_k: Count | None = None
     read_k: Count | None = None

@@ -13,11 +13,12 @@ from fastapi import APIRouter, Query, UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from ..errors import InvalidInputError, NotFoundError
-from ..types import Document, Documents
-from .jobs import Jobs, brief, record
-from .state import Shared, State
-from .uploads import safe_name, save
+from ...errors import InvalidInputError, NotFoundError
+from ...types import Document, Documents
+from ..job_files import Job
+from ..jobs import Jobs, brief, record
+from ..safety.uploads import safe_name, save
+from ..state import Shared, State
 
 routes = APIRouter()
 
@@ -51,13 +52,13 @@ async def upload(file: list[UploadFile], state: Shared) -> dict[str, object]:
     saved: dict[str, Path] = {}
     try:
         for one, name in zip(file, names, strict=True):
-            saved[name] = await save(one, name, jobs.folder, state.limits.upload_bytes)
+            saved[name] = await save(one, name, jobs.partial(), state.limits.upload_bytes)
         for name, partial in saved.items():  # all of them or none
             partial.replace(jobs.place(name))
     finally:
         for partial in saved.values():
             partial.unlink(missing_ok=True)
-    return {"job": record(jobs.submit(names))}
+    return {"job": record(await run_in_threadpool(jobs.submit, names))}
 
 
 @routes.delete("/v1/documents/{name:path}")
@@ -71,7 +72,7 @@ async def delete(name: str, state: Shared) -> dict[str, object]:
     def gone() -> None:
         document = next((one for one in _documents(state).list() if one.id == name), None)
         if document is None:
-            raise NotFoundError(f"found no document {name!r}, wanted one of GET /v1/documents")
+            raise NotFoundError(f"found no document {name[:200]!r}, wanted one of GET /v1/documents")
         jobs.delete(document)
 
     await to_thread.run_sync(gone, limiter=_deleting)
@@ -80,17 +81,33 @@ async def delete(name: str, state: Shared) -> dict[str, object]:
 
 @routes.get("/v1/jobs")
 async def all_jobs(state: Shared) -> dict[str, object]:
-    """List the uploads that are remembered, newest first, with the number of their documents."""
-    return {"object": "list", "data": [brief(job) for job in state.jobs.list()] if state.jobs else []}
+    """List the uploads that are remembered, newest first, with the number of their documents.
+
+    `unread` names the files of jobs that could not be read when the server started, each with the reason.
+    """
+    if state.jobs is None:
+        return {"object": "list", "data": [], "unread": []}
+    jobs = await run_in_threadpool(state.jobs.list)
+    unread = [asdict(problem) for problem in state.jobs.unread]
+    return {"object": "list", "data": [brief(job) for job in jobs], "unread": unread}
 
 
 @routes.get("/v1/jobs/{name}")
 async def one_job(name: str, state: Shared) -> dict[str, object]:
     """Say how far an upload is."""
-    job = _jobs(state).get(name)
+    return {"job": record(_there(name, await run_in_threadpool(_jobs(state).get, name)))}
+
+
+@routes.post("/v1/jobs/{name}/cancel")
+async def cancel(name: str, state: Shared) -> dict[str, object]:
+    """Cancel an upload that waits or is going in; one that is going in ends at its next step."""
+    return {"job": record(_there(name, await run_in_threadpool(_jobs(state).cancel, name)))}
+
+
+def _there(name: str, job: Job | None) -> Job:
     if job is None:
-        raise NotFoundError(f"found no job {name!r}, wanted one of GET /v1/jobs")
-    return {"job": record(job)}
+        raise NotFoundError(f"found no job {name[:100]!r}, wanted one of GET /v1/jobs")
+    return job
 
 
 def _record(document: Document, state: State) -> dict[str, object]:

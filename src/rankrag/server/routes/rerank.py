@@ -1,14 +1,15 @@
 """`/rerank`, `/v1/rerank`, `/v2/rerank` and `/score`: passages of the client's own, ranked without an index.
 
 Requests and responses are the union of the shapes of Cohere (v1 and v2), Jina and vLLM; a request with
-`texts` in place of `documents` is answered as Text Embeddings Inference does.
+`texts` in place of `documents` is answered as Text Embeddings Inference does, one with `top_k` or
+`truncation` as Voyage does.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -16,11 +17,12 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from .. import prompts
-from ..errors import InvalidInputError
-from ..types import Hit, Passage, Prompt, Question
-from .fields import Foreign, Text, as_passage, check_lengths, check_number
-from .state import Shared, State
+from ... import prompts
+from ...errors import InvalidInputError
+from ...types import Hit, Passage, Prompt, Question, Ranker
+from ..desk import LateError
+from ..requests import Foreign, Items, Name, Text, Texts, as_passage, check_lengths, check_number
+from ..state import Shared, State
 
 routes = APIRouter()
 
@@ -31,17 +33,23 @@ UNSCORED = -1.0
 number, since clients of these shapes take nothing else. `"scored": false` is beside it."""
 
 
+SHARE = 0.8
+"""Of the deadline is for ranking: the last batch may take longer than it was meant to."""
+
+
 class RerankRequest(Foreign):
     """A query and what is to be put in order. Unknown fields are left out, as clients add them freely."""
 
     query: Text
-    documents: list[object] | None = None
-    texts: list[Text] | None = None
-    model: Text | None = None
+    documents: Items | None = None
+    texts: Texts | None = None
+    model: Name | None = None
+    top_k: Annotated[int, Field(ge=1)] | None = None
+    truncation: bool | None = None
     top_n: Annotated[int, Field(ge=1)] | None = None
     return_documents: bool | None = None
     return_text: bool = False
-    rank_fields: list[Text] | None = None
+    rank_fields: Annotated[list[Name], Field(max_length=100)] | None = None
     max_tokens_per_doc: Annotated[int, Field(ge=1)] | None = None
     truncate_prompt_tokens: int | None = None
     max_chunks_per_doc: int | None = None
@@ -49,40 +57,81 @@ class RerankRequest(Foreign):
     instruct: Text | None = None
     raw_scores: bool = False
 
+    def is_voyage(self) -> bool:
+        """Whether it is a client of Voyage's, which alone names these fields."""
+        return bool(self.model_fields_set & {"top_k", "truncation"})
+
+    def wanted(self) -> int | None:
+        """Return how many results are wanted, None for all."""
+        return self.top_n or self.top_k
+
 
 class ScoreRequest(Foreign):
     """vLLM's bulk shape: one query for all documents, or a query for each."""
 
-    queries: Text | list[Text] | None = None
-    documents: Text | list[Text] | None = None
-    text_1: Text | list[Text] | None = None
-    text_2: Text | list[Text] | None = None
-    model: Text | None = None
+    queries: Text | Texts | None = None
+    documents: Text | Texts | None = None
+    text_1: Text | Texts | None = None
+    text_2: Text | Texts | None = None
+    model: Name | None = None
 
 
 @routes.post("/rerank")
 @routes.post("/v1/rerank")
 @routes.post("/v2/rerank")
 async def rerank(body: RerankRequest, request: Request, state: Shared) -> Response:
-    """Return documents by relevance, most relevant first; `index` is the place in the request."""
+    """Return documents by relevance, most relevant first; `index` is the place in the request.
+
+    At the server's deadline it returns what it has; documents that were not scored by then follow as they
+    came, marked.
+    """
     passages = _passages(body, state)
     question = Question("1", body.query.strip())
-    ranker = state.ranker()
+    short = {one.id: one for one in passages}
+    seen: list[Hit] = []
+    ranker = _ranker(state, seen.extend)
 
     def ranked() -> tuple[list[Hit], int]:
-        short = [_shortened(one, body.max_tokens_per_doc, state.about.n_tokens) for one in passages]
-        hits = ranker.rank(question, [Hit(one, 0.0) for one in short])
-        return hits, _tokens(body.query, short, state.about.n_tokens)
+        for one in passages:
+            short[one.id] = _shortened(one, body.max_tokens_per_doc, state.about.n_tokens)
+        texts = list(short.values())
+        hits = ranker.rank(question, [Hit(one, 0.0) for one in texts])
+        return hits, _tokens(body.query, texts, state.about.n_tokens)
 
-    hits, n_tokens = await state.desk.run(request, ranked)
+    try:
+        hits, n_tokens = await state.desk.run(request, ranked, state.settings.rerank_s)
+    except LateError:
+        hits, n_tokens = _so_far(list(seen), passages), 0
     whole = {one.id: one for one in passages}
-    n_cut = sum(bool(hit.cut) or hit.passage.text != whole[hit.passage.id].text for hit in hits)
+    n_cut = sum(hit.scored and _is_cut(hit, whole) for hit in hits)
     n_left = sum(not hit.scored for hit in hits)
-    best = hits[: body.top_n]
+    best = hits[: body.wanted()]
     if body.texts is not None:
         return JSONResponse([_as_tei(hit, whole, body.return_text) for hit in best])
+    if body.is_voyage():
+        return JSONResponse(_as_voyage(best, whole, body, state, n_tokens))
     results = [_result(hit, body, request.url.path) for hit in best]
-    return JSONResponse(_answer(results, state, n_tokens, _warnings(body, n_cut, n_left), request.url.path))
+    warnings = _warnings(body, state, n_cut, n_left)
+    return JSONResponse(_answer(results, state, n_tokens, warnings, request.url.path))
+
+
+def _ranker(state: State, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
+    """Return the ranker, within the server's deadline if it has one; it tells each batch that it ranked."""
+    ranker, seconds = state.ranker(), state.settings.rerank_s
+    if state.settings.bounded is None or seconds is None:
+        return ranker
+    return state.settings.bounded(seconds * SHARE, tell)
+
+
+def _so_far(seen: Sequence[Hit], passages: Sequence[Passage]) -> list[Hit]:
+    """Return what was ranked before the deadline, best first, then the others as they came."""
+    scored = sorted(seen, key=lambda hit: (-hit.score, hit.passage.id))
+    done = {hit.passage.id for hit in scored}
+    return scored + [Hit(one, 0.0, scored=False) for one in passages if one.id not in done]
+
+
+def _is_cut(hit: Hit, whole: Mapping[str, Passage]) -> bool:
+    return bool(hit.cut) or hit.passage.text != whole[hit.passage.id].text
 
 
 @routes.post("/score")
@@ -200,10 +249,22 @@ def _as_tei(hit: Hit, whole: dict[str, Passage], with_text: bool) -> Record:
     return result | ({"text": whole[hit.passage.id].text} if with_text else {})
 
 
-def _warnings(body: RerankRequest, n_cut: int, n_left: int) -> list[str]:
+def _as_voyage(
+    best: Sequence[Hit], whole: Mapping[str, Passage], body: RerankRequest, state: State, n_tokens: int
+) -> Record:
+    data: list[Record] = []
+    for hit in best:
+        result: Record = {"index": int(hit.passage.id), **_scored(hit, "relevance_score")}
+        data.append(result | ({"document": whole[hit.passage.id].text} if body.return_documents else {}))
+    usage = {"total_tokens": n_tokens}
+    return {"object": "list", "data": data, "model": state.about.model, "usage": usage}
+
+
+def _warnings(body: RerankRequest, state: State, n_cut: int, n_left: int) -> list[str]:
     told = [f"{n_cut} documents did not fit and were cut at their end"] if n_cut else []
     if n_left:
-        told.append(f"{n_left} documents were left unscored by the server's budget and follow as they came")
+        what = "budget" if state.settings.rerank_s is None else "deadline"
+        told.append(f"{n_left} documents were left unscored by the server's {what} and follow as they came")
     for name in ("max_chunks_per_doc", "truncate_prompt_tokens", "instruction", "instruct"):
         if getattr(body, name) is not None:
             told.append(f"{name} was not used")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import unicodedata
-import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
@@ -14,7 +14,7 @@ from fastapi import UploadFile
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from ..errors import InvalidInputError
+from ...errors import InvalidInputError
 
 UNPACKED = 16
 """How many times the size of an upload its archive may hold: documents of text pack about ten to one."""
@@ -47,12 +47,12 @@ def safe_name(given: str | None, suffixes: Sequence[str]) -> str:
     return name
 
 
-async def save(file: UploadFile, name: str, folder: Path, most: int) -> Path:
-    """Write an upload to a file of its own in a folder and check it; return the file, not yet under its name.
+async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
+    """Write an upload to a file of its own and check it; return that file, not yet under its name.
 
-    Raises 413 where it, or what it packs, is larger than `most`, 415 where it is not what its name says.
+    It is on the disk when this returns, not in memory only: a power cut does not take it. Raises 413 where
+    it, or what it packs, is larger than `most`, 415 where it is not what its name says.
     """
-    partial = folder / f".{uuid.uuid4().hex}.part"  # two uploads of one name must not write to one file
     size = 0
     try:
         with partial.open("wb") as stream:
@@ -61,6 +61,8 @@ async def save(file: UploadFile, name: str, folder: Path, most: int) -> Path:
                 if size > most:
                     raise too_large(name, most)
                 stream.write(piece)
+            stream.flush()
+            await run_in_threadpool(os.fsync, stream.fileno())
         await run_in_threadpool(check_content, partial, Path(name).suffix.lower(), most)
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
-from .state import Shared
+from ..state import Shared
 
 routes = APIRouter()
 

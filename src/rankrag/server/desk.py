@@ -40,6 +40,17 @@ class OverdueError(Exception):
         )
 
 
+class LateError(Exception):
+    """What a caller wanted to wait for did not come in time; the request itself may still be answered."""
+
+
+class ClosingError(Exception):
+    """The server ends, and this request was not through in the time that it had left."""
+
+    def __init__(self) -> None:
+        super().__init__("found the server closing, wanted it to run: ask again in a moment")
+
+
 class _Place:
     """Held by a request and by its threads: it is free again when the last of them is through.
 
@@ -86,6 +97,8 @@ class Desk:
         self._limiter: anyio.CapacityLimiter | None = None
         self._threads = ThreadPoolExecutor(running, "rankrag-work")
         self._mean_s = 1.0
+        self._scopes: set[anyio.CancelScope] = set()
+        self._ends = math.inf
 
     @property
     def n_waiting(self) -> int:
@@ -126,20 +139,42 @@ class Desk:
                 STOPPED.reset(tokens[0])
                 _PLACE.reset(tokens[1])
 
+    def close(self, seconds: float) -> None:
+        """Give what is running and what still comes so many seconds; after them it ends in ClosingError."""
+        self._ends = anyio.current_time() + seconds
+        for scope in self._scopes:
+            scope.deadline = min(scope.deadline, self._ends)
+
+    @contextlib.contextmanager
+    def in_time(self) -> Iterator[None]:
+        """End the block when its time is over (OverdueError) or the server ends (ClosingError)."""
+        now = anyio.current_time()
+        with anyio.CancelScope(deadline=min(now + self.seconds, self._ends)) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+        if scope.cancelled_caught:
+            raise ClosingError if anyio.current_time() >= self._ends else OverdueError(self.seconds)
+
     def _leave(self, borrower: object) -> None:
         assert self._limiter is not None
         self._limiter.release_on_behalf_of(borrower)
         self._inside -= 1
 
-    async def run(self, request: Request, work: Callable[[], T]) -> T:
+    async def run(self, request: Request, work: Callable[[], T], wait_s: float | None = None) -> T:
         """Return what a function returns, run in a thread.
 
-        Raises BusyError, OverdueError, StoppedError where the client has left, or what the function raises.
+        Raises BusyError, OverdueError, ClosingError, StoppedError where the client has left, LateError where
+        it is not through, the wait for a place included, after `wait_s` seconds, or what the function raises.
         """
 
         async def whole() -> T:
-            async with self.place():
-                return await in_thread(work)
+            with anyio.move_on_after(wait_s):
+                async with self.place():
+                    return await in_thread(work)
+            raise LateError
 
         return await self._while_there(request, whole)
 
@@ -153,14 +188,11 @@ class Desk:
             await left(request)
             group.cancel_scope.cancel()
 
-        try:
-            with anyio.fail_after(self.seconds):
-                async with alone() as group:
-                    group.start_soon(watch)
-                    found.append(await work())
-                    group.cancel_scope.cancel()
-        except TimeoutError as error:
-            raise OverdueError(self.seconds) from error
+        with self.in_time():
+            async with alone() as group:
+                group.start_soon(watch)
+                found.append(await work())
+                group.cancel_scope.cancel()
         if not found:
             raise StoppedError("the client has left")
         return found[0]

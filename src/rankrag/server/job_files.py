@@ -1,0 +1,142 @@
+"""The files that hold the state of jobs: whole or not there, also after a power cut."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..types import Document
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+
+FORMAT = 2
+"""The newest layout of a job's file that this code reads; one without a number is of the first."""
+
+BROKEN = ".broken"
+"""Is put behind the name of a file that cannot be read, which is kept."""
+
+_log = logging.getLogger("rankrag.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that did not get in, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Files that are to be indexed, and how far it is. `failed` says that none of them got in.
+
+    `waits_for` says why it does not go on at the moment. `owner` is the server that does it, `at` the file
+    that is going in, and `ended` counts, for each file, the processes that ended while it went in.
+    """
+
+    id: str
+    files: tuple[str, ...]
+    created: float
+    status: Status = "queued"
+    done: int = 0
+    total: int = 0
+    unit: str = "bytes"
+    problems: tuple[Problem, ...] = ()
+    documents: tuple[Document, ...] = ()
+    waits_for: str = ""
+    owner: str = ""
+    at: str = ""
+    ended: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.status in ("done", "failed", "cancelled")
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Write a job's file: a reader, also one after a power cut, sees the old one or the new one."""
+    path = folder / f"{job.id}.json"
+    partial = folder / f".{job.id}.{job.owner}"
+    try:
+        with partial.open("w", encoding="utf-8") as stream:
+            json.dump({"format": FORMAT, **asdict(job)}, stream, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+
+
+def read_job(path: Path) -> Job:
+    """Return the job of a file; raises ValueError or OSError for one that is broken or too new."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return _job(values)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"no job: {error}") from error
+
+
+def read_jobs(folder: Path, known: Set[str] = frozenset()) -> Iterator[Job]:
+    """Yield the jobs of a folder but those whose ids are known; what cannot be read is left out."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            if path.stem not in known:
+                yield read_job(path)
+        except (OSError, ValueError):
+            continue
+
+
+def set_aside(folder: Path) -> list[Problem]:
+    """Rename the files of jobs that are broken, and return them with those that are of a newer version."""
+    unread: list[Problem] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            read_job(path)
+        except NewerError as error:
+            unread.append(Problem(path.name, str(error)))
+        except (OSError, ValueError):
+            kept = path.with_name(path.name + BROKEN)
+            path.replace(kept)
+            unread.append(Problem(kept.name, "found a broken job file; what was uploaded goes in again"))
+    for problem in unread:
+        _log.warning("%s: %s", problem.path, problem.reason)
+    return unread
+
+
+class NewerError(ValueError):
+    """The file of a job was written by a newer version."""
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _job(values: dict[str, Any]) -> Job:
+    version = values.pop("format", 1)
+    if not isinstance(version, int):
+        raise ValueError("no job")
+    if version > FORMAT:
+        raise NewerError(
+            f"found a job of format {version}, wanted at most {FORMAT}: it is left as it is, update rankrag"
+        )
+    tuples = {
+        "files": tuple(str(name) for name in values["files"]),
+        "problems": tuple(Problem(**one) for one in values["problems"]),
+        "documents": tuple(Document(**one) for one in values["documents"]),
+    }
+    return Job(**{**values, **tuples})
