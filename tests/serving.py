@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import uvicorn
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
@@ -20,6 +19,7 @@ from rankrag.index import READABLE, IndexDocuments, build, open_store, retriever
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
 from rankrag.pipeline import Pipeline
 from rankrag.server import About, Settings, SharedLanguageModel, Telemetry, create_app
+from rankrag.server.listening import make_server
 from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
 
 TEXTS = {
@@ -64,10 +64,11 @@ def make_app(
     uploads: bool = True,
     threshold: float | None = None,
     budget: Budget | None = None,
+    n_shared: int = 32,
 ) -> FastAPI:
     """Return an app over an index; the model is the fake one unless another is given."""
     telemetry = Telemetry()
-    shared = SharedLanguageModel(lm or FakeLanguageModel(), 32, telemetry.batch)
+    shared = SharedLanguageModel(lm or FakeLanguageModel(), n_shared, telemetry.batch)
     settings = settings or Settings()
     if index is not None and uploads:
         (index / "uploads").mkdir(exist_ok=True)
@@ -113,10 +114,10 @@ class SlowModel:
 
 
 @contextlib.contextmanager
-def live(app: FastAPI) -> Iterator[str]:
+def live(app: FastAPI, grace_s: float = 10) -> Iterator[str]:
     """Serve an app on a free port of this machine; give its URL."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=10))
+    server = make_server(app, grace_s)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -95,6 +95,7 @@ FACES: dict[str, set[str]] = {
         "create_app",
         "listen",
         "log_lines",
+        "speak",
         "tools",
     },
     "rankrag.server.routes": set(),

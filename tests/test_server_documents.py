@@ -106,7 +106,7 @@ def test_jobs_survive_a_restart(tmp_path: Path) -> None:
         job = finished(http, waiting.id)
         assert job["status"] == "done"
         assert http.post("/v1/search", json={"question": "owls"}).json()["data"]
-    assert not (folder / ".jobs" / "half.json").exists()
+    assert (folder / ".jobs" / "half.json.broken").exists()
     with client(make_app(index)) as http:  # and what is done is still known
         assert [one["id"] for one in http.get("/v1/jobs").json()["data"]] == [waiting.id]
 

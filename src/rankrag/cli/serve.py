@@ -188,10 +188,10 @@ def mcp(
         choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
         choice.check()
     _check_extra()
-    from ..server import Settings, tools
+    from ..server import Settings, speak
 
     app = app_of(choice, Settings(), read_only=True)
-    tools(app.state.rankrag).run("stdio")
+    speak(app.state.rankrag)
 
 
 # ── who may come in ──────────────────────────────────────────────────────────────────────────────────

@@ -2,7 +2,7 @@
 
 from .app import create_app
 from .listening import listen
-from .routes.tools import tools
+from .routes.tools import speak, tools
 from .settings import About, Access, Limits, Settings, Vectors
 from .sharing import SharedLanguageModel
 from .telemetry import Telemetry, log_lines
@@ -18,5 +18,6 @@ __all__ = [
     "create_app",
     "listen",
     "log_lines",
+    "speak",
     "tools",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -15,11 +16,14 @@ from typing import TypeVar
 import anyio
 from starlette.requests import Request
 
+from ..errors import RankRAGError
 from .sharing import STOPPED, StoppedError
 
 T = TypeVar("T")
 
 _NOTHING = object()
+
+_log = logging.getLogger("rankrag.server")
 
 
 class BusyError(Exception):
@@ -83,7 +87,18 @@ async def in_thread(work: Callable[[], T]) -> T:
     future = asyncio.get_running_loop().run_in_executor(threads, copy_context().run, work)
     place.hold()
     future.add_done_callback(lambda _: place.let_go())
-    return await asyncio.shield(future)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        future.add_done_callback(_unwanted)
+        raise
+
+
+def _unwanted(future: asyncio.Future[T]) -> None:
+    """Note what a thread ended with that nobody waits for any more: only a bug is worth a line."""
+    error = None if future.cancelled() else future.exception()
+    if error is not None and not isinstance(error, RankRAGError):
+        _log.error("bug in a request that was over", exc_info=error)
 
 
 class Desk:

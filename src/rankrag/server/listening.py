@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import h11
@@ -139,48 +139,28 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
-@dataclass
-class _Ending:
-    """Ends the process when its time is over, whatever still runs."""
-
-    seconds: float
-    timer: threading.Timer | None = None
-
-    def begin(self) -> None:
-        if self.timer is None:
-            self.timer = threading.Timer(self.seconds, self._end)
-            self.timer.daemon = True
-            self.timer.start()
-
-    def _end(self) -> None:
-        _log.error("ended with work that did not end in time")
-        os._exit(1)
-
-
 class _Server(uvicorn.Server):
     """Tells the app at once that it closes, not only when its requests are through."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, begin: Callable[[], None]) -> None:
         super().__init__(config)
-        self._rankrag = app
-        self._grace_s = grace_s
-        self.ending = _Ending(grace_s + OVERTIME_S)
+        self._begin = begin
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self.ending.begin()
-        begin_closing(self._rankrag, self._grace_s)
+        """End, after what is running has ended."""
+        self._begin()
         await super().shutdown(sockets)
 
 
-def listen(app: FastAPI, listener: socket.socket, grace_s: float) -> None:
-    """Serve an app until the process is told to end; a loop that ends by itself ends the process with 1.
-
-    After SIGINT or SIGTERM requests have `grace_s` seconds to finish; a signal then goes on to whoever else
-    handles it.
-    """
+def make_server(app: FastAPI, grace_s: float, begin: Callable[[], None] = lambda: None) -> uvicorn.Server:
+    """Return a server that gives its requests `grace_s` seconds once it ends; `begin` is called then."""
 
     class Limited(Connection):
         most = most_connections()
+
+    def close() -> None:
+        begin()
+        begin_closing(app, grace_s)
 
     config = uvicorn.Config(
         app,
@@ -192,7 +172,18 @@ def listen(app: FastAPI, listener: socket.socket, grace_s: float) -> None:
         backlog=BACKLOG,
         timeout_graceful_shutdown=round(grace_s + SPARE_S),
     )
-    server = _Server(config, app, grace_s)
+    return _Server(config, close)
+
+
+def listen(app: FastAPI, listener: socket.socket, grace_s: float) -> None:
+    """Serve an app until the process is told to end; a loop that ends by itself ends the process with 1.
+
+    After SIGINT or SIGTERM requests have `grace_s` seconds to finish; a signal then goes on to whoever else
+    handles it. The process ends soon after that time, whatever still runs.
+    """
+    overtime = threading.Timer(grace_s + OVERTIME_S, _end)
+    overtime.daemon = True
+    server = make_server(app, grace_s, overtime.start)
     loop = asyncio.new_event_loop()
     loop.set_exception_handler(_note)
     try:
@@ -206,6 +197,11 @@ def listen(app: FastAPI, listener: socket.socket, grace_s: float) -> None:
     if not server.should_exit:
         _log.critical("the server ended by itself")
         os._exit(1)
+
+
+def _end() -> None:
+    _log.error("ended with work that did not end in time")
+    os._exit(1)
 
 
 def _note(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:  # noqa: ARG001

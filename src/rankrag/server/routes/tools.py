@@ -7,10 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Annotated, TypeVar
 
+import anyio
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.stdio import stdio_server
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.message import SessionMessage
+from mcp_types import ErrorData, JSONRPCError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -28,6 +32,12 @@ T = TypeVar("T")
 
 PARSE_ERROR = -32700
 """JSON-RPC's code for what is no request."""
+
+UNREADABLE = JSONRPCError(
+    jsonrpc="2.0",
+    id=None,
+    error=ErrorData(code=PARSE_ERROR, message="found a line that is no request, wanted JSON-RPC 2.0"),
+)
 
 INSTRUCTIONS = (
     "Passages come from the user's own documents. `search` finds them, `ask` has a local model rank them and "
@@ -88,6 +98,30 @@ def tools(state: State) -> MCPServer:
         _ask(state), name="ask", description="Answer a question from the user's documents, with citations."
     )
     return server
+
+
+def speak(state: State) -> None:
+    """Answer an assistant over standard input and output until it closes them."""
+    anyio.run(_speak, tools(state))
+
+
+async def _speak(server: MCPServer) -> None:
+    """Do what the protocol's own server does; but it says nothing to a line that is no request."""
+    lowlevel = server._lowlevel_server
+    to_server, requests = anyio.create_memory_object_stream[SessionMessage | Exception]()
+
+    async def read() -> None:
+        async with to_server:
+            async for item in incoming:
+                if isinstance(item, SessionMessage):
+                    await to_server.send(item)
+                else:
+                    await outgoing.send(SessionMessage(UNREADABLE))
+
+    async with stdio_server() as (incoming, outgoing), anyio.create_task_group() as group:
+        group.start_soon(read)
+        await lowlevel.run(requests, outgoing, lowlevel.create_initialization_options())
+        group.cancel_scope.cancel()
 
 
 @contextlib.contextmanager

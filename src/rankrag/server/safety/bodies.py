@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..settings import Limits
-from . import errors
 
 UPLOAD = "/v1/documents"
 
@@ -91,17 +90,9 @@ class BodyLimits:
             return
         is_upload = _is_upload(scope)
         most = self.limits.upload_bytes + 2**20 if is_upload else self.limits.body_bytes  # the form around it
-        said = Headers(scope=scope).get("content-length", "0")
-        if not said.isdecimal() or int(said) > most:
-            await errors.response(_larger(most), errors.Kind(413, errors.INVALID, "too_large"))(
-                scope, receive, send
-            )
-            return
         held = self._uploads if is_upload else self._json
-        if not held.has_room(int(said) - UNCOUNTED):
-            await errors.answer_to(no_room())(scope, receive, send)
-            return
         body = _Body(receive, most, held, None if is_upload else Depth())
+        body.expect(Headers(scope=scope).get("content-length", "0"))
         try:
             await self.app(scope, body.receive, send)
         finally:
@@ -120,11 +111,21 @@ class _Body:
         self._counted = 0
         self._waited_s = 0.0
         self._whole = False
+        self._refusal: HTTPException | None = None
+
+    def expect(self, said: str) -> None:
+        """Take what a request says of its length: whoever reads the body is told at once if it is too much."""
+        if not said.isdecimal() or int(said) > self._most:
+            self._refusal = HTTPException(413, _larger(self._most), _CLOSE)
+        elif not self._held.has_room(int(said) - UNCOUNTED):
+            self._refusal = no_room()
 
     async def receive(self) -> Message:
         """Return the next message, as ASGI's `receive` does; raises 400, 408, 413 or 503."""
         if self._whole:  # what comes now is that the client leaves, which may take as long as it likes
             return await self._receive()
+        if self._refusal is not None:
+            raise self._refusal
         started = anyio.current_time()
         try:
             with anyio.fail_after(PATIENCE_S + self._came / RATE - self._waited_s):

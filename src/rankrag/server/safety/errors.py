@@ -153,11 +153,10 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
 
 def _wanted(fault: Mapping[str, Any]) -> str:
     """Return what is wrong with a field, sizes in our words."""
-    most = fault.get("ctx", {}).get("max_length")
-    if fault["type"] == "string_too_long":
-        return f"found {len(fault['input']):,} characters, wanted at most {most:,}: send less"
-    if fault["type"] == "too_long":
-        return f"found {len(fault['input']):,} entries, wanted at most {most:,}: send fewer"
+    if fault["type"] in ("string_too_long", "too_long"):
+        length, most = len(fault["input"]), fault["ctx"]["max_length"]
+        noun, less = ("characters", "less") if isinstance(fault["input"], str) else ("entries", "fewer")
+        return f"found {length:,} {noun}, wanted at most {most:,}: send {less}"
     return str(fault["msg"]).removeprefix("Value error, ")
 
 

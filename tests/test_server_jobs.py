@@ -1,0 +1,380 @@
+"""What was accepted is indexed in the end or its fault is told: through crashes, locks, and other servers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from rankrag.errors import FailureError, InUseError
+from rankrag.index import IndexDocuments
+from rankrag.index.manifest import building
+from rankrag.server import job_files, jobs, owners
+from rankrag.server.job_files import Job, read_job, write_job
+from rankrag.server.jobs import Jobs
+from serving import client, live, make_app, make_index, until
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    return make_index(tmp_path)
+
+
+@pytest.fixture
+def folder(index: Path) -> Path:
+    """The folder of uploads, as a process left it."""
+    (index / "uploads" / ".jobs").mkdir(parents=True)
+    return index / "uploads"
+
+
+def job_of(http: TestClient, name: str) -> dict[str, Any]:
+    return dict(http.get(f"/v1/jobs/{name}").json()["job"])
+
+
+def over(http: TestClient, name: str) -> dict[str, Any]:
+    until(lambda: job_of(http, name)["status"] in ("done", "failed", "cancelled"))
+    return job_of(http, name)
+
+
+def send(http: TestClient, name: str, text: str) -> str:
+    response = http.post("/v1/documents", files={"file": (name, text.encode())})
+    assert response.status_code == 202, response.text
+    return str(response.json()["job"]["id"])
+
+
+def found(http: TestClient, words: str) -> list[str]:
+    hits = http.post("/v1/search", json={"question": words}).json()["data"]
+    return [Path(hit["source"]).name for hit in hits]
+
+
+# ── processes that end ───────────────────────────────────────────────────────────────────────────────
+
+
+def left(folder: Path, ended: int, at: str = "bad.md", **more: Any) -> Job:
+    """Write the job of a process that was killed while `at` went in, as often before as `ended` says."""
+    for name in ("bad.md", "good.md"):
+        (folder / name).write_text(f"A {name.removesuffix('.md')} owl flies.")
+    job = Job(
+        "a1", ("bad.md", "good.md"), 1.0, "running", at=at, ended={"bad.md": ended}, owner="gone", **more
+    )
+    write_job(folder / ".jobs", job)
+    return job
+
+
+def test_what_was_going_in_once_when_the_process_ended_is_tried_again(index: Path, folder: Path) -> None:
+    left(folder, ended=0)
+    with client(make_app(index)) as http:
+        assert over(http, "a1")["problems"] == []
+        assert set(found(http, "owl")) == {"bad.md", "good.md"}
+
+
+def test_what_was_going_in_twice_is_left_out_and_the_others_go_in(index: Path, folder: Path) -> None:
+    left(folder, ended=1)
+    with client(make_app(index)) as http:
+        job = over(http, "a1")
+        (problem,) = job["problems"]
+        assert problem["path"] == "bad.md"
+        assert "the server ended 2 times while this file went in" in problem["reason"]
+        assert job["status"] == "done"
+        assert found(http, "owl") == ["good.md"]
+        assert not {"at", "owner", "ended"} & job.keys()  # nobody's business
+    with client(make_app(index)) as http:
+        assert job_of(http, "a1")["status"] == "done"  # and it is not tried again
+        assert found(http, "owl") == ["good.md"]
+
+
+def test_a_job_of_one_file_that_ended_its_process_twice_has_failed(index: Path, folder: Path) -> None:
+    (folder / "bad.md").write_text("An owl flies.")
+    write_job(folder / ".jobs", Job("b2", ("bad.md",), 1.0, "running", at="bad.md", ended={"bad.md": 1}))
+    for _ in range(2):
+        with client(make_app(index)) as http:
+            assert over(http, "b2")["status"] == "failed"
+            assert found(http, "owl") == []
+
+
+def test_a_file_that_waits_is_not_at_fault(index: Path, folder: Path) -> None:
+    left(folder, ended=1, at="")  # the process ended while nothing of it went in
+    with client(make_app(index)) as http:
+        assert over(http, "a1")["problems"] == []
+
+
+# ── files of jobs ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("content", ["", '{"id": "x', "[]", "{}", '{"format": "x"}', '"x"'])
+def test_a_broken_job_file_is_kept_and_named_and_its_upload_goes_in(
+    index: Path, folder: Path, content: str
+) -> None:
+    (folder / "late.md").write_text("Owls fly at night.")
+    (folder / ".jobs" / "c3.json").write_text(content)
+    with client(make_app(index)) as http:
+        (unread,) = http.get("/v1/jobs").json()["unread"]
+        assert unread["path"] == "c3.json.broken"
+        until(lambda: found(http, "owls") == ["late.md"])
+    assert (folder / ".jobs" / "c3.json.broken").read_text() == content
+
+
+def test_a_job_of_a_newer_version_is_left_alone_and_named(index: Path, folder: Path) -> None:
+    (folder / "late.md").write_text("Owls fly at night.")
+    content = json.dumps({"format": job_files.FORMAT + 1, "something": "else"})
+    (folder / ".jobs" / "d4.json").write_text(content)
+    with client(make_app(index)) as http:
+        (unread,) = http.get("/v1/jobs").json()["unread"]
+        assert unread["path"] == "d4.json"
+        assert "update rankrag" in unread["reason"]
+        assert http.get("/v1/jobs/d4").status_code == 404
+    assert (folder / ".jobs" / "d4.json").read_text() == content
+    assert (folder / "late.md").exists()
+
+
+def test_a_job_file_of_the_first_version_is_read(index: Path, folder: Path) -> None:
+    (folder / "old.md").write_text("Owls fly at night.")
+    old = {"id": "e5", "files": ["old.md"], "created": 1.0, "status": "queued", "done": 0, "total": 0}
+    old |= {"unit": "bytes", "problems": [], "documents": []}
+    (folder / ".jobs" / "e5.json").write_text(json.dumps(old))
+    with client(make_app(index)) as http:
+        assert over(http, "e5")["status"] == "done"
+
+
+def test_a_job_file_is_old_or_new_at_any_moment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    states = folder / ".jobs"
+    write_job(states, Job("f6", ("a.md",), 1.0))
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_job(states, Job("f6", ("a.md",), 1.0, "done"))
+    assert read_job(states / "f6.json").status == "queued"
+    assert [path.name for path in states.iterdir()] == ["f6.json"]
+
+
+# ── an index that another process changes ────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PAUSE_S", 0.02)
+    monkeypatch.setattr(jobs, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(jobs, "LOOK_S", 0.1)
+
+
+@pytest.fixture
+def held(index: Path) -> Iterator[threading.Event]:
+    """The index in the hands of another builder, until the event is set."""
+    go, there = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with building(index):
+            there.set()
+            go.wait(30)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    there.wait(10)
+    yield go
+    go.set()
+    thread.join()
+
+
+def test_an_upload_waits_for_another_build(index: Path, held: threading.Event, quick: None) -> None:
+    with client(make_app(index)) as http:
+        name = send(http, "late.md", "Owls fly at night.")
+        until(lambda: job_of(http, name)["waits_for"])
+        waiting = job_of(http, name)
+        assert (waiting["status"], waiting["problems"]) == ("running", [])
+        assert waiting["waits_for"] == "another process is changing the index"
+        assert read_job(index / "uploads" / ".jobs" / f"{name}.json").at == ""  # no fault of the file
+        held.set()
+        assert over(http, name)["status"] == "done"
+        assert job_of(http, name)["waits_for"] == ""
+        assert found(http, "owls") == ["late.md"]
+
+
+def test_a_deletion_is_told_to_come_back(index: Path, held: threading.Event, quick: None) -> None:
+    with client(make_app(index)) as http:
+        document = http.get("/v1/documents").json()["data"][0]["id"]
+        busy = http.delete(f"/v1/documents/{document}")
+        assert busy.status_code == 429
+        assert "another process is changing the index" in busy.json()["error"]["message"]
+        held.set()
+        until(lambda: http.delete(f"/v1/documents/{document}").status_code == 200)
+
+
+def test_closing_does_not_wait_for_another_build(index: Path, held: threading.Event, quick: None) -> None:
+    with client(make_app(index)) as http:
+        name = send(http, "late.md", "Owls fly at night.")
+        until(lambda: job_of(http, name)["waits_for"])
+    assert not held.is_set()
+    held.set()
+    with client(make_app(index)) as http:
+        assert over(http, name)["status"] == "done"
+
+
+def test_two_servers_on_one_index_lose_nothing(index: Path, quick: None) -> None:
+    with client(make_app(index)) as one, client(make_app(index)) as two:
+        for http in (
+            one,
+            two,
+        ):  # their routes, which they share in this process, are made one after the other
+            send(http, "both.md", "An owl that both have.")
+
+        def send_all(http: TestClient, who: str) -> list[str]:
+            return [send(http, f"{who}{n}.md", f"Owl {who}{n} flies.") for n in range(4)]
+
+        with ThreadPoolExecutor(2) as pool:
+            names = [pool.submit(send_all, http, who) for http, who in ((one, "one"), (two, "two"))]
+            for name in (name for sent in names for name in sent.result()):
+                assert over(one, name)["status"] == "done"  # either knows the jobs of both
+                assert over(two, name)["problems"] == []
+        documents = {Path(one["path"]).name for one in one.get("/v1/documents").json()["data"]}
+        assert {f"{who}{n}.md" for who in ("one", "two") for n in range(4)} <= documents
+
+
+def test_a_server_takes_over_what_another_left(index: Path, folder: Path, quick: None) -> None:
+    with client(make_app(index)) as http:
+        owner = owners.enter(folder / ".jobs")  # another server, that still lives
+        (folder / "late.md").write_text("Owls fly at night.")
+        part = folder / f".{owner.name}-x.part"
+        part.touch()
+        write_job(folder / ".jobs", Job("a1", ("late.md",), 1.0, owner=owner.name))
+        with client(make_app(index)) as second:
+            assert job_of(second, "a1")["status"] == "queued"
+            assert part.exists()  # its upload is coming in
+            assert second.post("/v1/jobs/a1/cancel").status_code == 429
+        owner.stream.close()  # killed
+        assert over(http, "a1")["status"] == "done"
+        assert not owners.is_alive(folder / ".jobs", owner.name)
+
+
+# ── cancelling ───────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Have files go in only once the event is set, telling all the time how far they are."""
+    go = threading.Event()
+    add = IndexDocuments.add
+
+    def wait(self: IndexDocuments, paths: Any, progress: Any = None) -> Any:
+        while not go.wait(0.01):
+            progress(1, 10, "bytes")
+        return add(self, paths, progress)
+
+    monkeypatch.setattr(IndexDocuments, "add", wait)
+    return go
+
+
+def test_a_job_can_be_cancelled(index: Path, slow: threading.Event) -> None:
+    with client(make_app(index)) as http:
+        first, second = send(http, "a.md", "An owl flies."), send(http, "b.md", "An owl sleeps.")
+        until(lambda: job_of(http, first)["status"] == "running")
+        assert http.post(f"/v1/jobs/{second}/cancel").json()["job"]["status"] == "cancelled"
+        http.post(f"/v1/jobs/{first}/cancel")
+        assert over(http, first)["status"] == "cancelled"
+        slow.set()
+        third = send(http, "c.md", "An owl eats.")
+        assert over(http, third)["status"] == "done"
+        assert found(http, "owl") == ["c.md"]
+        assert http.post(f"/v1/jobs/{third}/cancel").json()["job"]["status"] == "done"  # too late
+        assert http.post("/v1/jobs/none/cancel").status_code == 404
+    left_over = {path.name for path in (index / "uploads").iterdir()}
+    assert left_over == {".jobs", "c.md"}  # what was cancelled leaves no file
+    with client(make_app(index)) as http:
+        assert job_of(http, first)["status"] == "cancelled"
+        assert found(http, "owl") == ["c.md"]
+
+
+def test_a_cancelled_replacement_keeps_the_file_of_what_is_in_the_index(
+    index: Path, slow: threading.Event
+) -> None:
+    slow.set()
+    with client(make_app(index)) as http:
+        over(http, send(http, "a.md", "An owl flies."))
+        slow.clear()
+        name = send(http, "a.md", "An owl sleeps.")
+        http.post(f"/v1/jobs/{name}/cancel")
+        assert over(http, name)["status"] == "cancelled"
+        assert (index / "uploads" / "a.md").exists()
+
+
+# ── what a client is told ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_failure_says_nothing_of_the_machine(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: IndexDocuments, paths: Any, progress: Any = None) -> Any:
+        (path,) = paths
+        raise FailureError(f"found {path} in {index} locked (process 4711), wanted it free")
+
+    monkeypatch.setattr(IndexDocuments, "add", fail)
+    with client(make_app(index)) as http:
+        (problem,) = over(http, send(http, "a.md", "An owl flies."))["problems"]
+    assert problem["reason"] == "found a.md in the index locked, wanted it free"
+
+
+def test_the_lock_of_the_index_is_an_error_of_its_own(index: Path, held: threading.Event) -> None:
+    with pytest.raises(InUseError), building(index):
+        pass
+
+
+@pytest.mark.slow
+def test_forty_uploads_to_two_servers_behind_ports(index: Path) -> None:
+    with live(make_app(index)) as one, live(make_app(index)) as two, ThreadPoolExecutor(8) as pool:
+
+        def upload(n: int) -> str:
+            files = {"file": (f"{n}.md", f"Owl number {n} flies.".encode())}
+            sent = httpx.post(f"{(one, two)[n % 2]}/v1/documents", files=files, timeout=30)
+            assert sent.status_code == 202
+            return str(sent.json()["job"]["id"])
+
+        for name in pool.map(upload, range(40)):
+            until(lambda name=name: httpx.get(f"{one}/v1/jobs/{name}").json()["job"]["status"] == "done", 60)
+        listed = httpx.get(f"{two}/v1/documents").json()["data"]
+        assert {f"{n}.md" for n in range(40)} <= {Path(document["path"]).name for document in listed}
+
+
+def test_the_state_of_a_killed_job_is_on_disk_before_its_file_goes_in(
+    index: Path, slow: threading.Event
+) -> None:
+    with client(make_app(index)) as http:
+        name = send(http, "a.md", "An owl flies.")
+        state = index / "uploads" / ".jobs" / f"{name}.json"
+        until(lambda: read_job(state).at == "a.md")
+        assert read_job(state).status == "running"
+        slow.set()
+        over(http, name)
+        assert read_job(state).at == ""
+
+
+def test_a_file_that_says_nothing_until_the_server_ended_is_counted(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A parser that never comes back must not hold up the queue after every start."""
+    monkeypatch.setattr(jobs, "CLOSING_S", 0.05)
+    go = threading.Event()
+    add = IndexDocuments.add
+    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(20) and ())
+    with client(make_app(index)) as http:
+        name = send(http, "a.md", "An owl flies.")
+        until(lambda: job_of(http, name)["status"] == "running")
+    with client(make_app(index)) as http:
+        until(lambda: job_of(http, name)["status"] == "running")
+    monkeypatch.setattr(IndexDocuments, "add", add)
+    with client(make_app(index)) as http:
+        assert over(http, name)["status"] == "failed"
+    go.set()
+
+
+def test_jobs_without_a_start_have_no_owner(folder: Path, index: Path) -> None:
+    (folder / "late.md").write_text("Owls fly at night.")
+    job = Jobs(folder, IndexDocuments(index)).submit(["late.md"])  # nobody works: the process ended here
+    with client(make_app(index)) as http:
+        assert over(http, job.id)["status"] == "done"
