@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from rankrag.cli import serve
+import serve_process
+from rankrag.cli import serve, served
 from rankrag.cli.app import run
-from serving import QUESTION, make_index, until
+from rankrag.server import Settings
+from serving import QUESTION, client, make_index, until
 
 KEY = "correct-horse-battery"
 
@@ -60,6 +62,57 @@ def test_it_says_what_it_cannot_serve(capsys: pytest.CaptureFixture[str], tmp_pa
 )
 def test_names_that_browsers_may_use(host: str, more: tuple[str, ...], hosts: set[str] | None) -> None:
     assert serve.hosts(host, more) == hosts
+
+
+# ── without an index ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "cache"))  # no encoder
+    monkeypatch.setenv("RANKRAG_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_an_index_is_made_in_the_data_folder(data: Path) -> None:
+    assert served.default_index() == data / "index"
+    assert served.make_index(served.default_index())
+    assert not served.make_index(served.default_index())  # it is there
+    app = served.app_of(served.Choice(data / "index", "fake", None, 30, 5, True), Settings(), read_only=False)
+    with client(app) as http:
+        info = http.get("/v1/info").json()
+        assert info["index"] == {"n_documents": 0, "n_passages": 0}
+        assert info["upload"]
+        answer = http.post("/v1/ask", json={"question": "What is in here?"}).json()
+        assert answer["abstained"]
+
+
+def test_an_empty_folder_becomes_an_index_and_no_other(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    assert served.make_index(tmp_path / "volume")
+    assert not served.make_index(tmp_path / "misspelt")
+    assert not (tmp_path / "misspelt").exists()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    assert not served.make_index(tmp_path / "other")
+
+
+def test_index_and_no_index_exclude_each_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, said = fails(capsys, "--no-index", "--index", str(tmp_path))
+    assert code == 2
+    assert "found --index beside --no-index" in said
+
+
+@pytest.mark.slow
+def test_a_process_without_an_index_makes_one(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "rankrag", "serve", "--model", "fake", "--port", "0"]
+    with serve_process.served(command, tmp_path / "log") as server:
+        assert f"new: an empty index at {data / 'index'}" in server.log.read_text()
+        files = {"file": ("owl.md", b"An owl has two ears.")}
+        job = httpx.post(f"{server.url}/v1/documents", files=files).json()["job"]["id"]
+        until(lambda: httpx.get(f"{server.url}/v1/jobs/{job}").json()["job"]["status"] == "done")
+        found = httpx.post(f"{server.url}/v1/ask", json={"question": "How many ears has an owl?"})
+        assert "two ears" in found.json()["text"]
 
 
 @pytest.mark.slow

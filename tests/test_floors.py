@@ -57,7 +57,18 @@ THIRD_PARTY: dict[str, set[str]] = {
         *WEIGHTS,
     },
     "server": {
-        *{"anyio", "fastapi", "h11", "mcp", "mcp_types", "numpy", "prometheus_client", "pydantic", "starlette", "uvicorn"}
+        *{
+            "anyio",
+            "fastapi",
+            "h11",
+            "mcp",
+            "mcp_types",
+            "numpy",
+            "prometheus_client",
+            "pydantic",
+            "starlette",
+            "uvicorn",
+        }
     },
     # `rankrag doctor` asks PyTorch for the device; `rankrag prompt show` counts tokens without the weights.
     "cli": {"click", "fastapi", "numpy", "pydantic", "rich", "tokenizers", "torch", "typer", "yaml"},

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rankrag.cli.served import default_index
+from rankrag.cli.served import make_index as make_empty
+from rankrag.index import IndexDocuments
 from rankrag.model import Budget
 from rankrag.server import Access, Settings
 from serving import QUESTION, SlowModel, live, make_app, make_index
@@ -125,6 +129,50 @@ def test_documents_are_uploaded_listed_and_deleted(browser: Browser, index: Path
         owl.get_by_test_id("delete-document").click()
         page.get_by_test_id("confirm-delete").click()
         owl.wait_for(state="detached")
+        assert not (index / "uploads" / "owl.md").exists()
+        page.close()
+
+
+def test_it_begins_with_nothing_at_a_drop_zone(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANKRAG_DATA", str(tmp_path))
+    assert make_empty(default_index())
+    faults: list[str] = []
+    with live(make_app(default_index())) as url:
+        page = visit(browser, url, faults)
+        page.locator("#hero-drop").wait_for()
+        assert "There are no documents yet." in page.locator("main").inner_text()
+        assert page.locator("#hero-choose").is_visible()
+        upload(page, "owl.md", "# Owls\n\nAn owl has two ears.")
+        page.get_by_test_id("document").filter(has_text="owl.md").first.wait_for()
+        page.keyboard.press("Escape")
+        ask(page, "How many ears has an owl?")
+        page.get_by_test_id("answer-text").filter(has_text="two ears").first.wait_for()
+        assert faults == []
+        page.close()
+
+
+def test_an_upload_that_goes_in_can_be_cancelled(
+    browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, add = threading.Event(), IndexDocuments.add
+
+    def wait(self: IndexDocuments, paths: Any, progress: Any = None) -> Any:
+        while not go.wait(0.05):
+            progress(1, 10, "bytes")
+        return add(self, paths, progress)
+
+    monkeypatch.setattr(IndexDocuments, "add", wait)
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(page, "owl.md", "# Owls\n\nAn owl has two ears.")
+        job = page.get_by_test_id("job").first
+        job.get_by_text("reading, ").wait_for()
+        job.get_by_role("button", name="Cancel").click()
+        job.get_by_text("cancelled").wait_for()
+        job.get_by_role("button", name="Dismiss").click()
+        job.wait_for(state="detached")
         assert not (index / "uploads" / "owl.md").exists()
         page.close()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from ipaddress import ip_address
@@ -264,7 +266,15 @@ def _listen(app: FastAPI, host: str, listener: socket.socket, grace_s: float) ->
     url = f"http://{name}:{listener.getsockname()[1]}"
     console.note("ready", f"{app.state.rankrag.about.model} at {url}, Ctrl-C ends it", "green")
     log_lines()
-    listen(app, listener, grace_s)
+    code = 0
+    try:
+        listen(app, listener, grace_s)
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        code = 130
+    sys.stderr.flush()
+    # Everything is written and nobody is served any more: to take a process with a model apart takes seconds.
+    os._exit(code)
 
 
 @contextlib.contextmanager

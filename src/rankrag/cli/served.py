@@ -75,7 +75,7 @@ def make_index(folder: Path) -> bool:
         return False
     from ..index import Settings, build
 
-    build([], folder, Settings(encoder=load.encoder_for(folder, None)))
+    build([], folder, Settings(encoder=load.encoder_for(folder, None), prune=True))  # else it wants files
     return True
 
 

@@ -194,6 +194,8 @@ def listen(app: FastAPI, listener: socket.socket, grace_s: float) -> None:
         # Threads of the model would keep a process alive that answers nobody, and nobody would restart it.
         _log.critical("the loop that answers requests ended", exc_info=error)
         os._exit(1)
+    finally:
+        overtime.cancel()
     if not server.should_exit:
         _log.critical("the server ended by itself")
         os._exit(1)

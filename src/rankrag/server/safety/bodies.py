@@ -114,7 +114,7 @@ class _Body:
         self._refusal: HTTPException | None = None
 
     def expect(self, said: str) -> None:
-        """Take what a request says of its length: whoever reads the body is told at once if it is too much."""
+        """Take what a request says of its length: who reads its body is told at once if it is too long."""
         if not said.isdecimal() or int(said) > self._most:
             self._refusal = HTTPException(413, _larger(self._most), _CLOSE)
         elif not self._held.has_room(int(said) - UNCOUNTED):
