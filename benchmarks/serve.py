@@ -57,6 +57,8 @@ def serving(folder: Path, model: str) -> Iterator[tuple[str, int]]:
         "0",
         "--max-waiting",
         "64",
+        "--rerank-deadline",
+        "0",  # all of it, however long it takes: times of half a ranking would compare nothing
     ]
     environment = {**os.environ, "RANKRAG_INDEX_CACHE_MB": "8"}  # full, and so level, soon
     with log.open("w") as stream:

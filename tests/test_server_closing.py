@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -107,7 +108,7 @@ def test_what_is_through_in_time_is_answered(index: Path) -> None:
         with live(app) as url:
             sent = pool.submit(httpx.post, f"{url}/v1/ask", json={"question": QUESTION}, timeout=30)
             until(lambda: app.state.rankrag.desk.n_running == 1)
-            pool.submit(lambda: (time.sleep(0.3), model.go.set()))
+            threading.Timer(0.3, model.go.set).start()
         assert sent.result().json()["done"]
 
 
