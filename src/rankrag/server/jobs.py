@@ -33,7 +33,7 @@ MOST_ENDS = 2
 LOOK_S = 10.0
 """Seconds between two looks of an idle server for jobs of servers that ended."""
 
-PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 """Seconds before the index is tried again while another process holds it: the first, and the most."""
 
 IN_USE = "another process is changing the index"
