@@ -31,7 +31,10 @@ ROOMS: dict[str, set[str]] = {
 TOP = {"cli", "__init__", "__main__"}
 """Floor 5: may import every room."""
 
-PARSERS = {"docx", "lxml", "pptx", "pypdf", "trafilatura"}
+PARSERS = {
+    *{"charset_normalizer", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
+    "tree_sitter_language_pack",
+}
 WEIGHTS = {"gguf", "huggingface_hub", "peft", "safetensors", "sentence_transformers", "tokenizers"}
 
 THIRD_PARTY: dict[str, set[str]] = {

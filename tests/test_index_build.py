@@ -24,6 +24,7 @@ from rankrag.index import (
     read_manifest,
     retriever,
 )
+from rankrag.index.reading import kinds as kinds_module
 from rankrag.types import Documents
 
 INDEX = Path("idx")
@@ -171,6 +172,41 @@ def test_what_cannot_be_read_is_named_and_the_rest_goes_in() -> None:
     assert report.n_passages == 1
 
 
+def test_any_exception_of_a_parser_is_that_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(data: bytes, name: str) -> None:
+        raise AttributeError("nobody\nforesaw this")
+
+    monkeypatch.setitem(kinds_module.DOCUMENTS, ".txt", kinds_module.DocumentKind(broken, apart=False))  # type: ignore[arg-type]
+    write({"d/a.txt": "words", "d/b.md": "words"})
+    report = build(["d"], INDEX)
+    assert report.failed == (("d/a.txt", "it cannot be read (AttributeError: nobody)"),)
+    assert report.added == ("d/b.md",)
+
+
+def test_what_was_not_read_and_what_was_guessed_is_told() -> None:
+    write({"d/a.csv": "x,y\n1,2\n1,2,3\n", "d/b.png": "no text", "d/README": "Read me first.", "d/bin": "\0"})
+    Path("d/legacy.txt").write_bytes("Größe".encode("cp1252"))
+    Path("d/link").symlink_to(Path.cwd())
+    report = build(["d"], INDEX)
+    assert report.added == ("d/README", "d/a.csv", "d/legacy.txt")
+    assert dict(report.notes) == {
+        "d/a.csv": "passed over d/a.csv:3: found 3 cells, wanted 2 as in the header",
+        "d/legacy.txt": "read as cp1252",
+    }
+    unread = "of no kind that is read: save it as PDF, HTML or text"
+    link = "a link to a folder: give the folder itself to have it read"
+    assert report.passed_over == (("d/b.png", unread), ("d/bin", unread), ("d/link", link))
+    assert (report.n_records, report.n_skipped, report.n_made, report.n_passages) == (1, 1, 3, 3)
+    assert build(["d"], INDEX).n_made == 0
+
+
+def test_a_strict_build_refuses_a_collection_for_its_first_bad_line() -> None:
+    write({"a.csv": "x,y\n1,2\n1,2,3\n", "b.jsonl": '{"id": "1", "text": "fine"}\n'})
+    report = build(["a.csv", "b.jsonl"], INDEX, Settings(strict=True))
+    assert report.failed == (("a.csv", "a.csv:3: found 3 cells, wanted 2 as in the header"),)
+    assert (report.added, report.n_passages) == (("b.jsonl",), 1)
+
+
 def test_a_name_that_is_no_utf8_is_named() -> None:
     write(DOCS)
     Path(os.fsdecode(b"docs/caf\xe9.txt")).write_text("text")
@@ -191,9 +227,29 @@ def test_ids_are_unique_across_collections() -> None:
     collection("a.jsonl", 5)
     collection("b.jsonl", 5, first=4)
     report = build(["a.jsonl", "b.jsonl"], INDEX)
-    assert report.added == ("a.jsonl",)
-    assert "b.jsonl:1: found the id 'r4' a second time" in dict(report.failed)["b.jsonl"]
-    assert report.n_passages == 5
+    assert (report.added, report.failed, report.n_passages) == (("a.jsonl", "b.jsonl"), (), 10)
+    assert dict(report.notes)["b.jsonl"] == "1 ids are in the index already: here they are called b.jsonl#ID"
+    ids = [f"r{n}" for n in (0, 1, 2, 3, 4, 5, 6, 7, 8)]
+    assert open_store(INDEX).ids() == {*ids, "b.jsonl#r4"}
+    assert build(["a.jsonl", "b.jsonl"], INDEX).unchanged == ("a.jsonl", "b.jsonl")
+
+
+def test_ids_that_come_again_in_a_file_keep_their_records() -> None:
+    long = "word " * 150
+    lines = [
+        ("42", "short"),
+        ("42", "again"),
+        ("42", "third"),
+        ("7", long),
+        ("7", "beside a cut one"),
+        ("7#1", "x"),
+    ]
+    Path("a.jsonl").write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in lines))
+    report = build(["a.jsonl"], INDEX)
+    assert (report.n_records, report.n_made, report.n_passages, report.n_skipped) == (6, 7, 7, 0)
+    wanted = {"42", "a.jsonl#42", "a.jsonl#42@3", "7#1", "7#2", "a.jsonl#7", "a.jsonl#7#1"}
+    assert open_store(INDEX).ids() == wanted
+    assert len(open_store(INDEX).documents()) == 6
 
 
 def test_a_changed_collection_is_replaced() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankrag.index.cut import cut, n_words
+from rankrag.index.reading.cut import cut, n_words
 
 PROSE = st.text(
     st.sampled_from([*list("abcABC.!?,;:'\"()#-*123 \n\n\t\r\x0c"), "漢", "字", "。", "ก", "é", "\u2028"]),

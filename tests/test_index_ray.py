@@ -28,10 +28,10 @@ from rankrag.errors import FailureError, InvalidInputError
 from rankrag.index import Report, Settings, StorePlace, build, open_store, ray_reader, spread
 from rankrag.index.manifest import read_manifest
 from rankrag.index.ray_reader import scan
-from rankrag.index.records import records
+from rankrag.index.reading import File, Part, ReadSettings, Record
+from rankrag.index.reading.records import json_lines
 from rankrag.index.spread import Worker
 from rankrag.index.store import Row
-from rankrag.index.walk import File
 from rankrag.types import Passage, Question
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")
@@ -349,22 +349,26 @@ def test_a_file_that_changes_after_its_digest_is_refused() -> None:
     file = File(Path("a.jsonl").absolute(), "a.jsonl", ".jsonl")
     wanted = ray_reader._wanted(0, file, 0, scan(file))
     Path("a.jsonl").write_text(lines(0, 4))
-    sent = list(ray_reader._read(100, wanted))
+    sent = list(ray_reader._read(ReadSettings(100), wanted))
     assert [one.problem for one in sent] == ["it changed while it was being read: run the same command again"]
+
+
+def read(file: File, after: int = 0, part: Part | None = None) -> list[Record]:
+    return [item for item in json_lines(file.path, file.name, after, part) if isinstance(item, Record)]
 
 
 def test_parts_hold_the_records_of_the_whole(small_parts: None) -> None:
     Path("a.jsonl").write_text("\n\n" + lines(0, 200) + "\n" + lines(300, 5).rstrip("\n"))
     file = File(Path("a.jsonl"), "a.jsonl", ".jsonl")
-    whole = list(records(file.path, file.name, file.kind))
+    whole = read(file)
     parts = scan(file).parts
     assert len(parts) > 5
-    found = [record for part in parts for record in records(file.path, file.name, file.kind, 0, part)]
+    found = [record for part in parts for record in read(file, 0, part)]
     assert [(r.number, r.passage) for r in found] == [(r.number, r.passage) for r in whole]
     assert found[-1].read == file.size
     for after in (1, 2, 77, 202, 208):
         left = ray_reader._wanted(0, file, after, scan(file))
-        found = [r for one in left for r in records(file.path, file.name, file.kind, after, one.part)]
+        found = [r for one in left for r in read(file, after, one.part)]
         assert [r.number for r in found] == [r.number for r in whole if r.number > after]
 
 

@@ -30,10 +30,12 @@ class MissingModelError(MissingError):
 
 
 class MissingExtraError(MissingError):
-    """An optional dependency is not installed; the message says which extra brings it."""
+    """An optional dependency, `package`, is not installed; the message says which `extra` brings it."""
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"the package {package!r} is not installed: pip install 'rankrag[{extra}]'")
+        self.package = package
+        self.extra = extra
 
 
 class NotFoundError(RankRAGError):

@@ -71,7 +71,7 @@ def _carry_out(one: Search) -> None:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
         corpora = [indexable(path, folder.parent) for path in one.corpus if Path(path).stat().st_size]
         encoder = load.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
-        done = build(corpora, folder, Settings(words=0, encoder=encoder), report)
+        done = build(corpora, folder, Settings(words=0, encoder=encoder, strict=True), report)
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")

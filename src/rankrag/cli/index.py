@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 LONG_S, VERY_LONG_S = 60, 900
 """Estimated seconds from which the cost of a build is said, and from which a person is asked first."""
+
+NOTES_SHOWN = 20
+"""Lines of each list of the report that a person is shown."""
 
 CHANGES = ("added", "replaced", "unchanged", "removed", "failed")
 
@@ -55,20 +59,25 @@ def index(
     store_url: StoreURL = None,
     collection: Collection = None,
     ray: RayAddress = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a collection for its first broken line.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
     output: Output = "text",
 ) -> None:
     """Index documents: what is unchanged is skipped, what changed is replaced.
 
-    Reads .txt .md .rst .html .pdf .docx .pptx .csv .jsonl; the last two also as .gz and .xz. May be
-    interrupted at any time: the index opens, and running it again goes on where it stopped.
+    Reads text, Markdown, reStructuredText, HTML, PDF, Word, PowerPoint, Excel, EPUB, mail, notebooks,
+    source code, CSV, TSV and JSON lines; text of any kind also as .gz and .xz. What was not read is listed
+    at the end. May be interrupted at any time: the index opens, and running it again goes on where it
+    stopped.
     """
     from ..index import Settings, build, estimate, older_kind, read_manifest
 
     with arguments():
         place = load.store_place(index, store, store_url, collection)
     with console.working("loading"):
-        settings = Settings(words, language, load.encoder_for(index, encoder), prune, place)
+        settings = Settings(words, language, load.encoder_for(index, encoder), prune, place, strict)
         cost = estimate(paths, index, settings)
     _announce(cost, yes, ray is not None)
     with progress.reporting() as report:
@@ -111,9 +120,16 @@ def _size(n_bytes: int) -> str:
 
 
 def _record(folder: Path, settings: Settings, report: Report) -> dict[str, object]:
-    failed = [{"path": path, "reason": reason} for path, reason in report.failed]
+    lists = {
+        what: [{"path": path, key: words} for path, words in pairs]
+        for what, pairs, key in (
+            ("failed", report.failed, "reason"),
+            ("passed_over", report.passed_over, "reason"),
+            ("notes", report.notes, "note"),
+        )
+    }
     encoder = settings.encoder.name if settings.encoder else None
-    return {"index": str(folder), "encoder": encoder, **asdict(report), "failed": failed}
+    return {"index": str(folder), "encoder": encoder, **asdict(report), **lists}
 
 
 def _show(folder: Path, settings: Settings, report: Report) -> None:
@@ -126,9 +142,38 @@ def _show(folder: Path, settings: Settings, report: Report) -> None:
         console.say(
             "  written in " + " · ".join(f"{name} {count:,}" for name, count in report.scripts.items())
         )
-    console.table(
-        (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
-    )
+    if report.n_records or report.n_skipped:
+        read = (
+            f"{_number(report.n_records, 'record')} read, {_number(report.n_skipped, 'record')} passed over"
+        )
+        console.say(f"  {read}, {_number(report.n_made, 'passage')} made")
+    if report.failed:
+        console.table(
+            (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
+        )
+    _show_list("read, but note", report.notes, NOTES_SHOWN)
+    _show_list("not read", _grouped(report.passed_over), NOTES_SHOWN)
+
+
+def _show_list(words: str, pairs: Sequence[tuple[str, str]], most: int) -> None:
+    """Write what there is to tell about files, the first ones; JSON output has all of them."""
+    if not pairs:
+        return
+    console.say(f"  {words}:")
+    console.table((Text(f"    {name}"), Text(what, answer_view.QUIET)) for name, what in pairs[:most])
+    if len(pairs) > most:
+        console.say(f"    and {len(pairs) - most:,} more (--output json lists all)")
+
+
+def _grouped(passed_over: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return what was passed over, files of one ending and one reason together with their number."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, reason in passed_over:
+        groups.setdefault((PurePath(name).suffix, reason), []).append(name)
+    return [
+        (names[0] if len(names) == 1 else f"{len(names):,} files {suffix or 'without an ending'}", reason)
+        for (suffix, reason), names in sorted(groups.items(), key=lambda group: -len(group[1]))
+    ]
 
 
 def _number(count: int, noun: str) -> str:

@@ -6,11 +6,11 @@ from .documents import IndexDocuments
 from .estimate import Estimate, estimate
 from .manifest import UPLOADS, Manifest, older_kind, read_manifest
 from .place import StoreName, StorePlace, collection_of
+from .reading import READABLE
 from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings
 from .store import Store
 from .stores import open_store
-from .walk import READABLE
 
 __all__ = [
     "BM25",

@@ -13,7 +13,8 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +22,22 @@ import numpy as np
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
 from ..types import Progress
 from .manifest import building, plan, updated, write_manifest
-from .parse import clean
-from .reading import LocalReader, Portion, Reader
-from .records import RECORDS
+from .reading import (
+    COLLECTIONS,
+    Apart,
+    File,
+    LocalReader,
+    Portion,
+    Reader,
+    ReadSettings,
+    clean,
+    exists,
+    find,
+    is_under,
+)
 from .settings import PassageEncoder, Settings
 from .store import REPLACED, FileRow, Row, Store
 from .stores import make_store
-from .walk import File, exists, find, is_under
 from .words import scripts
 
 BATCH = 16_384
@@ -53,8 +63,11 @@ _CHARACTERS = 64 * 2**20
 class Report:
     """What a build did, by names of files; `failed` pairs a name with the reason.
 
-    `n_files` and `n_passages` count what the index holds afterwards. `scripts` says how many of the passages
-    that went in are written in each script; one in two counts for both.
+    `passed_over` pairs what was met in folders and not read with the reason, `notes` a file that was read
+    with what was guessed, cut or left out of it. `n_files` and `n_passages` count what the index holds
+    afterwards; of what was read this time, `n_records` counts the records of collections, `n_skipped` those
+    that were broken, and `n_made` the passages made. `scripts` says how many of the
+    passages that went in are written in each script; one in two counts for both.
     """
 
     added: tuple[str, ...] = ()
@@ -65,6 +78,11 @@ class Report:
     n_files: int = 0
     n_passages: int = 0
     scripts: Mapping[str, int] = field(default_factory=dict)
+    passed_over: tuple[tuple[str, str], ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
+    n_records: int = 0
+    n_skipped: int = 0
+    n_made: int = 0
 
 
 def build(
@@ -88,32 +106,34 @@ def build(
     given, settings = list(paths), settings or Settings()
     manifest = plan(folder, settings)
     root = manifest.root_of(folder)
-    files = find(given, root, may_miss=settings.prune)
+    walked = find(given, root, may_miss=settings.prune)
     progress = progress or _silent
-    with _reader(ray, manifest.words, settings.encoder, progress) as reader, building(folder):
+    reading = ReadSettings(manifest.words, settings.strict)
+    with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
         store = make_store(folder, manifest)
         builder = _Builder(store, settings.encoder, progress, reader, ahead=ray is not None)
         builder.recover()
         if settings.prune:
             builder.prune(given, root)
-        builder.read_all(files)
-        return builder.finish()
+        builder.read_all(walked.files)
+        return replace(builder.finish(), passed_over=walked.passed_over)
 
 
 @contextlib.contextmanager
 def _reader(
-    ray: str | None, words: int, encoder: PassageEncoder | None, progress: Progress
+    ray: str | None, reading: ReadSettings, encoder: PassageEncoder | None, progress: Progress
 ) -> Iterator[Reader]:
-    """Give the reader of this process, or one whose workers are on a Ray cluster."""
+    """Give the reader of this machine, or one whose workers are on a Ray cluster."""
     if ray is None:
-        yield LocalReader(words)
+        with Apart() as apart:
+            yield LocalReader(reading, apart)
         return
     from .ray_reader import RayReader
     from .spread import joined
 
     with joined(ray):
-        yield RayReader(words, encoder, progress)
+        yield RayReader(reading, encoder, progress)
 
 
 def _silent(done: int, total: int, unit: str) -> None:
@@ -127,6 +147,10 @@ class _Done:
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    n_records: int = 0
+    n_skipped: int = 0
+    n_made: int = 0
 
 
 class _Builder:
@@ -184,7 +208,8 @@ class _Builder:
         write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
         return Report(
             tuple(done.added), tuple(done.replaced), tuple(done.unchanged), tuple(done.removed),
-            tuple(done.failed), n_files, n_passages, dict(self.scripts.most_common()),
+            tuple(done.failed), n_files, n_passages, dict(self.scripts.most_common()), (), tuple(done.notes),
+            done.n_records, done.n_skipped, done.n_made,
         )  # fmt: skip
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────
@@ -223,34 +248,50 @@ class _Builder:
         self._advance(self.finished)
 
     def _read(self, file: File, digest: str, after: int) -> None:
-        if file.kind in RECORDS:
+        if file.kind in COLLECTIONS:
             self._commit()
             self._read_collection(file, digest, after)
             return
         for portion in self.reader.portions(file, 0):
             self._hold(portion)
+            self._note(file.name, portion)
         self.files.append(FileRow(file.name, digest, complete=True))
         if self._full():
             self._commit()
 
     def _read_collection(self, file: File, digest: str, after: int) -> None:
         self._begin_collection(file.name, digest)
+        problem, renamed = "it holds no text", 0
         try:
             for portion in self.reader.portions(file, after):
-                self._check_ids(file.name, portion.rows)
-                self._hold(portion)
+                rows, again = self._distinct(file.name, portion.rows)
+                renamed += again
+                if portion.skipped and portion.notes and not self.done.n_records:
+                    problem = portion.notes[0].removeprefix("passed over ")
+                self._hold(replace(portion, rows=rows))
+                self._note(file.name, portion)
                 if self._full():
                     self.at = self.finished + portion.read
                     self._commit()
                     self._advance(self.at)
             self._commit()
             if not self.store.last_record(file.name):
-                raise InvalidInputError("it holds no text")
-        except (InvalidInputError, OSError):
+                raise InvalidInputError(problem)
+        except (InvalidInputError, MissingExtraError, OSError):
             self.rows, self.vectors, self.characters = [], [], 0
             self._remove([file.name])
             raise
+        if renamed:
+            note = f"{renamed:,} ids are in the index already: here they are called {file.name}#ID"
+            self.done.notes.append((file.name, note))
         self.store.set_files([FileRow(file.name, digest, complete=True)])
+
+    def _note(self, name: str, portion: Portion) -> None:
+        """Count what a portion holds, and take down what there is to tell about it."""
+        self.done.n_records += portion.records
+        self.done.n_skipped += portion.skipped
+        self.done.n_made += len(portion.rows)
+        self.done.notes += [(name, note) for note in portion.notes]
 
     def _begin_collection(self, name: str, digest: str) -> None:
         """Note that a collection is being read, unless a killed build has read part of this very file."""
@@ -262,13 +303,39 @@ class _Builder:
         if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
             self.ids = self.store.ids()
 
-    def _check_ids(self, name: str, rows: list[Row]) -> None:
-        for row in rows:
-            if self.ids is not None and row.passage.id in self.ids:
-                raise InvalidInputError(
-                    f"{name}:{row.record}: found the id {row.passage.id!r} a second time, wanted ids that no "
-                    "other passage in the index has: rename it, or use another index"
-                )
+    def _distinct(self, name: str, rows: list[Row]) -> tuple[list[Row], int]:
+        """Return the passages of records under ids that no other passage has, and how many were renamed.
+
+        An id that is taken is the file's own: `42` becomes `NAME#42`.
+        """
+        found: list[Row] = []
+        renamed = 0
+        for (document, record), group in groupby(rows, key=lambda row: (row.document, row.record)):
+            passages = list(group)
+            ids = [row.passage.id for row in passages]
+            own = f"{name}#{document}"
+            names = (document, own, f"{own}@{record}", f"{name}#@{record}")
+            new = next(
+                new for new in names if not self._is_taken(new, [new + i[len(document) :] for i in ids])
+            )
+            if new != document:
+                renamed += 1
+                passages = [
+                    replace(
+                        row,
+                        document=new,
+                        passage=replace(row.passage, id=new + row.passage.id[len(document) :]),
+                    )
+                    for row in passages
+                ]
+            if self.ids is not None:
+                self.ids.update(row.passage.id for row in passages)
+            found += passages
+        return found, renamed
+
+    def _is_taken(self, document: str, ids: list[str]) -> bool:
+        taken = self.ids or set()
+        return document in taken or f"{document}#1" in taken or any(one in taken for one in ids)
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,10 +11,8 @@ from time import perf_counter
 from ..errors import InvalidInputError
 from ..types import Passage
 from .manifest import plan
-from .reading import passages_of_record
-from .records import RECORDS, Record, records
+from .reading import COLLECTIONS, File, Record, find, passages_of_record, records_of
 from .settings import Settings
-from .walk import File, find
 
 # Measured on two cores of 2.6 GHz; docs/indexing.md says with what.
 _BYTES = {".pdf": 1700.0, ".html": 1560.0, ".htm": 1560.0, ".docx": 2000.0, ".pptx": 20_000.0}
@@ -50,11 +48,11 @@ def estimate(paths: Iterable[str], folder: Path, settings: Settings | None = Non
     """
     settings = settings or Settings()
     manifest = plan(folder, settings)
-    files = find(paths, manifest.root_of(folder), may_miss=settings.prune)
+    files = find(paths, manifest.root_of(folder), may_miss=settings.prune).files
     sample: list[Passage] = []
     n_passages = seconds = 0.0
     for file in files:
-        count, cost = _sampled(file, manifest.words, sample) if file.kind in RECORDS else _judged(file)
+        count, cost = _sampled(file, manifest.words, sample) if file.kind in COLLECTIONS else _judged(file)
         n_passages += count
         seconds += cost + count * _INDEX_S
     disk = n_passages * _DISK_PER_PASSAGE
@@ -73,9 +71,13 @@ def _judged(file: File) -> tuple[float, float]:
 def _sampled(file: File, words: int, sample: list[Passage]) -> tuple[float, float]:
     """Return the passages of a collection, and the seconds to read it, by its first records."""
     started = perf_counter()
-    count, last = 0, None
+    count = 0
+    last: Record | None = None
     try:
-        for last in islice(records(file.path, file.name, file.kind), _SAMPLE):
+        for item in islice(records_of(file, words), _SAMPLE):
+            if not isinstance(item, Record):
+                continue
+            last = item
             passages = passages_of_record(last, file.name, words)
             count += len(passages)
             if len(sample) < _ENCODED:

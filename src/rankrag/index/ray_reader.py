@@ -16,13 +16,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import InvalidInputError, MissingExtraError
 from ..types import Progress
-from .parse import clean
-from .reading import Plan, Portion, read_portions
-from .records import RECORDS, Part
+from .reading import COLLECTIONS, Apart, File, Part, Plan, Portion, ReadSettings, clean
 from .settings import PassageEncoder
 from .spread import Worker, in_tasks, in_tasks_then_actors
-from .store import Row
-from .walk import File
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +72,8 @@ class RayReader:
     its piece read again; nothing of it comes twice.
     """
 
-    def __init__(self, words: int, encoder: PassageEncoder | None, progress: Progress) -> None:
-        self.words = words
+    def __init__(self, reading: ReadSettings, encoder: PassageEncoder | None, progress: Progress) -> None:
+        self.reading = reading
         self.encoder = encoder
         self.progress = progress
         self.scans: dict[str, Scan] = {}
@@ -96,9 +92,9 @@ class RayReader:
             if not scan.problem and (after := plan(file, scan.digest)) is not None:
                 wanted += _wanted(number, file, after, scan)
         # A collection, or a part of one, is a task of its own.
-        sizes = [PART_BYTES if one.file.kind in RECORDS else one.stamp[0] for one in wanted]
+        sizes = [PART_BYTES if one.file.kind in COLLECTIONS else one.stamp[0] for one in wanted]
         pieces = _grouped(wanted, sizes)
-        read = partial(_read, self.words)
+        read = partial(_read, self.reading)
         if self.encoder is None:
             self.sent = in_tasks(pieces, read)
         else:
@@ -198,39 +194,52 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _read(words: int, piece: Sequence[Wanted]) -> Iterator[Sent]:
-    for wanted in piece:
-        file = wanted.file
-        try:
-            if _stamp(file.path) != wanted.stamp:
-                raise InvalidInputError("it changed while it was being read: run the same command again")
-            portions = read_portions(file, words, wanted.after, wanted.part)
-            for portion in _together(portions) if file.kind in RECORDS else _divided(portions):
-                yield Sent(wanted.number, portion)
-        except (InvalidInputError, MissingExtraError, OSError) as error:
-            yield Sent(wanted.number, None, str(error))
+def _read(reading: ReadSettings, piece: Sequence[Wanted]) -> Iterator[Sent]:
+    with Apart() as apart:
+        for wanted in piece:
+            file = wanted.file
+            try:
+                if _stamp(file.path) != wanted.stamp:
+                    raise InvalidInputError("it changed while it was being read: run the same command again")
+                portions = apart.portions(file, reading, wanted.after, wanted.part)
+                for portion in _together(portions) if file.kind in COLLECTIONS else _divided(portions):
+                    yield Sent(wanted.number, portion)
+            except (InvalidInputError, MissingExtraError, OSError) as error:
+                yield Sent(wanted.number, None, str(error))
 
 
 def _together(portions: Iterable[Portion]) -> Iterator[Portion]:
     """Yield portions of a few records instead of one each."""
-    rows: list[Row] = []
-    characters = read = 0
+    held: list[Portion] = []
+    n_rows = characters = 0
     for portion in portions:
-        rows += portion.rows
+        held.append(portion)
+        n_rows += len(portion.rows)
         characters += sum(len(row.passage.text) for row in portion.rows)
-        read = portion.read
-        if len(rows) >= _ROWS or characters >= _CHARACTERS:
-            yield Portion(rows, read)
-            rows, characters = [], 0
-    if rows:
-        yield Portion(rows, read)
+        if n_rows >= _ROWS or characters >= _CHARACTERS:
+            yield _joined(held)
+            held, n_rows, characters = [], 0, 0
+    if held:
+        yield _joined(held)
+
+
+def _joined(portions: Sequence[Portion]) -> Portion:
+    return Portion(
+        [row for portion in portions for row in portion.rows],
+        max(portion.read for portion in portions),
+        None,
+        sum(portion.records for portion in portions),
+        sum(portion.skipped for portion in portions),
+        tuple(note for portion in portions for note in portion.notes),
+    )
 
 
 def _divided(portions: Iterable[Portion]) -> Iterator[Portion]:
     """Yield a document bit by bit, so that several workers can encode it: it is committed whole."""
     for portion in portions:
         for first in range(0, len(portion.rows), _ROWS):
-            yield Portion(portion.rows[first : first + _ROWS], portion.read)
+            notes = portion.notes if first == 0 else ()
+            yield Portion(portion.rows[first : first + _ROWS], portion.read, notes=notes)
 
 
 def _encoding(encoder: PassageEncoder, fingerprint: str) -> Worker[Sent, Sent]:

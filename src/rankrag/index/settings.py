@@ -66,7 +66,8 @@ class Settings:
 
     `words` bounds a passage (0 does not cut); `language` chooses stemmer and stop words (one of
     `LANGUAGES`); with an `encoder` passages also get vectors. `prune` removes documents whose
-    files are gone from the given paths. `store` says where the passages go, by default into LanceDB.
+    files are gone from the given paths. `store` says where the passages go, by default into LanceDB. `strict`
+    refuses a collection for its first line that cannot be read, which is else passed over and named.
     """
 
     words: int | None = None
@@ -74,3 +75,4 @@ class Settings:
     encoder: PassageEncoder | None = None
     prune: bool = False
     store: StorePlace | None = None
+    strict: bool = False

@@ -1,0 +1,259 @@
+"""The text of web pages, with their headings and tables.
+
+A page's main part is read if it says which that is; menus, page headers and footers, forms and scripts are
+left out, as are lists and boxes that hold hardly anything but links.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidInputError, MissingExtraError
+from .encodings import decode
+from .texts import Block, Extract, Grid, Heading, Paragraph, own_title
+
+if TYPE_CHECKING:
+    from lxml import etree
+
+_HIDDEN = set(
+    "script style head template noscript svg math iframe object select button nav canvas audio video map "
+    "datalist".split()
+)
+_ROLES = {"navigation", "search", "banner", "contentinfo", "menu", "menubar"}
+_BLOCKS = set(
+    "p div section article aside main header footer blockquote figure figcaption ul ol li dl dt dd table "
+    "caption thead tbody tfoot tr td th pre address hr form fieldset legend details summary body html "
+    "h1 h2 h3 h4 h5 h6 center".split()
+)
+_LEVELS = {f"h{n}": n for n in range(1, 7)}
+
+_TAG_TOO_LONG = re.compile(rb"<([A-Za-z][A-Za-z0-9:-]*)\s[^<>]{4096,}>")
+_ALT = re.compile(rb"""\salt\s*=\s*("[^"]{0,500}"|'[^']{0,500}')""", re.IGNORECASE)
+_DECLARED = re.compile(
+    rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]+)"""
+    rb"""|<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""",
+    re.IGNORECASE,
+)
+_AS_BROWSERS = {
+    "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "iso-8859-9": "cp1254",
+    "gb2312": "gb18030", "gbk": "gb18030", "ks_c_5601-1987": "cp949", "euc-kr": "cp949",
+    "shift_jis": "cp932", "tis-620": "cp874",
+}  # fmt: skip
+"""Encodings that pages name and browsers read as a larger one."""
+
+_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
+
+_BREAK = "\v"
+"""Stands for `<br>` until a paragraph is whole."""
+
+_MOST_LINKS, _LINKED = 4, 0.8
+"""A list or box with at least so many links is left out if so great a share of its text is links."""
+
+
+def read_html(data: bytes, _name: str = "") -> Extract:
+    """Read a web page."""
+    text, note = decoded(data)
+    tree, deep = parsed(text)
+    title = own_title(_first(tree, "title")) or own_title(_first(tree, "h1"))
+    return Extract(title, list(blocks(tree)), tuple(n for n in (note, deep) if n))
+
+
+def decoded(data: bytes) -> tuple[str, str]:
+    """Return the text of a page by what it says of its encoding, if it says so and that holds; and a note."""
+    if not data.strip():
+        raise InvalidInputError("it is empty")
+    data = _TAG_TOO_LONG.sub(_bare, data)
+    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return decode(data).text, ""
+    if declared := _DECLARED.search(data[:4096]):
+        name = (declared.group(1) or declared.group(2)).decode("ascii").lower()
+        try:
+            return data.decode(_AS_BROWSERS.get(name, name)), ""
+        except (LookupError, UnicodeDecodeError):
+            pass
+    found = decode(data)
+    return found.text, found.note
+
+
+def _bare(match: re.Match[bytes]) -> bytes:
+    # A parser compares each attribute with all before it, so a tag with 25,000 takes seconds; and a picture
+    # in a `data:` URI is an attribute of megabytes. Of such a tag only its name and its `alt` stay.
+    alt = _ALT.search(match.group(0))
+    return b"<" + match.group(1) + (alt.group(0) if alt else b"") + b">"
+
+
+def parsed(text: str) -> tuple[etree._Element, str]:
+    """Return the tree of a page, and a note if not all of it could be read.
+
+    Raises InvalidInputError for what is no HTML, MissingExtraError without lxml.
+    """
+    try:
+        from lxml import etree
+    except ImportError as error:
+        raise MissingExtraError("lxml", "docs") from error
+    text = _DECLARATION.sub("", text).replace("\0", "")
+    parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, encoding="utf-8")
+    try:
+        tree = etree.fromstring(text.encode("utf-8", "replace"), parser)
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError) as error:
+        raise InvalidInputError(f"it is no HTML ({error})") from error
+    if tree is None:
+        raise InvalidInputError("it is no HTML (nothing in it could be read)")
+    deep = any("depth" in entry.message.lower() for entry in parser.error_log)
+    return tree, "nested too deep: not all of it was read" if deep else ""
+
+
+def _first(tree: etree._Element, tag: str) -> str:
+    found = tree.find(f".//{tag}")
+    return "" if found is None else "".join(found.itertext())
+
+
+def blocks(tree: etree._Element) -> Iterator[Block]:
+    """Yield the blocks of a page, of its main part if it has one that holds most of the text."""
+    body = tree.find(".//body")
+    body = tree if body is None else body
+    main = _main(body)
+    yield from _Walk().of(body if main is None else main)
+
+
+def _main(body: etree._Element) -> etree._Element | None:
+    for path in (".//main", ".//*[@role='main']", ".//article"):
+        found = body.findall(path)
+        if len(found) == 1 and len("".join(found[0].itertext()).split()) >= 20:
+            return found[0]
+    return None
+
+
+class _Walk:
+    """Goes through a tree once, without recursion, and gathers running text into paragraphs."""
+
+    def __init__(self) -> None:
+        self.line: list[str] = []
+        self.prefix = ""
+
+    def of(self, root: etree._Element) -> Iterator[Block]:
+        """Yield the blocks of a tree."""
+        from lxml import etree
+
+        skipped: etree._Element | None = None
+        for event, node in etree.iterwalk(root, events=("start", "end")):
+            if skipped is not None:
+                if event == "end" and node is skipped:
+                    skipped = None
+                    self._tail(node, root)
+                continue
+            tag = node.tag if isinstance(node.tag, str) else ""
+            if event == "start":
+                if _is_hidden(node, tag, root):
+                    skipped = node
+                elif tag == "table" and not _is_layout(node):
+                    yield from self._flush()
+                    yield from _table(node)
+                    skipped = node
+                elif tag in _LEVELS:
+                    yield from self._flush()
+                    if words := _words(node):
+                        yield Heading(_LEVELS[tag], words)
+                    skipped = node
+                elif tag == "pre":
+                    yield from self._flush()
+                    yield Paragraph("".join(node.itertext()).strip("\n"))
+                    skipped = node
+                else:
+                    yield from self._open(node, tag)
+            else:
+                if tag in _BLOCKS:
+                    yield from self._flush()
+                self._tail(node, root)
+        yield from self._flush()
+
+    def _open(self, node: etree._Element, tag: str) -> Iterator[Block]:
+        if tag in _BLOCKS:
+            yield from self._flush()
+        if tag == "li":
+            self.prefix = "- "
+        if tag == "br":
+            self.line.append(_BREAK)
+        elif tag == "img" and (alt := node.get("alt", "").strip()):
+            self.line.append(f" {alt} ")
+        elif (
+            tag == "input" and (value := node.get("value", "").strip()) and node.get("type", "text") == "text"
+        ):
+            self.line.append(f" {value} ")
+        self.line.append((node.text or "").replace(_BREAK, " "))
+
+    def _tail(self, node: etree._Element, root: etree._Element) -> None:
+        if node is not root:
+            self.line.append((node.tail or "").replace(_BREAK, " "))
+
+    def _flush(self) -> Iterator[Block]:
+        lines = (" ".join(line.split()) for line in "".join(self.line).split(_BREAK))
+        text = "\n".join(line for line in lines if line)
+        self.line = []
+        if text:
+            yield Paragraph(self.prefix + text)
+            self.prefix = ""
+
+
+def _is_hidden(node: etree._Element, tag: str, root: etree._Element) -> bool:
+    if tag in _HIDDEN or node.get("hidden") is not None or node.get("role") in _ROLES:
+        return True
+    if tag in ("header", "footer") and node.getparent() is not None and node.getparent().tag == "body":
+        return node.find(".//h1") is None
+    style = node.get("style")
+    if style and re.search(r"display\s*:\s*none", style):
+        return True
+    return tag in ("ul", "ol", "div", "aside", "table") and node is not root and _is_menu(node)
+
+
+def _is_menu(node: etree._Element) -> bool:
+    links = node.findall(".//a")
+    if not _MOST_LINKS <= len(links) <= 2000 or node.find(".//p") is not None:
+        return False
+    text = len("".join("".join(node.itertext()).split()))
+    linked = sum(len("".join("".join(link.itertext()).split())) for link in links)
+    return text > 0 and linked / text >= _LINKED and text / len(links) < 60
+
+
+def _is_layout(table: etree._Element) -> bool:
+    """Say whether a table arranges a page, and is none of data: tables or headings stand in its cells."""
+    return table.find(".//table") is not None or any(
+        table.find(f".//{tag}") is not None for tag in ("h1", "h2", "h3")
+    )
+
+
+def _table(table: etree._Element) -> Iterator[Block]:
+    caption = table.find("caption")
+    if caption is not None and (words := _words(caption)):
+        yield Paragraph(words)
+    rows: list[list[str]] = []
+    header = False
+    for row in table.iter("tr"):
+        cells = [cell for cell in row if cell.tag in ("td", "th")]
+        if not rows:
+            header = bool(cells) and all(cell.tag == "th" for cell in cells)
+        rows.append([_words(cell) for cell in cells])
+    yield Grid(rows, header or None)
+
+
+def _words(node: etree._Element) -> str:
+    """Return the text of an element on one line, without scripts and the sign that links to a heading."""
+    from lxml import etree
+
+    parts: list[str] = []
+    skipped: etree._Element | None = None
+    for event, part in etree.iterwalk(node, events=("start", "end")):
+        if event == "start" and skipped is None:
+            if part.tag in ("script", "style") or part.get("class") == "headerlink":
+                skipped = part
+            else:
+                parts.append(" " if part.tag in _BLOCKS or part.tag == "br" else "")
+                parts.append(part.text or "")
+        elif event == "end":
+            skipped = None if part is skipped else skipped
+            if skipped is None and part is not node:
+                parts.append(" " if part.tag in _BLOCKS else "")
+                parts.append(part.tail or "")
+    return " ".join("".join(parts).split())

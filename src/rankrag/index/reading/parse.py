@@ -1,0 +1,116 @@
+"""A document to its text: its kind's parser, then what holds for all kinds."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path, PurePath
+
+from ...errors import InvalidInputError, RankRAGError
+from .encodings import decode
+from .kinds import DOCUMENTS
+from .packed import PACKED, read_whole
+from .texts import (
+    MOST_CHARACTERS,
+    Attached,
+    Block,
+    Extract,
+    Grid,
+    Heading,
+    Paragraph,
+    Text,
+    clean,
+    composed,
+    shortened,
+)
+
+_DEPTH = 3
+"""How deep files may be attached to files that are attached."""
+
+WORDS = 100
+"""Words of a passage that tables are laid out for where nothing else is asked for."""
+
+
+def parse(path: Path, kind: str, words: int = WORDS) -> Text:
+    """Return the text of a document of that kind, laid out for passages of so many words.
+
+    Raises InvalidInputError with the reason if it cannot be read or holds no text, MissingExtraError if
+    the package that reads it is not installed.
+    """
+    return parse_bytes(read_whole(path), path.name, kind, words)
+
+
+def parse_bytes(data: bytes, name: str, kind: str, words: int = WORDS) -> Text:
+    """Return the text of a document given as bytes; `name` is that of its file. Raises as `parse` does."""
+    found = DOCUMENTS[kind].read(data, _unpacked(name))
+    if isinstance(found, Extract):
+        found = composed(opened_up(found, words), words)
+    text = clean(found.text)
+    if not text.strip():
+        raise InvalidInputError("it holds no text")
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidInputError(
+            f"it holds {len(text):,} characters, the most is {MOST_CHARACTERS:,}: split it"
+        )
+    title = clean(shortened(found.title)) or PurePath(_unpacked(name)).stem
+    attributes = {key: clean(value) for key, value in found.attributes.items()}
+    return replace(found, title=title, text=text, attributes=attributes)
+
+
+def _unpacked(name: str) -> str:
+    """Return a file's name without the ending of its compression."""
+    path = PurePath(name)
+    return name[: -len(path.suffix)] if path.suffix.lower() in PACKED else name
+
+
+def opened_up(extract: Extract, words: int, depth: int = 0) -> Extract:
+    """Return an extract with attached files read, each under its name, and a note on what cannot be read."""
+    if not any(isinstance(block, Attached) for block in extract.blocks):
+        return extract
+    blocks: list[Block] = []
+    notes = list(extract.notes)
+    for block in extract.blocks:
+        if not isinstance(block, Attached):
+            blocks.append(block)
+            continue
+        try:
+            inner = _attached(block, words, depth)
+        except (RankRAGError, RecursionError) as error:
+            notes.append(f"attached {block.name}: {error}")
+            continue
+        blocks += [Heading(1, block.name), *inner.blocks]
+        notes += [f"attached {block.name}: {note}" for note in inner.notes]
+    return replace(extract, blocks=blocks, notes=tuple(notes))
+
+
+def _attached(block: Attached, words: int, depth: int) -> Extract:
+    kind = PurePath(block.name).suffix.lower()
+    if kind in _TABLES:
+        return _table(block, _TABLES[kind])
+    if kind not in DOCUMENTS:
+        raise InvalidInputError("not read, it is of no kind that is read here")
+    if depth >= _DEPTH:
+        raise InvalidInputError(f"not read, it is attached {depth} files deep")
+    try:
+        found = DOCUMENTS[kind].read(block.data, block.name)
+    except RankRAGError:
+        raise
+    except Exception as error:
+        raise InvalidInputError(f"it cannot be read ({type(error).__name__}: {error})") from error
+    if isinstance(found, Text):
+        return Extract(found.title, [Paragraph(found.text)], found.notes)
+    return opened_up(found, words, depth + 1)
+
+
+_TABLES = {".csv": ",;\t|", ".tsv": "\t"}
+
+
+def _table(block: Attached, commas: str) -> Extract:
+    decoded = decode(block.data)
+    comma = max(commas, key=decoded.text.partition("\n")[0].count)
+    try:
+        rows = list(csv.reader(io.StringIO(decoded.text, newline=""), delimiter=comma))
+    except csv.Error as error:
+        raise InvalidInputError(f"found broken CSV ({error})") from error
+    return Extract("", [Grid(rows)], (decoded.note,) if decoded.note else ())

@@ -1,0 +1,127 @@
+"""The text of PDF files, page by page, with form values; the outline gives the sections."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidInputError, MissingExtraError
+from .texts import Block, Extract, Heading, NewPage, Paragraph, own_title
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
+
+_MOST_OUTLINE = 2000
+_NAMED = 20
+"""Pages without text that are named one by one; further ones are counted."""
+
+
+def read_pdf(data: bytes, _name: str = "") -> Extract:
+    """Read a PDF; its title is that of its metadata, unless a program put it there.
+
+    Raises InvalidInputError for a file that is encrypted with a password, broken, or holds no text (a scan).
+    """
+    try:
+        from pypdf import PdfReader
+        from pypdf.errors import DependencyError, PyPdfError
+    except ImportError as error:
+        raise MissingExtraError("pypdf", "docs") from error
+    with _quiet("pypdf"):
+        try:
+            reader = PdfReader(io.BytesIO(data))
+            if reader.is_encrypted and not reader.decrypt(""):
+                raise InvalidInputError("it is encrypted: save a copy without password")
+            pages = [page.extract_text() for page in reader.pages]
+            title = own_title(reader.metadata.title if reader.metadata else None)
+            outline, values = _outline(reader), _values(reader)
+        except DependencyError as error:
+            raise MissingExtraError("cryptography", "docs") from error
+        # A broken PDF makes the parser fail in whatever code it had reached, so no list of errors is whole.
+        except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError,
+                OSError, AssertionError, NotImplementedError, ArithmeticError) as error:  # fmt: skip
+            raise InvalidInputError(f"it is a broken PDF ({error or type(error).__name__})") from error
+    bare = [number for number, page in enumerate(pages, 1) if not page.strip()]
+    if len(bare) == len(pages) and not values:
+        raise InvalidInputError("it holds no text; a scan has to go through OCR first")
+    blocks: list[Block] = []
+    for number, page in enumerate(pages):
+        blocks += [NewPage(), *_divided(page, outline.get(number, []))]
+    blocks += [Paragraph(values)] if values else []
+    return Extract(title, blocks, _notes(bare, len(pages)))
+
+
+def _notes(bare: list[int], n_pages: int) -> tuple[str, ...]:
+    if not bare:
+        return ()
+    numbers = ", ".join(map(str, bare[:_NAMED])) + (
+        f" and {len(bare) - _NAMED} more" if len(bare) > _NAMED else ""
+    )
+    which = f"page {numbers} holds" if len(bare) == 1 else f"pages {numbers} hold"
+    return (f"{which} no text: scanned? ({len(bare)} of {n_pages} pages; OCR makes them readable)",)
+
+
+def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
+    """Return the headings of the outline by the page (from 0) that they point at, with their levels."""
+    found: dict[int, list[tuple[int, str]]] = {}
+    left: list[tuple[int, object]] = []
+    with contextlib.suppress(Exception):  # an outline that is broken gives no sections, the text is there
+        left = [(1, item) for item in reversed(reader.outline)]
+    count = 0
+    while left and count < _MOST_OUTLINE:
+        level, item = left.pop()
+        if isinstance(item, list):
+            left += [(level + 1, inner) for inner in reversed(item)]
+            continue
+        with contextlib.suppress(Exception):
+            page = reader.get_destination_page_number(item)  # type: ignore[arg-type]
+            title = " ".join(str(getattr(item, "title", "") or "").split())
+            if page is not None and page >= 0 and title:
+                found.setdefault(page, []).append((level, title))
+                count += 1
+    return found
+
+
+def _divided(page: str, headings: list[tuple[int, str]]) -> Iterator[Block]:
+    """Yield a page's text, divided where the outline's headings stand in it as lines of their own."""
+    at = 0
+    for level, title in headings:
+        words = [re.escape(word) for word in title.split()]
+        match = re.compile(r"^[^\S\n]*" + r"\s+".join(words) + r"[^\S\n]*$", re.MULTILINE).search(page, at)
+        if match:
+            yield from _paragraph(page[at : match.start()])
+            yield Heading(level, match.group(0).strip())
+            at = match.end()
+    yield from _paragraph(page[at:])
+
+
+def _paragraph(text: str) -> Iterator[Block]:
+    if text.strip():
+        yield Paragraph(text.strip("\n"))
+
+
+def _values(reader: PdfReader) -> str:
+    """Return what was filled into the fields of a form, `name: value` a line."""
+    lines: list[str] = []
+    with contextlib.suppress(Exception):  # as for the outline
+        for name, form_field in (reader.get_fields() or {}).items():
+            value = form_field.get("/V")
+            label = str(form_field.get("/TU") or name)
+            if isinstance(value, str) and value.strip() and value not in ("/Off", "Off"):
+                lines.append(f"{label}: {str(value).removeprefix('/')}")
+    return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Keep a library's warnings off the terminal: a file that is read in spite of them is fine."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)

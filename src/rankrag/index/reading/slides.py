@@ -1,0 +1,126 @@
+"""The text of PowerPoint files: a slide is a page, with its tables, charts, groups and notes."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from ...errors import InvalidInputError, MissingExtraError
+from .packed import Archive
+from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
+
+if TYPE_CHECKING:
+    from pptx.chart.chart import Chart
+    from pptx.shapes.base import BaseShape
+    from pptx.slide import Slide
+
+_DEPTH = 20
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+
+
+def read_pptx(data: bytes, _name: str = "") -> Extract:
+    """Read a presentation; its title is that of its properties, else of its first slide that has one."""
+    Archive(data, "Office")
+    try:
+        import pptx
+        from lxml import etree
+        from pptx.exc import PackageNotFoundError
+    except ImportError as error:
+        raise MissingExtraError("python-pptx", "docs") from error
+    try:
+        show = pptx.Presentation(io.BytesIO(data))
+        slides = list(show.slides)
+        blocks = [block for slide in slides for block in (NewPage(), *_slide(slide))]
+        title = own_title(show.core_properties.title)
+    except (PackageNotFoundError, KeyError, ValueError, etree.XMLSyntaxError, zipfile.BadZipFile) as error:
+        raise InvalidInputError(f"it is no PowerPoint file ({error})") from error
+    title = title or next((block.text for block in blocks if isinstance(block, Heading)), "")
+    return Extract(title, blocks, _notes(slides))
+
+
+def _notes(slides: list[Slide]) -> tuple[str, ...]:
+    bare = [n for n, slide in enumerate(slides, 1) if not any(_texts(slide))]
+    if not bare:
+        return ()
+    numbers = ", ".join(map(str, bare[:20]))
+    which = f"slide {numbers} holds" if len(bare) == 1 else f"slides {numbers} hold"
+    return (f"{which} no text: pictures?",)
+
+
+def _texts(slide: Slide) -> Iterator[bool]:
+    for block in _slide(slide):
+        yield isinstance(block, Grid) or (isinstance(block, Heading | Paragraph) and bool(block.text.strip()))
+
+
+def _slide(slide: Slide) -> Iterator[Block]:
+    title = slide.shapes.title
+    for shape in slide.shapes:
+        if title is not None and shape.shape_id == title.shape_id:
+            yield Heading(1, title.text_frame.text)
+        else:
+            yield from _shape(shape, 0)
+    if slide.has_notes_slide and (frame := slide.notes_slide.notes_text_frame) is not None:
+        yield Paragraph(frame.text)
+
+
+def _shape(shape: BaseShape, depth: int) -> Iterator[Block]:
+    from pptx.shapes.graphfrm import GraphicFrame
+    from pptx.shapes.group import GroupShape
+
+    if isinstance(shape, GroupShape):
+        if depth > _DEPTH:
+            raise InvalidInputError(f"its shapes are grouped more than {_DEPTH} levels deep")
+        for inner in shape.shapes:
+            yield from _shape(inner, depth + 1)
+    elif isinstance(shape, GraphicFrame) and shape.has_table:
+        yield Grid(
+            [[cell.text for cell in row.cells] for row in shape.table.rows], shape.table.first_row or None
+        )
+    elif isinstance(shape, GraphicFrame) and shape.has_chart:
+        yield from _chart(shape.chart)
+    elif isinstance(shape, GraphicFrame):
+        yield from _diagram(shape)
+    elif shape.has_text_frame:
+        yield Paragraph(shape.text_frame.text)  # type: ignore[attr-defined]
+
+
+def _chart(chart: Chart) -> Iterator[Block]:
+    """Yield a chart's title, and its numbers as a table: a row a category, a column a series."""
+    if chart.has_title and chart.chart_title.has_text_frame:
+        yield Paragraph(chart.chart_title.text_frame.text)
+    for plot in chart.plots:
+        series = list(plot.series)
+        names = [str(one.name) for one in series]
+        columns = [list(one.values) for one in series]
+        categories = [str(category) for category in plot.categories]
+        length = max([len(categories), *map(len, columns)], default=0)
+        rows = [["", *names]]
+        for n in range(length):
+            category = categories[n] if n < len(categories) else str(n + 1)
+            rows.append([category, *(_number(column[n]) if n < len(column) else "" for column in columns)])
+        yield Grid(rows, header=True)
+
+
+def _number(value: object) -> str:
+    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+
+
+def _diagram(shape: BaseShape) -> Iterator[Block]:
+    """Yield the text of a diagram (SmartArt), which lies in a part of its own."""
+    element = shape._element
+    relations = [
+        value for node in element.iter() for name, value in node.attrib.items() if name.endswith("}dm")
+    ]
+    for relation in relations:
+        from lxml import etree
+
+        part = shape.part.related_part(relation)
+        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
+        yield from _points(etree.fromstring(part.blob, parser).iter(_A + "p"))
+
+
+def _points(paragraphs: Iterable[object]) -> Iterator[Block]:
+    for paragraph in paragraphs:
+        yield Paragraph("".join(node.text or "" for node in paragraph.iter(_A + "t")))  # type: ignore[attr-defined]
