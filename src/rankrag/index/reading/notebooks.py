@@ -20,7 +20,7 @@ def read_ipynb(data: bytes, _name: str = "") -> Text:
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"it is no notebook ({error})") from error
     cells = book.get("cells") if isinstance(book, dict) else None
-    if cells is None and isinstance(book, dict):  # format 3
+    if isinstance(book, dict) and cells is None and "worksheets" in book:  # format 3
         cells = [cell for sheet in book.get("worksheets") or [] for cell in sheet.get("cells") or []]
     if not isinstance(cells, list):
         raise InvalidInputError("it is no notebook (it has no cells)")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pypdf import PdfReader
 
 _MOST_OUTLINE = 2000
+_NUMBER = r"^[^\S\n]*(?:[\dA-Z][\d.]*[^\S\n]+)?"
+"""What may stand before a heading on its line."""
+
 _NAMED = 20
 """Pages without text that are named one by one; further ones are counted."""
 
@@ -90,7 +93,7 @@ def _divided(page: str, headings: list[tuple[int, str]]) -> Iterator[Block]:
     at = 0
     for level, title in headings:
         words = [re.escape(word) for word in title.split()]
-        match = re.compile(r"^[^\S\n]*" + r"\s+".join(words) + r"[^\S\n]*$", re.MULTILINE).search(page, at)
+        match = re.compile(_NUMBER + r"\s+".join(words) + r"[^\S\n]*$", re.MULTILINE).search(page, at)
         if match:
             yield from _paragraph(page[at : match.start()])
             yield Heading(level, match.group(0).strip())

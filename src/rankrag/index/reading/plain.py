@@ -98,10 +98,18 @@ def markdown_marks(text: str, start: int = 0) -> list[Mark]:
     for first, last in _outside_fences(text, start):
         for match in _MARKDOWN.finditer(text, first, last):
             if match.group(1):
-                marks.append(Mark(*match.span(), len(match.group(1)), match.group(2)))
+                marks.append(Mark(*match.span(), len(match.group(1)), _bare(match.group(2))))
             elif not match.group(3).startswith(("|", ">", "- ", "* ", "+ ")):
-                marks.append(Mark(*match.span(), 1 if match.group(4)[0] == "=" else 2, match.group(3)))
+                marks.append(Mark(*match.span(), 1 if match.group(4)[0] == "=" else 2, _bare(match.group(3))))
     return marks
+
+
+_LINK = re.compile(r"!?\[([^\[\]]*)\](?:\([^()]*\)|\{[^{}]*\})")
+
+
+def _bare(heading: str) -> str:
+    """Return a heading without the marks of links and emphasis."""
+    return _LINK.sub(r"\1", heading).replace("`", "").replace("**", "").strip()
 
 
 def _outside_fences(text: str, start: int) -> Iterator[tuple[int, int]]:
