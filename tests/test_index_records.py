@@ -81,7 +81,8 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, problem: str) -> None:
     after = b'\n{"id": "z", "text": "fine too"}\n'
     path.write_bytes(b'{"id": "a", "text": "fine"}\n' + line.encode("utf-8", "surrogateescape") + after)
     assert [number for number, _ in read(path)] == [1, 3]
-    assert re.match(problem, *problems(path))
+    (found,) = problems(path)
+    assert re.match(problem, found)
 
 
 def test_half_a_surrogate_pair_becomes_storable(tmp_path: Path) -> None:

@@ -145,10 +145,10 @@ def test_slides_give_charts_tables_groups_and_notes() -> None:
     show = pptx.Presentation()
     slide = show.slides.add_slide(show.slide_layouts[5])
     slide.shapes.title.text = "Sales"
-    data = CategoryChartData()
+    data = CategoryChartData()  # type: ignore[no-untyped-call]
     data.categories = ["North", "South"]
-    data.add_series("2024", (1.5, 2))
-    data.add_series("2025", (3, None))
+    data.add_series("2024", (1.5, 2))  # type: ignore[no-untyped-call]
+    data.add_series("2025", (3, None))  # type: ignore[no-untyped-call]
     frame = slide.shapes.add_chart(XL_CHART_TYPE.COLUMN_CLUSTERED, 0, 0, 10**6, 10**6, data)
     frame.chart.has_title = True
     frame.chart.chart_title.text_frame.text = "Units sold"

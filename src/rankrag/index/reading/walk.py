@@ -15,8 +15,8 @@ from .encodings import decode
 from .kinds import COLLECTIONS, DOCUMENTS, PACKS
 from .packed import PACKED, opened
 
-READABLE = (*DOCUMENTS, *COLLECTIONS, *PACKED)
-"""Endings of files that can be indexed; those of compression stand for what is packed."""
+READABLE = (*DOCUMENTS, *COLLECTIONS)
+"""Endings of files that can be indexed, without those of compression."""
 
 TEXT = ".txt"
 """The kind of a file whose name has no ending, if it holds text."""
