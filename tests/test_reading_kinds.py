@@ -438,7 +438,7 @@ def test_packed_text_and_text_without_an_ending(tmp_path: Path) -> None:
         "README": b"Read me.",
         "a.html.gz": gzip.compress(b"<p>page"),
         "binary": b"\0\1\2",
-        "a.pdf.gz": b"",
+        "a.docx.gz": b"",
         "photo.png": b"",
     }
     for name, data in names.items():
@@ -446,7 +446,7 @@ def test_packed_text_and_text_without_an_ending(tmp_path: Path) -> None:
     found = {name: kind(tmp_path / name) for name in names}
     assert found == {
         "FAQ.gz": ".txt", "guide.md.xz": ".md", "changelog.Debian.gz": ".debian", "README": ".txt",
-        "a.html.gz": ".html", "binary": None, "a.pdf.gz": None, "photo.png": None,
+        "a.html.gz": ".html", "binary": None, "a.docx.gz": None, "photo.png": None,
     }  # fmt: skip
     for name, ending in found.items():
         if ending:

@@ -60,7 +60,7 @@ DOCUMENTS: Mapping[str, DocumentKind] = {
     ".rst": _RST,
     ".html": _HTML,
     ".htm": _HTML,
-    ".pdf": DocumentKind(read_pdf),
+    ".pdf": DocumentKind(read_pdf, packs=True),
     ".docx": DocumentKind(read_docx),
     ".pptx": DocumentKind(read_pptx),
     ".xlsx": _SHEETS,

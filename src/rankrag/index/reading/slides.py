@@ -13,10 +13,12 @@ from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:
     from pptx.chart.chart import Chart
+    from pptx.oxml.xmlchemy import BaseOxmlElement
     from pptx.shapes.base import BaseShape
     from pptx.slide import Slide
 
 _DEPTH = 20
+_C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 
 
@@ -87,24 +89,45 @@ def _shape(shape: BaseShape, depth: int) -> Iterator[Block]:
 
 
 def _chart(chart: Chart) -> Iterator[Block]:
-    """Yield a chart's title, and its numbers as a table: a row a category, a column a series."""
-    if chart.has_title and chart.chart_title.has_text_frame:
-        yield Paragraph(chart.chart_title.text_frame.text)
-    for plot in chart.plots:
-        series = list(plot.series)
-        names = [str(one.name) for one in series]
-        columns = [list(one.values) for one in series]
-        categories = [str(category) for category in plot.categories]
-        length = max([len(categories), *map(len, columns)], default=0)
-        rows = [["", *names]]
-        for n in range(length):
-            category = categories[n] if n < len(categories) else str(n + 1)
-            rows.append([category, *(_number(column[n]) if n < len(column) else "" for column in columns)])
-        yield Grid(rows, header=True)
+    """Yield a chart's title, and its numbers as a table: a row a category, a column a series.
+
+    They are taken from the XML: the library refuses kinds of charts that it does not draw.
+    """
+    space = chart._chartSpace
+    title = space.find(f"{_C}chart/{_C}title")
+    if title is not None:
+        yield Paragraph("".join(node.text or "" for node in title.iter(_A + "t", _C + "v")))
+    names: list[str] = []
+    columns: list[dict[int, str]] = []
+    categories: dict[int, str] = {}
+    for series in space.iter(_C + "ser"):
+        name = series.find(_C + "tx")
+        names.append("" if name is None else " ".join(node.text or "" for node in name.iter(_C + "v")))
+        columns.append(_points_of(series, "val", "yVal"))
+        categories = categories or _points_of(series, "cat", "xVal")
+    rows = sorted({*categories, *(n for column in columns for n in column)})
+    table = [[categories.get(n, str(n + 1)), *(column.get(n, "") for column in columns)] for n in rows]
+    yield Grid([["", *names], *table], header=True)
 
 
-def _number(value: object) -> str:
-    return "" if value is None else f"{value:.15g}" if isinstance(value, float) else str(value)
+def _points_of(series: BaseOxmlElement, *kinds: str) -> dict[int, str]:
+    """Return the values of a series, or its categories, by their place; of levels the finest."""
+    found: dict[int, str] = {}
+    for kind in kinds:
+        for point in series.iterfind(f"{_C}{kind}//{_C}pt"):
+            value = point.find(_C + "v")
+            index = point.get("idx", "")
+            if value is not None and index.isdecimal():
+                found.setdefault(int(index), _number(value.text or ""))
+    return found
+
+
+def _number(text: str) -> str:
+    """Return a number without the digits that come from its binary form; any other text as it is."""
+    try:
+        return f"{float(text):.15g}"
+    except ValueError:
+        return text
 
 
 def _diagram(shape: BaseShape) -> Iterator[Block]:
