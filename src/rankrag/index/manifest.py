@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InUseError, InvalidInputError, NotFoundError
+from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
 from ..formats import writing
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
