@@ -14,7 +14,7 @@ from . import answer_view, console, progress
 from .options import Output, arguments
 
 if TYPE_CHECKING:
-    from ..model.pull import ModelRow
+    from ..model.pull import ModelRow, Plan
 
 app = typer.Typer(help="Fetch models and look after them.", no_args_is_help=True)
 
@@ -25,25 +25,38 @@ Names = Annotated[
 ]
 
 TITLES = {"language_model": "Language models", "encoder": "Encoders"}
-STEPS = {"download": "bytes fetched", "convert": "tensors converted", "check": "bytes checked"}
+STEPS = {
+    "download": "bytes fetched",
+    "join": "bytes joined",
+    "convert": "tensors converted",
+    "check": "bytes checked",
+}
 
 
 @app.command("pull")
 def pull(names: Names = None, output: Output = "text") -> None:
     """Fetch models; without a name the default language model and the default encoder.
 
-    A model that is there already is left alone. An interrupted pull leaves nothing half-done.
+    A model that is there already is left alone. An interrupted pull leaves nothing half-done. Before anything
+    is fetched a line says how much that will be.
     """
     from ..model import pull as room
 
     folders = {}
     for name in _known(names):
+        if plan := room.plan(name):
+            console.note("pull", f"{name} {_cost(plan)}", "cyan")
         with progress.reporting() as report:
             folders[name] = str(room.pull(name, lambda step, done, total: report(done, total, STEPS[step])))
         if output == "text":
             console.say(f"{name} is in {folders[name]}")
     if output == "json":
         console.emit({"models": [{"name": name, "path": path} for name, path in folders.items()]})
+
+
+def _cost(plan: Plan) -> str:
+    sizes = (f"{n / 1e6:,.0f} MB" for n in (plan.n_download, plan.n_disk, plan.n_memory))
+    return "is {} to download, {} on disk, {} of memory in float32".format(*sizes)
 
 
 @app.command("list")

