@@ -59,8 +59,10 @@ def write(folder: Path, config: PretrainedConfig, start: bool = False) -> Path:
     set_seed(0)
     auto: Any = AutoModelForCausalLM
     model = auto.from_config(config)
-    for weight in model.parameters():
+    for name, weight in model.named_parameters():
         weight.data.mul_(10.0 if weight.ndim > 1 else 1.0)
+        if name.endswith(".bias"):  # transformers begins with zeros, which nobody would miss
+            weight.data.normal_(0.0, 0.5)
     model.save_pretrained(folder)
     return folder
 

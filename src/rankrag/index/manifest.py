@@ -94,7 +94,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
         version = values["format"]
-        if isinstance(version, int) and version > FORMAT:
+        if type(version) is not int:
+            raise ValueError(f"format {version!r}")
+        if version > FORMAT:
             raise InvalidInputError(
                 f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
             )

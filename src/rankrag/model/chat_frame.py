@@ -30,6 +30,12 @@ def chat_frame(folder: str | Path) -> prompts.Template:
             f"{folder}: found no chat template beside the tokenizer, wanted one: use the template `paper`"
         )
     whole = _rendered(tokenizer, _TALK, open_answer=True)
+    marks = _SYSTEM, _FIRST, _REPLY, _LAST
+    if any(whole.count(mark) != 1 for mark in marks) or sorted(marks, key=whole.find) != [*marks]:
+        raise InvalidInputError(
+            f"{folder}: found a chat template that does not write each turn once and in order, wanted one "
+            "that does: use the template `paper`"
+        )
     before = whole.partition(_SYSTEM)[0]
     to_first, _, to_last, to_answer = re.split("|".join((_FIRST, _REPLY, _LAST)), whole[len(before) :])
     user_end = _rendered(tokenizer, _TALK[:2], open_answer=False).rpartition(_FIRST)[2]

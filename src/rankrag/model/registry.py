@@ -425,6 +425,10 @@ def read_manifest(folder: Path) -> Installed | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         files = {name: FileRecord(**record) for name, record in content.pop("files").items()}
+        if odd := [name for name, value in content.items() if not isinstance(value, str)]:
+            raise TypeError(f"{odd[0]} is no text")
+        if any((type(r.n_bytes), type(r.sha256)) != (int, str) for r in files.values()):
+            raise TypeError("files without size and hash")
         return Installed(folder=folder, files=files, **content)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InvalidInputError(

@@ -28,7 +28,17 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise NotFoundError(
             f"{folder}: found no tokenizer.json, wanted a model folder: pull or export the model again"
         )
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    try:
+        # Without the word transformers asks on the terminal whether to run a folder's own code.
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # transformers and tokenizers raise nearly anything about broken files
+        said = " ".join(str(error).split())[:200]
+        raise InvalidInputError(
+            f"{folder}: found a tokenizer that does not load ({said}), wanted a tokenizer.json and its "
+            "settings, without code: pull or export the model again"
+        ) from error
     if not tokenizer.is_fast:
         raise InvalidInputError(
             f"{folder}: found a tokenizer without a tokenizers backend, wanted a tokenizer.json that loads"

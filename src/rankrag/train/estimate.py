@@ -193,7 +193,9 @@ def _config(model: str) -> PretrainedConfig:
         folder = locate(model)
         if (folder / "adapter_config.json").is_file():  # it has the shape of what it lies on
             folder = locate(read_checkpoint(folder).base)
-        config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except MissingModelError as error:
         raise MissingModelError(
             f"{error}, or estimate one whose shape is known: {', '.join(ARCHITECTURES)}"

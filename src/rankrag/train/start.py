@@ -83,6 +83,7 @@ def load_model(start: Start, stage: Stage) -> PreTrainedModel:
         start.folder,
         local_files_only=True,
         use_safetensors=True,
+        trust_remote_code=False,
         dtype=getattr(torch, stage.dtype),
         attn_implementation=attention(stage, in_half(stage)),
     )
