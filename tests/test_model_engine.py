@@ -65,6 +65,7 @@ def naive(folder: Path, asked: Sequence[Prompt], choices: Sequence[str]) -> np.n
         ("llama", {"num_key_value_heads": 4, "attention_bias": True}, True),
         ("llama", {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}}, False),
         ("qwen2", {}, True),
+        ("qwen2", {"hidden_size": 56, "num_attention_heads": 14, "head_dim": 4}, True),
         ("qwen3", {}, True),
         ("mistral", {"sliding_window": 4096}, True),
         ("mistral", {"sliding_window": 64}, True),

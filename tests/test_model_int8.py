@@ -34,6 +34,7 @@ KINDS = [
     ("llama", {"tie_word_embeddings": True}),
     ("llama", {"num_key_value_heads": 4, "attention_bias": True, "mlp_bias": True}),
     ("qwen2", {}),
+    ("qwen2", {"hidden_size": 56, "num_attention_heads": 14, "tie_word_embeddings": True, "head_dim": 4}),
     ("qwen3", {"head_dim": 16}),
     ("mistral", {}),
 ]

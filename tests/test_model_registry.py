@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -104,9 +105,20 @@ def test_a_hub_id_is_found_in_our_cache_and_in_the_hubs(
     assert registry.locate("owner/other") == snapshot
 
 
-def test_a_broken_manifest_says_what_to_do() -> None:
-    folder = put("minilm-l6", "x").folder
-    (folder / registry.MANIFEST).write_text('{"files": 3}')
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": 3},
+        {"files": {"a": {"n_bytes": "1", "sha256": "00"}}},
+        {"files": {"a": {"n_bytes": 1}}},
+        {"format": "x"},
+        {"template": None},
+    ],
+)
+def test_a_broken_manifest_says_what_to_do(change: dict[str, object]) -> None:
+    path = put("minilm-l6", str(MODELS["minilm-l6"].origin)).folder / registry.MANIFEST
+    registry.locate("minilm-l6")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(InvalidInputError, match="rankrag model pull"):
         registry.locate("minilm-l6")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 import rankrag
 from rankrag.errors import InvalidInputError, MissingModelError
 from rankrag.model import pull, registry
-from rankrag.model.checkpoint import read_checkpoint
+from rankrag.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from rankrag.types import Prompt
 
 OPEN = {
     "Apache-2.0", "CC BY 4.0", "CC BY-SA 3.0", "CC BY-SA 4.0", "CDLA-Sharing-1.0", "MIT",
@@ -63,6 +65,57 @@ def test_without_its_base_it_is_not_here(tmp_path: Path, monkeypatch: pytest.Mon
     assert (row.present, row.default) == (False, True)
     with pytest.raises(InvalidInputError, match="comes with rankrag"):
         pull.remove(NAME)
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
+    """A second shipped adapter, in bfloat16, over a pulled base: both tiny."""
+    from model_tiny import config, write
+    from test_model_weights import make_adapter
+
+    base = registry.MODELS["qwen2.5-coder-0.5b"]
+    own = replace(base, name="tiny-shipped", origin=registry.Shipped(base.name), template="paper")
+    monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(registry.MODELS, own.name, own)
+    places = {own.name: tmp_path / "package" / own.name}
+    real = registry.model_folder
+    monkeypatch.setattr(registry, "model_folder", lambda name: places.get(name) or real(name))
+    pulled = registry.model_folder(base.name)
+    pulled.mkdir(parents=True)
+    write(pulled, config("qwen2"))
+    adapter = make_adapter(places[own.name], pulled, half=True)
+    write_checkpoint(Checkpoint(adapter, "paper", base=base.name, trained=True))
+    for model, folder in ((base, pulled), (own, adapter)):
+        files = {
+            path.name: registry.FileRecord(path.stat().st_size, registry.sha256(path))
+            for path in folder.iterdir()
+        }
+        registry.write_manifest(
+            registry.Installed(folder, model.name, model.kind, str(model.origin), "", "MIT", "", "", files)
+        )
+    return own
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
+def test_another_adapter_can_be_shipped(second: registry.Model) -> None:
+    from rankrag.cli import doctor, engines
+
+    name = second.name
+    folder = registry.locate(name)
+    assert folder.parent.name == "package"
+    assert pull.pull(name) == folder
+    assert pull.plan(name) is None
+    assert pull.verify(name) == ()
+    (row,) = [row for row in pull.list_models() if row.name == name]
+    assert row.present
+    assert row.n_bytes > 1000
+    assert doctor._model(name).state == "ok"
+    engine = engines.open_engine(name)
+    assert engine.trained
+    relevances = engine.lm.logprobs([Prompt("Owls hunt", " at night")], [" True"])
+    assert relevances.shape == (1, 1)
+    (registry.model_folder("qwen2.5-coder-0.5b") / "config.json").write_text("{}")
+    assert pull.verify(name)[0].startswith("qwen2.5-coder-0.5b: config.json: found sha256")
 
 
 @pytest.mark.model

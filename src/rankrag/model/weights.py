@@ -125,7 +125,9 @@ def _adapted(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     with _told(adapter, "the adapter"):
         with safe_open(path, framework="pt") as file:
             stored = set(file.keys())
-        tuned = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of missing names, which are checked next
+            tuned = PeftModel.from_pretrained(model, str(adapter), local_files_only=True)
         wanted = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
         _check_names(adapter, wanted - stored, {name for name in stored - wanted if "lora" in name})
         _check_numbers(adapter, ((n, w) for n, w in tuned.named_parameters() if "lora" in n))
