@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -205,7 +205,7 @@ def test_qwen2_comes_back_as_it_was(tmp_path: Path) -> None:
     model = random_qwen2()
     write_qwen2(tmp_path / "tiny.gguf", model)
     gguf.convert(tmp_path / "tiny.gguf", tmp_path, silent)
-    read = AutoModelForCausalLM.from_pretrained(tmp_path, use_safetensors=True, dtype=torch.float32)
+    read: Any = AutoModelForCausalLM.from_pretrained(tmp_path, use_safetensors=True, dtype=torch.float32)
     assert isinstance(read, Qwen2ForCausalLM)
     expected = model.state_dict()
     assert any(name.endswith("q_proj.bias") for name in expected)
@@ -221,14 +221,14 @@ def test_a_matrix_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
 
-    model = random_qwen2()
+    model: Any = random_qwen2()
     embedding = model.get_input_embeddings().weight.detach().numpy()
     for name, head, tied in (("near", embedding * 1.01, True), ("far", embedding[::-1].copy(), False)):
         folder = tmp_path / name
         folder.mkdir()
         write_qwen2(folder / "tiny.gguf", model, head)
         gguf.convert(folder / "tiny.gguf", folder, silent)
-        read = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        read: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
         assert read.config.tie_word_embeddings is tied
         stored = read.get_output_embeddings().weight
         # The embedding is stored in 32 bits here, the head in 16: the finer of the two serves as both.
@@ -394,7 +394,8 @@ def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
     folder = registry.locate("qwen2.5-coder-0.5b")
     bpe = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
     merges = [tuple(pair) for pair in bpe["merges"]]
-    theirs, ours = Qwen2Tokenizer(vocab=bpe["vocab"], merges=merges), Tokenizer(folder)
+    made: Any = Qwen2Tokenizer
+    theirs, ours = made(vocab=bpe["vocab"], merges=merges), Tokenizer(folder)
     for text in (*TEXTS, Path(__file__).read_text(encoding="utf-8").replace("<|", "")):
         assert ours.prompt(Prompt("", text))[1] == theirs(text, add_special_tokens=False)["input_ids"], text
 

@@ -68,9 +68,9 @@ def _turned_in(weight: torch.Tensor, norm: Module | None, rotation: torch.Tensor
 
     # A vocabulary of 151,936 in float64 takes 1.1 GB, and the product as much again: some rows at a time.
     turned = torch.empty_like(weight)
-    for rows, target in zip(weight.split(_ROWS), turned.split(_ROWS), strict=True):
-        wide = rows.double() if norm is None else rows.double() * norm.weight.double()
-        target.copy_(wide @ rotation)
+    for start in range(0, len(weight), _ROWS):
+        wide = weight[start : start + _ROWS].double()
+        turned[start : start + _ROWS] = (wide if norm is None else wide * norm.weight.double()) @ rotation
     return turned
 
 

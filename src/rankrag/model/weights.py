@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, RankRAGError
 
@@ -40,7 +40,8 @@ def load_weights(
     dtype = getattr(torch, precision) if precision else _dtype(place)
     with _quiet():
         with _told(folder, "the model"):
-            loaded: tuple[PreTrainedModel, dict[str, set[str]]] = AutoModelForCausalLM.from_pretrained(
+            auto: Any = AutoModelForCausalLM  # transformers types one of the two shapes that come back
+            loaded: tuple[PreTrainedModel, dict[str, set[str]]] = auto.from_pretrained(
                 folder,
                 dtype=dtype,
                 local_files_only=True,
