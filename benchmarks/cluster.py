@@ -17,10 +17,10 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from rankrag.cli import load
 from rankrag.formats import read_records
 from rankrag.index import Settings, build
 from rankrag.index.spread import joined
+from rankrag.system.retrieval import encoder_for
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         with corpus.open("w", encoding="utf-8") as stream:
             for _, record in islice(read_records(options.corpus), options.count):
                 stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-        settings = Settings(words=0, encoder=load.encoder_for(folder / "none", options.encoder))
+        settings = Settings(words=0, encoder=encoder_for(folder / "none", options.encoder))
         started = perf_counter()
         with joined("local"):
             print(f"cluster: {perf_counter() - started:.1f} s to start")

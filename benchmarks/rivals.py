@@ -24,11 +24,11 @@ import numpy as np
 
 from limits import passages_of, timed
 from rankrag import prompts
-from rankrag.cli import engines
 from rankrag.model import registry, remote
 from rankrag.model.checkpoint import read_checkpoint
 from rankrag.model.local import LocalLanguageModel
 from rankrag.model.ranker import relevance
+from rankrag.system import DEFAULT_MODEL, open_engine
 from rankrag.train.export import export
 from rankrag.types import LanguageModel, Passage, Question
 
@@ -112,7 +112,7 @@ def _served(path: str, stack: ExitStack) -> LanguageModel:
     settings.verbosity = 0
     server = xllamacpp.Server(settings)
     stack.callback(lambda: server)  # which lives as long as something names it
-    return engines.open_engine(f"openai-text:{Path(path).stem}@{server.listening_address}/v1").lm
+    return open_engine(f"openai-text:{Path(path).stem}@{server.listening_address}/v1").lm
 
 
 def _result(count: int, seconds: dict[str, float], scores: dict[str, np.ndarray]) -> dict[str, object]:
@@ -128,7 +128,7 @@ def _result(count: int, seconds: dict[str, float], scores: dict[str, np.ndarray]
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Ranking beside other runtimes, as ratios in one run.")
-    parser.add_argument("--model", default=engines.DEFAULT_MODEL, help="a named model or a folder")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a named model or a folder")
     parser.add_argument("--passages", help="a file of passages; without, the Python reference is cut up")
     parser.add_argument("--count", type=int, default=30, help="passages to rank")
     parser.add_argument("--blocks", type=int, default=2, help="blocks that the passages are taken in")

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from limits import timed
-from rankrag.cli import load
 from rankrag.formats import read_questions
 from rankrag.index import IndexDocuments, Store, open_store
+from rankrag.system import Retrieval, open_retrieval
+from rankrag.system.retrieval import encoder_for, open_encoder
 from rankrag.types import Question
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def main() -> None:
     used = store.manifest.encoder
     result: dict[str, object] = {"passages": len(store), "not_indexed": store.n_unindexed, "k": options.k}
     shelves = [
-        load.open_shelf(options.index, kind) for kind in (("bm25", "dense", "hybrid") if used else ("bm25",))
+        open_retrieval(options.index, kind) for kind in (("bm25", "dense", "hybrid") if used else ("bm25",))
     ]
     result |= {"opened_mb": _peak_mb()}
     result |= {f"{shelf.kind}_ms": _latency(shelf, asked, options.k) for shelf in shelves}
@@ -56,12 +57,12 @@ def main() -> None:
     if options.writer:
         result |= _beside_a_writer(options, shelves[-1], asked)
     if used:
-        encoder = load.open_encoder(used.name)
+        encoder = open_encoder(used.name)
         result |= _recall(store, encoder, asked[WARM_UP:], options.k)
     print(json.dumps(result, indent=2))
 
 
-def _latency(shelf: load.Shelf, asked: Sequence[Question], k: int) -> dict[str, float]:
+def _latency(shelf: Retrieval, asked: Sequence[Question], k: int) -> dict[str, float]:
     """Return milliseconds of a search, the question's vector included: median, 95th percentile, longest."""
     times = [1000 * timed(partial(shelf.search, question, k))[1] for question in asked][WARM_UP:]
     return {
@@ -102,7 +103,7 @@ def _recall(store: Store, encoder: Encoder, asked: Sequence[Question], k: int) -
 
 
 def _beside_a_writer(
-    options: argparse.Namespace, shelf: load.Shelf, asked: Sequence[Question]
+    options: argparse.Namespace, shelf: Retrieval, asked: Sequence[Question]
 ) -> dict[str, object]:
     command = [sys.executable, __file__, "--index", str(options.index), "--write", str(options.writer)]
     before = len(open_store(options.index))
@@ -121,7 +122,7 @@ def _write_until_told(index: Path, path: str) -> None:
     """Add the documents of a file and take them out again until a line comes in."""
     import select
 
-    documents = IndexDocuments(index, load.encoder_for(index, None))
+    documents = IndexDocuments(index, encoder_for(index, None))
     print(READY, flush=True)
     n_rounds = 0
     while n_rounds == 0 or not select.select([sys.stdin], [], [], 0)[0]:

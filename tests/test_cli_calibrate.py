@@ -13,7 +13,6 @@ import pytest
 import model_tiny
 from cli_call import call
 from rankrag import prompts
-from rankrag.cli import engines, load
 from rankrag.cli.calibrate import read_judged
 from rankrag.errors import FormatError, InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelRanker
@@ -27,6 +26,8 @@ from rankrag.model.calibrated import (
     write_calibration,
 )
 from rankrag.model.checkpoint import Checkpoint, write_checkpoint
+from rankrag.system import load, open_engine
+from rankrag.system.rankers import calibrated
 from rankrag.types import Hit, Passage, Question
 
 RIVERS = ("Danube", "Rhine", "Elbe", "Oder", "Main", "Isar", "Inn", "Lech", "Spree", "Havel")
@@ -341,10 +342,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_checkpoint_is_used_with_its_calibration(
     capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
 ) -> None:
-    bare = engines.open_engine(str(checkpoint))
+    bare = open_engine(str(checkpoint))
     assert (bare.calibration, bare.threshold) == (None, 0.01)
     ranker = ModelRanker(bare.lm, bare.form)
-    assert load.calibrated(ranker, bare) is ranker
+    assert calibrated(ranker, bare) is ranker
 
     # Random weights know nothing, so the labels are made of what they say: relevant is what they put first.
     records = []
@@ -362,10 +363,10 @@ def test_a_checkpoint_is_used_with_its_calibration(
     out, _ = call(capsys, *fit)
     assert out.splitlines()[-1] == str(checkpoint / FILE)
 
-    engine = engines.open_engine(str(checkpoint))
+    engine = open_engine(str(checkpoint))
     assert engine.calibration == read_calibration(checkpoint / FILE)
     assert engine.threshold == engine.calibration.threshold != 0.01
-    rag = load.load(model=str(checkpoint))
+    rag = load(model=str(checkpoint))
     question, texts = "Where does the Rhine rise?", ["The Rhine rises in the Alps.", "Owls hunt at night."]
     raw = ranker.rank(Question("1", question), [Hit(Passage(str(n), t), 0.0) for n, t in enumerate(texts, 1)])
     found = rag.rank(question, texts)
@@ -378,6 +379,6 @@ def test_a_checkpoint_is_used_with_its_calibration(
     content = weights.read_bytes()
     weights.write_bytes(content[:-8] + bytes(8))  # as if it had been trained on
     with pytest.raises(InvalidInputError, match="found a calibration fitted with weights"):
-        engines.open_engine(str(checkpoint))
+        open_engine(str(checkpoint))
     call(capsys, *fit)  # which mends it
-    assert engines.open_engine(str(checkpoint)).calibration != engine.calibration
+    assert open_engine(str(checkpoint)).calibration != engine.calibration

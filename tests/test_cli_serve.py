@@ -16,6 +16,7 @@ import serve_process
 from rankrag.cli import serve, served
 from rankrag.cli.app import run
 from rankrag.server import Settings
+from rankrag.system import SystemSpec
 from serving import QUESTION, client, make_index, until
 
 KEY = "correct-horse-battery"
@@ -78,7 +79,7 @@ def test_an_index_is_made_in_the_data_folder(data: Path) -> None:
     assert served.default_index() == data / "index"
     assert served.make_index(served.default_index())
     assert not served.make_index(served.default_index())  # it is there
-    app = served.app_of(served.Choice(data / "index", "fake", None, 30, 5, True), Settings(), read_only=False)
+    app = served.app_of(SystemSpec(data / "index", model="fake"), Settings(), read_only=False)
     with client(app) as http:
         info = http.get("/v1/info").json()
         assert info["index"] == {"n_documents": 0, "n_passages": 0}

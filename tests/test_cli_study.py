@@ -14,7 +14,6 @@ import train_tiny
 from cli_call import call
 from eval_place import make
 from eval_sample import RANKRAG, few
-from rankrag.cli.engines import DEFAULT_MODEL
 from rankrag.cli.study import _checkpoint, digest, plan_of, ranking_shares
 from rankrag.cli.study_recipe import STUDIES, Setup, Training, read_study
 from rankrag.errors import InvalidInputError, NotFoundError
@@ -22,6 +21,7 @@ from rankrag.eval.benchmarks.registry import BENCHMARKS
 from rankrag.eval.report import read_results
 from rankrag.eval.report.ranking_tables import answer_recall_table
 from rankrag.eval.report.table import DASH, QUOTED
+from rankrag.system import DEFAULT_MODEL
 from rankrag.train import read_stage
 
 STUDY = """

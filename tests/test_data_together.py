@@ -133,7 +133,7 @@ def test_apart_is_the_nearest_group_without_the_answer() -> None:
 
 def test_items_without_short_answers_are_not_asked_apart() -> None:
     said = Item("s", Question("s", "?"), target="It is so.", gold=(passage("text s"),))
-    groups = {"s": (passage("text s"),), "o": (passage("text o"),)}
+    groups: dict[str, tuple[Passage, ...]] = {"s": (passage("text s"),), "o": (passage("text o"),)}
     assert apart([said], lambda _: [passage("text o")], groups, 1.0, random.Random(0)) == {}
 
 

@@ -25,11 +25,12 @@ ROOMS: dict[str, set[str]] = {
     "eval": {"formats", "prompts"},
     "train": {"model", "prompts", "formats"},
     "server": {"pipeline", "formats", "prompts"},
+    "system": {"index", "model", "pipeline", "prompts", "formats"},
 }
 """Room to the rooms that it may import besides floor 1."""
 
 TOP = {"cli", "__init__", "__main__"}
-"""Floor 5: may import every room."""
+"""Floor 6: may import every room."""
 
 PARSERS = {
     *{"charset_normalizer", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
@@ -179,6 +180,7 @@ def test_the_table_itself_only_points_down() -> None:
         **dict.fromkeys(("formats", "prompts"), 2),
         **dict.fromkeys(("data", "index", "model", "pipeline", "eval"), 3),
         **dict.fromkeys(("train", "server"), 4),
+        "system": 5,
     }
     assert floors.keys() == ROOMS.keys()
     for room, below in ROOMS.items():
@@ -237,7 +239,7 @@ GOOD = {
     "types.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import numpy as np",
     "train/a.py": "import torch\nfrom ..model import local",
     "cli/a.py": "import typer\nfrom .. import data, index, model, pipeline",
-    "__init__.py": "from .cli.load import load\nfrom .types import Hit",
+    "__init__.py": "from .system import load\nfrom .types import Hit",
 }
 
 

@@ -313,7 +313,7 @@ def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
         "found an index of format 99": manifest.replace('"format": 3', '"format": 99'),
         "found a broken manifest": manifest.replace('"words"', '"wrods"'),
         r"found a broken manifest.json in idx \(format 'x'\)": manifest.replace(
-            '"format": 1', '"format": "x"'
+            '"format": 3', '"format": "x"'
         ),
     }
     for message, content in cases.items():

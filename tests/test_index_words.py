@@ -6,7 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -91,6 +91,8 @@ FOUND = {
     **dict.fromkeys(["café", "cafe\u0301", "full", "ＦＵＬＬ", "strasse"], "forms"),
 }
 
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+
 
 @pytest.fixture(scope="module", params=get_args(StoreName))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -122,7 +124,7 @@ def test_offsets_and_texts_stay_those_of_the_source(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_filters_match_names_and_values_however_accents_are_stored(folder: Path, form: str) -> None:
+def test_filters_match_names_and_values_however_accents_are_stored(folder: Path, form: Form) -> None:
     def ids(**filters: str) -> list[str]:
         wanted = {name: unicodedata.normalize(form, value) for name, value in filters.items()}
         return [hit.passage.id for hit in open_store(folder).search_words("bar", 5, wanted)]
@@ -185,7 +187,7 @@ def test_a_query_has_words_of_the_same_text_alone(text: str, language: str) -> N
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
-def test_every_unicode_form_gives_the_same_words(form: str) -> None:
+def test_every_unicode_form_gives_the_same_words(form: Form) -> None:
     for text in (KOREAN | OTHERS).values():
         if "\u00ad" not in text:
             assert words(unicodedata.normalize(form, text), "English") == words(text, "English")

@@ -13,11 +13,10 @@ import pytest
 import model_tiny
 import rankrag
 from rankrag import Passage, Question, Turn
-from rankrag.cli import engines
-from rankrag.cli import load as room
 from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
 from rankrag.prompts import CHAT, UNANSWERABLE
+from rankrag.system import DEFAULT_MODEL, RetrieverKind, open_engine, open_retrieval
 
 PAGES = {
     "nairobi.md": "# Nairobi\n\nIt is the capital of Kenya. Nairobi was founded in 1899 as a depot.\n",
@@ -67,7 +66,8 @@ def test_one_language_model_ranks_answers_and_cites(rag: rankrag.RAG) -> None:
     assert isinstance(pipeline.generator, ModelGenerator)
     assert isinstance(pipeline.citer, ModelCiter)
     assert pipeline.ranker.lm is pipeline.generator.lm
-    assert pipeline.citer.ranker is pipeline.ranker
+    assert isinstance(pipeline.citer.ranker, ModelRanker)
+    assert pipeline.citer.ranker.lm is pipeline.ranker.lm
 
 
 def test_ranking_takes_texts_and_passages_and_keeps_them_all(rag: rankrag.RAG) -> None:
@@ -160,7 +160,7 @@ def test_a_missing_index_names_the_command_that_makes_it(tmp_path: Path) -> None
 def test_the_default_model_is_that_of_the_table() -> None:
     from rankrag.model.registry import DEFAULTS
 
-    assert DEFAULTS["language_model"] == engines.DEFAULT_MODEL
+    assert DEFAULTS["language_model"] == DEFAULT_MODEL
 
 
 def test_importing_rankrag_loads_nothing_heavy() -> None:
@@ -176,30 +176,14 @@ def test_what_was_read_is_what_the_prompt_held(rag: rankrag.RAG) -> None:
     assert answer.cuts == ()
 
 
-def test_a_checkpoint_says_template_training_and_threshold() -> None:
-    from rankrag.model import FakeLanguageModel, ModelCiter
-    from rankrag.prompts import PAPER
-
-    shelf = room.Shelf(room.load(model="fake").pipeline.retriever, "bm25", lambda question: question.text)
-    trained = engines.Engine(FakeLanguageModel(), PAPER, trained=True, threshold=0.3)
-    rag = room.assemble(shelf, trained, retrieve_k=4, read_k=2, ranking=True)
-    assert rag.trained
-    assert rag.pipeline.threshold == 0.3
-    assert isinstance(rag.pipeline.citer, ModelCiter)
-    assert rag.pipeline.citer.threshold == room.CITED_FROM
-    untrained = room.assemble(shelf, replace(trained, trained=False), 4, 2, True)
-    assert isinstance(untrained.pipeline.citer, ModelCiter)
-    assert untrained.pipeline.citer.threshold == room.CITED_FROM_UNTRAINED
-
-
 def test_a_model_folder_becomes_an_engine(tmp_path: Path) -> None:
     from rankrag.model.checkpoint import Checkpoint, write_checkpoint
 
     folder = model_tiny.write(tmp_path, model_tiny.config("llama"))
-    plain = engines.open_engine(str(folder))
+    plain = open_engine(str(folder))
     assert (plain.form.name, plain.trained, plain.threshold) == ("paper", False, None)
     write_checkpoint(Checkpoint(folder, "chat", trained=True, threshold=0.4))
-    engine = engines.open_engine(str(folder))
+    engine = open_engine(str(folder))
     assert (engine.form, engine.trained, engine.threshold) == (CHAT, True, 0.4)
     assert engine.lm.n_tokens("The fox") > 1
 
@@ -229,12 +213,12 @@ def test_an_index_with_vectors_is_searched_with_both(tmp_path: Path, monkeypatch
     for _ in range(2):
         assert run(["index", str(tmp_path / "page.txt"), "--index", place]) == 0
     question = Question("q", "snow")
-    kinds: dict[room.RetrieverKind | None, str] = {None: "hybrid", "dense": "dense", "bm25": "bm25"}
+    kinds: dict[RetrieverKind | None, str] = {None: "hybrid", "dense": "dense", "bm25": "bm25"}
     for kind, wanted in kinds.items():
-        shelf = room.open_shelf(place, kind)
+        shelf = open_retrieval(place, kind)
         assert shelf.kind == wanted
         assert shelf.search(question, 3)[0].passage.text == "Snow is white."
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "empty"))
     with pytest.raises(MissingModelError, match="rankrag model pull minilm-l6"):
-        room.open_shelf(place)
-    assert room.open_shelf(place, "bm25").search(question, 3)
+        open_retrieval(place)
+    assert open_retrieval(place, "bm25").search(question, 3)

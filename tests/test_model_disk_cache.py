@@ -21,11 +21,11 @@ import pytest
 
 from model_tiny import config, write
 from rankrag import prompts
-from rankrag.cli.engines import Loading, open_engine
 from rankrag.errors import FailureError
 from rankrag.model import disk_cache
 from rankrag.model.disk_cache import DiskCache
 from rankrag.model.local import LocalLanguageModel
+from rankrag.system import Loading, SystemSpec, open_engine
 from rankrag.types import Passage, Prompt, Question
 
 if TYPE_CHECKING:
@@ -412,13 +412,13 @@ def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path)
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
 
-    from rankrag.cli.served import Choice, app_of
+    from rankrag.cli.served import app_of
     from rankrag.server import Settings
 
-    choice = Choice(None, str(llama), None, 30, 5, True, loading=Loading("float32", tmp_path, 1.0))
+    spec = SystemSpec(model=str(llama), loading=Loading("float32", tmp_path, 1.0))
     found = []
     for _ in range(2):
-        app = app_of(choice, Settings(), read_only=True)
+        app = app_of(spec, Settings(), read_only=True)
         with TestClient(app) as http:
             for question in ("Who hunts?", "When do they hunt?"):
                 body = {"query": question, "documents": [passage.text for passage in PASSAGES]}

@@ -13,10 +13,10 @@ import pytest
 from cli_call import call
 from model_tiny import WORDS, config, write
 from rankrag import prompts
-from rankrag.cli import engines, load
 from rankrag.errors import InvalidInputError
 from rankrag.model import int8, rotation
 from rankrag.model.local import LocalLanguageModel
+from rankrag.system import Loading, load, open_engine
 from rankrag.types import Passage, Question
 
 if TYPE_CHECKING:
@@ -160,10 +160,10 @@ def test_what_is_not_on_this_machine_has_no_precision(model: str, capsys: pytest
 
 
 def test_an_engine_says_what_it_computes_with(llama: Path, tmp_path: Path) -> None:
-    rag = load.load(model=str(llama), precision="int8", cache_dir=tmp_path / "kept")
+    rag = load(model=str(llama), precision="int8", cache_dir=tmp_path / "kept")
     ranked = rag.rank("Where was Curie born?", PASSAGES)
     assert len(ranked) == len(PASSAGES)
     assert (tmp_path / "kept" / "uses.sqlite").exists()
-    engine = engines.open_engine(str(llama), loading=engines.Loading("bfloat16"))
+    engine = open_engine(str(llama), loading=Loading("bfloat16"))
     assert isinstance(engine.lm, LocalLanguageModel)
     assert engine.lm.precision == "bfloat16"

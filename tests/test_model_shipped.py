@@ -98,7 +98,8 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 def test_another_adapter_can_be_shipped(second: registry.Model) -> None:
-    from rankrag.cli import doctor, engines
+    from rankrag.cli import doctor
+    from rankrag.system import open_engine
 
     name = second.name
     folder = registry.locate(name)
@@ -110,7 +111,7 @@ def test_another_adapter_can_be_shipped(second: registry.Model) -> None:
     assert row.present
     assert row.n_bytes > 1000
     assert doctor._model(name).state == "ok"
-    engine = engines.open_engine(name)
+    engine = open_engine(name)
     assert engine.trained
     relevances = engine.lm.logprobs([Prompt("Owls hunt", " at night")], [" True"])
     assert relevances.shape == (1, 1)

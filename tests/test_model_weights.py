@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from model_tiny import config, write
-from rankrag.cli import engines
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError, RankRAGError
 from rankrag.model.checkpoint import Checkpoint, write_checkpoint
 from rankrag.model.weights import load_weights
+from rankrag.system import open_engine
 
 if TYPE_CHECKING:
     import torch
@@ -177,7 +177,7 @@ def test_every_broken_file_is_one_line(folder: Path, name: str) -> None:
     for content in CONTENTS:
         path.write_bytes(content)
         with pytest.raises(RankRAGError) as caught:
-            engines.open_engine(str(folder))
+            open_engine(str(folder))
         assert "\n" not in str(caught.value)
         assert name == "chat_template.jinja" or str(folder) in str(caught.value), content
 

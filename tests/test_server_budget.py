@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from rankrag.cli import engines
-from rankrag.cli.served import Choice, app_of
+from rankrag.cli.served import app_of
 from rankrag.model import Budget, BudgetedRanker
 from rankrag.server import Settings, tools
+from rankrag.system import FAKE_MODEL, SystemSpec
 from serving import QUESTION, client, make_app, make_index
 
 DOCUMENTS = ["Tea is green.", "A cat has eighteen toes.", "Many cats have a house."]
@@ -86,7 +86,7 @@ def anyio_backend() -> str:
 
 
 def test_serve_brings_its_budget_to_the_pipeline(index: Path) -> None:
-    choice = Choice(index, engines.FAKE_MODEL, "bm25", 30, 4, True, Budget(patience=6))
-    ranker = app_of(choice, Settings(), read_only=True).state.rankrag.pipeline.ranker
+    spec = SystemSpec(index, "bm25", FAKE_MODEL, read_k=4, budget=Budget(patience=6))
+    ranker = app_of(spec, Settings(), read_only=True).state.rankrag.pipeline.ranker
     assert isinstance(ranker, BudgetedRanker)
     assert (ranker.budget, ranker.read_k, ranker.least) == (Budget(patience=6), 4, 0.0)

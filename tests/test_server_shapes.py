@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from rankrag.cli.served import Choice, _bounded, app_of
+from rankrag.cli.served import _bounded, app_of
 from rankrag.model import Budget, BudgetedRanker
 from rankrag.server import Access, Limits, Settings, Vectors
+from rankrag.system import SystemSpec
 from rankrag.types import Hit, Question, Ranker
 from serving import QUESTION, client, make_app, make_index
 
@@ -132,8 +133,8 @@ def _passages() -> list:  # type: ignore[type-arg]
 
 
 def test_serve_brings_the_deadline(index: Path) -> None:
-    choice = Choice(index, "fake", "bm25", 30, 4, True)
-    state = app_of(choice, Settings(rerank_s=4.5), read_only=True).state.rankrag
+    spec = SystemSpec(index, "bm25", "fake", read_k=4)
+    state = app_of(spec, Settings(rerank_s=4.5), read_only=True).state.rankrag
     assert state.settings.rerank_s == 4.5
     assert isinstance(state.settings.bounded(3.0, lambda _: None), BudgetedRanker)
     assert state.settings.encoder is None  # an index without vectors

@@ -20,7 +20,7 @@ from typing import Any
 
 from judge import is_evidence, normalised
 from questions import Practical
-from rankrag.index.parse import parse
+from rankrag.index.reading.parse import parse
 
 RECORD = Path(__file__).with_name("documents.json")
 TOOLS = Path(__file__).parents[2] / "tools"

@@ -6,9 +6,9 @@
 Importing it loads nothing heavy; `load` does.
 """
 
-from .cli.load import RAG, load
 from .cli.version import __version__
 from .errors import RankRAGError
+from .system import RAG, load
 from .types import (
     Answer,
     Citation,

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from .. import formats
+from ..system import RAG, SystemSpec, models, open_system
+from ..system.rag import as_question
 from ..types import Answer, Question, Style
-from . import answer_view, console, conversation, engines, load
+from . import answer_view, console, conversation
 from .options import (
     CacheDir,
     CacheGB,
+    GeneratorName,
     IndexFolder,
+    MinRelevance,
     ModelName,
     Output,
     PathGlob,
     Precision,
+    RankerName,
     RankK,
     RankPatience,
     RetrieverName,
@@ -30,9 +33,6 @@ from .options import (
     filters,
     warn_untrained,
 )
-
-if TYPE_CHECKING:
-    from ..model import Budget
 
 History = Annotated[
     str | None,
@@ -46,17 +46,20 @@ Asked = Annotated[
 def ask(
     index: IndexFolder,
     question: Asked = None,
-    model: ModelName = engines.DEFAULT_MODEL,
+    model: ModelName = models.DEFAULT_MODEL,
+    ranker: RankerName = None,
+    generator: GeneratorName = None,
     retriever: RetrieverName = None,
     retrieve_k: Annotated[int, typer.Option(min=1, help="Passages taken from the index.")] = 30,
     read_k: Annotated[int, typer.Option(min=1, help="Best passages given to the model.")] = 5,
     rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
+    min_relevance: MinRelevance = None,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = engines.CACHE_GB,
+    cache_gb: CacheGB = models.CACHE_GB,
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
     where: Where = None,
     path: PathGlob = None,
@@ -70,20 +73,27 @@ def ask(
     """
     wanted = filters(where, path)
     with arguments():
-        load.check_counts(retrieve_k, read_k)
-        loading = engines.Loading(precision, cache_dir, cache_gb)
-        engines.check_model(model, loading)
-        bounds = budget(time_budget, rank_k, rank_patience, rank)
+        spec = SystemSpec(
+            index=index,
+            retriever=retriever,
+            model=model,
+            ranker=ranker,
+            generator=generator,
+            ranking=rank,
+            retrieve_k=retrieve_k,
+            read_k=read_k,
+            min_relevance=min_relevance,
+            budget=budget(time_budget, rank_k, rank_patience, rank),
+            loading=models.Loading(precision, cache_dir, cache_gb),
+        )
+        spec.check()
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)
-    rag = _load(index, model, retriever, (retrieve_k, read_k), (rank, bounds, loading))
+    rag = _opened(spec)
     if not text:
         conversation.hold(rag, asked, wanted)
         return
-    answer = answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output))
-    _tell(answer, output)
-    if not answer.retrieved and not wanted:
-        answer_view.say_why_nothing(index, asked.text)
+    _tell(answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output)), output)
 
 
 def _tell(answer: Answer, output: str) -> None:
@@ -96,7 +106,7 @@ def _tell(answer: Answer, output: str) -> None:
 def _question(given: str | None, output: str) -> str:
     """Return the question to ask, or nothing where a conversation is wanted and possible."""
     if given is not None:
-        return load.as_question(sys.stdin.read() if given == "-" else given).text
+        return as_question(sys.stdin.read() if given == "-" else given).text
     if output == "json" or not sys.stdin.isatty():
         raise typer.BadParameter(
             "found no question and no terminal to talk in, wanted one of them: "
@@ -105,25 +115,9 @@ def _question(given: str | None, output: str) -> str:
     return ""
 
 
-def _load(
-    index: Path,
-    model: str,
-    retriever: load.RetrieverKind | None,
-    counts: tuple[int, int],
-    how: tuple[bool, Budget | None, engines.Loading],
-) -> load.RAG:
-    (retrieve_k, read_k), (ranking, bounds, loading) = counts, how
-    with console.working(f"loading {model}"):
-        rag = load.load(
-            index,
-            model=model,
-            retriever=retriever,
-            retrieve_k=retrieve_k,
-            read_k=read_k,
-            ranking=ranking,
-            budget=bounds,
-            **asdict(loading),
-        )
-    if ranking:
-        warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
+def _opened(spec: SystemSpec) -> RAG:
+    with console.working(f"loading {spec.names()}"):
+        rag = open_system(spec)
+    if spec.ranking:
+        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.threshold is not None)
     return rag

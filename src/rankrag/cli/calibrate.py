@@ -12,8 +12,9 @@ from rich.text import Text
 
 from .. import formats, prompts
 from ..errors import FormatError, InvalidInputError
+from ..system import models
 from ..types import Hit, Passage, Question, Ranker
-from . import answer_view, console, engines, progress
+from . import answer_view, console, progress
 from .options import ModelName, Output, arguments
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Judged:
 
 def calibrate(
     pairs: PairsFile,
-    model: ModelName = engines.DEFAULT_MODEL,
+    model: ModelName = models.DEFAULT_MODEL,
     precision: Precision = 0.9,
     abstaining: Abstaining = True,
     method: MethodName = "temperature",
@@ -76,7 +77,7 @@ def calibrate(
     place = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
-        engine = engines.open_engine(model, calibration=False)
+        engine = models.open_engine(model, calibration=False)
     scored = _scored(judged, _ranker(engine))
     if len(scored.units) < FEW:
         console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
@@ -102,10 +103,10 @@ def _place(model: str, out: Path | None, write: bool) -> Path | None:
     from ..model import registry, remote
 
     with arguments():
-        engines.check_model(model)
+        models.check_model(model)
         if write and out is not None:
             raise InvalidInputError("found --write and --out, wanted one of them")
-        if write and (model == engines.FAKE_MODEL or remote.is_remote(model)):
+        if write and (model == models.FAKE_MODEL or remote.is_remote(model)):
             raise InvalidInputError(f"found --write for {model}, which has no folder: give --out DIR")
     return registry.locate(model) if write else out
 
@@ -180,7 +181,7 @@ def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
 # ── scores and fit ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _ranker(engine: engines.Engine) -> Ranker:
+def _ranker(engine: models.Engine) -> Ranker:
     from ..model import ModelRanker
 
     return ModelRanker(engine.lm, engine.form)
@@ -220,9 +221,9 @@ def _mark(model: str) -> str:
     from ..model.calibrated import weights_mark
     from ..model.checkpoint import read_checkpoint
 
-    if model == engines.FAKE_MODEL or remote.is_remote(model):
+    if model == models.FAKE_MODEL or remote.is_remote(model):
         return ""
-    return weights_mark(engines.weights_folders(read_checkpoint(registry.locate(model))))
+    return weights_mark(models.weights_folders(read_checkpoint(registry.locate(model))))
 
 
 def _sha256(path: str) -> str:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from rich.text import Text
 
+from ..system import RAG
 from ..types import Answer, Filters, Question, Turn
 from . import answer_view, console
-from .load import RAG
 
 PROMPT = "› "
 HELP = "Ask a question. /sources shows where the last answer came from; /quit or Ctrl-D leaves."

@@ -12,8 +12,9 @@ from rich.text import Text
 from .. import formats
 from ..errors import FailureError
 from ..prompts import TEMPLATES
+from ..system import retrieval
 from ..types import Example, Prompt, Task
-from . import answer_view, console, load, progress
+from . import answer_view, console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 from .prompt import draw, parts
 from .search import rankings
@@ -70,12 +71,12 @@ def _carry_out(one: Search) -> None:
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
         corpora = [indexable(path, folder.parent) for path in one.corpus if Path(path).stat().st_size]
-        encoder = load.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
+        encoder = retrieval.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
         done = build(corpora, folder, Settings(words=0, encoder=encoder, strict=True), report)
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    shelf = load.open_shelf(folder, one.retriever)
+    shelf = retrieval.open_retrieval(folder, one.retriever)
     found = rankings(shelf, one.questions, one.k)
     formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}")
 

@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from ..errors import NotFoundError
+from ..system import retrieval
 from ..types import Document
-from . import answer_view, console, load, progress
+from . import answer_view, console, progress
 from .options import Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
 app = typer.Typer(help="See, delete and copy the documents of an index.", no_args_is_help=True)
@@ -73,7 +74,7 @@ def copy(
     from ..index import copy_index
 
     with arguments():
-        place = load.store_place(to, store, store_url, collection)
+        place = retrieval.store_place(to, store, store_url, collection)
     with progress.reporting() as report:
         made = copy_index(index, to, place, report)
     if output == "json":

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from ..errors import InvalidInputError
 from ..formats import read_passages
-from . import answer_view, console, engines, progress
+from ..system import models
+from . import answer_view, console, progress
 from .options import (
     Output,
     Precision,
@@ -129,7 +130,7 @@ def predict(
     corpus: Corpus = None,
     corpus_name: CorpusName = "",
     retriever: RetrieverName = None,
-    model: AnyModel = engines.DEFAULT_MODEL,
+    model: AnyModel = models.DEFAULT_MODEL,
     ranker: RankerFolder = None,
     generator: GeneratorName = None,
     ranking: Ranking = True,
@@ -167,7 +168,7 @@ def _predict_checked(
     """Predict once the arguments are found to fit each other."""
     with arguments():
         bounded = budget(*bounds, plan.ranking)
-        engines.check_loading(plan.model or "", engines.Loading(plan.precision))
+        models.check_loading(plan.model or "", models.Loading(plan.precision))
     if asking.ray is not None and asking.parallel > 1:
         raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
     plan = replace(plan, budget=bounded, cache=asking.out / "relevance.sqlite")

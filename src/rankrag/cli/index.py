@@ -12,7 +12,8 @@ import typer
 from rich.text import Text
 
 from ..errors import PartialError
-from . import answer_view, console, load, progress
+from ..system import retrieval
+from . import answer_view, console, progress
 from .options import Collection, IndexFolder, Output, RayAddress, StoreName, StoreURL, arguments
 
 if TYPE_CHECKING:
@@ -75,9 +76,9 @@ def index(
     from ..index import Settings, build, estimate, older_kind, read_manifest
 
     with arguments():
-        place = load.store_place(index, store, store_url, collection)
+        place = retrieval.store_place(index, store, store_url, collection)
     with console.working("loading"):
-        settings = Settings(words, language, load.encoder_for(index, encoder), prune, place, strict)
+        settings = Settings(words, language, retrieval.encoder_for(index, encoder), prune, place, strict)
         cost = estimate(paths, index, settings)
     _announce(cost, yes, ray is not None)
     with progress.reporting() as report:

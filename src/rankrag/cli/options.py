@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InvalidInputError
-from . import console, engines, load
+from ..system import models, retrieval
+from . import console
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -41,6 +42,30 @@ ModelName = Annotated[
         "(no weights).",
     ),
 ]
+RankerName = Annotated[
+    str | None,
+    typer.Option(
+        "--ranker",
+        metavar="MODEL",
+        help="What ranks, if not --model: a model, or the folder of a cross-encoder.",
+    ),
+]
+GeneratorName = Annotated[
+    str | None,
+    typer.Option(
+        "--generator",
+        metavar="MODEL",
+        help="The model that answers, if not --model, such as openai:MODEL@URL.",
+    ),
+]
+MinRelevance = Annotated[
+    float | None,
+    typer.Option(
+        "--min-relevance",
+        metavar="0..1",
+        help="Answer only if some passage is this relevant. Default: what the model's calibration says.",
+    ),
+]
 TimeBudget = Annotated[
     float | None,
     typer.Option(
@@ -61,7 +86,7 @@ RankPatience = Annotated[
 ]
 
 Precision = Annotated[
-    engines.Precision | None,
+    models.Precision | None,
     typer.Option(
         "--precision",
         help="Numbers to compute with; int8 is faster on a CPU. Default: 16 bits on a GPU, else float32.",
@@ -76,7 +101,7 @@ CacheDir = Annotated[
 CacheGB = Annotated[float, typer.Option("--cache-gb", min=0.01, help="GB that --cache-dir may take.")]
 
 StoreName = Annotated[
-    load.StoreKind | None,
+    retrieval.StoreKind | None,
     typer.Option("--store", help="What holds the passages. Default: lancedb, in the folder of the index."),
 ]
 StoreURL = Annotated[
@@ -150,7 +175,7 @@ def warn_untrained(model: str, trained: bool, abstains: bool = False) -> None:
     """
     from ..model.remote import is_remote
 
-    if model == engines.FAKE_MODEL:
+    if model == models.FAKE_MODEL:
         console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")
     elif not trained:
         known = "may never have been" if is_remote(model) else "was never"

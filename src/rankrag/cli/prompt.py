@@ -9,8 +9,10 @@ import typer
 from rich.text import Text
 
 from .. import formats, prompts
+from ..system import models
+from ..system.rag import as_question
 from ..types import Example, Passage, Prompt, Style, Task
-from . import answer_view, console, engines, load
+from . import answer_view, console
 from .options import Output, arguments
 
 app = typer.Typer(help="Show the prompts.", no_args_is_help=True)
@@ -66,7 +68,7 @@ def show(
     """Show a prompt and its loss mask: the reusable prefix, the suffix, and the target that is learnt."""
     with arguments():
         form = prompts.template(template)
-        asked = load.as_question(question or SAMPLE_QUESTION)
+        asked = as_question(question or SAMPLE_QUESTION)
     turns = formats.read_history(history) if history else ()
     asked = replace(asked, history=turns, style=style, options=SAMPLE_OPTIONS if style == "choice" else {})
     shown = tuple(formats.read_passages(passages)) if passages else SAMPLE
@@ -88,7 +90,7 @@ def _fitting(task: Task, passages: tuple[Passage, ...]) -> tuple[Passage, ...]:
 
 def _counts(prompt: Prompt) -> dict[str, int] | None:
     """Return the tokens of each part in the default model's tokenizer, or None if that is not here."""
-    n_tokens = load.token_counter(engines.DEFAULT_MODEL)
+    n_tokens = models.token_counter(models.DEFAULT_MODEL)
     return {part: n_tokens(text) for part, text in parts(prompt).items()} if n_tokens else None
 
 

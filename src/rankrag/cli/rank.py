@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from time import perf_counter
 from typing import Annotated
 
@@ -11,8 +11,10 @@ from rich.text import Text
 
 from .. import formats
 from ..errors import InvalidInputError
+from ..system import SystemSpec, models, open_system
+from ..system.rag import as_question
 from ..types import Hit, Passage, Question
-from . import answer_view, console, engines, load
+from . import answer_view, console
 from .options import (
     CacheDir,
     CacheGB,
@@ -37,7 +39,7 @@ def rank(
         str,
         typer.Option("--passages", metavar="FILE|-", help="JSON lines, or plain text with a passage a line."),
     ],
-    model: ModelName = engines.DEFAULT_MODEL,
+    model: ModelName = models.DEFAULT_MODEL,
     k: Annotated[
         int | None, typer.Option("-k", min=1, help="Print only the best.", show_default="all")
     ] = None,
@@ -46,20 +48,23 @@ def rank(
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = engines.CACHE_GB,
+    cache_gb: CacheGB = models.CACHE_GB,
     output: Output = "text",
 ) -> None:
     """Rank passages by relevance to a question; the best come first."""
     with arguments():
-        asked = load.as_question(question)
-        loading = engines.Loading(precision, cache_dir, cache_gb)
-        engines.check_model(model, loading)
-        bounds = budget(time_budget, rank_k, rank_patience, ranking=True)
+        asked = as_question(question)
+        spec = SystemSpec(
+            model=model,
+            budget=budget(time_budget, rank_k, rank_patience, ranking=True),
+            loading=models.Loading(precision, cache_dir, cache_gb),
+        )
+        spec.check()
     given = _read(passages)
     with console.working(f"loading {model}"):
         read_k = k or READ_K
         retrieve_k = max(read_k, len(given))
-        rag = load.load(model=model, retrieve_k=retrieve_k, read_k=read_k, budget=bounds, **asdict(loading))
+        rag = open_system(replace(spec, retrieve_k=retrieve_k, read_k=read_k))
     warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
     started = perf_counter()
     with console.working(f"ranking {len(given)} passages"):

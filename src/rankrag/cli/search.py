@@ -12,8 +12,10 @@ import typer
 
 from .. import formats
 from ..errors import InvalidInputError
+from ..system import retrieval
+from ..system.rag import as_question
 from ..types import Filters, Hit, Question
-from . import answer_view, console, load, progress
+from . import answer_view, console, progress
 from .options import IndexFolder, Output, PathGlob, RayAddress, RetrieverName, Where, arguments, filters
 
 if TYPE_CHECKING:
@@ -46,9 +48,9 @@ def search(
     if ray is not None and questions is None:
         raise typer.BadParameter("found --ray beside one question, wanted --questions FILE: leave --ray out")
     with arguments():
-        asked = load.as_question(question or "") if questions is None else None
+        asked = as_question(question or "") if questions is None else None
     with console.working("opening the index"):
-        shelf = load.open_shelf(index, retriever)
+        shelf = retrieval.open_retrieval(index, retriever)
     if asked is not None:
         hits = shelf.search(asked, k, wanted)
         _one(shelf, asked, hits, output)
@@ -63,7 +65,7 @@ def search(
         _many(shelf, _spread(str(questions), make, ray), run, output)
 
 
-def rankings(shelf: load.Shelf, path: str, k: int, wanted: Filters | None = None) -> Rankings:
+def rankings(shelf: retrieval.Retrieval, path: str, k: int, wanted: Filters | None = None) -> Rankings:
     """Yield each question of a file with its hits, showing how many are done."""
     questions = [*formats.read_questions(path)]
     for question in progress.track(questions, len(questions), "questions"):
@@ -81,7 +83,7 @@ def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
 
 
 def _searcher(
-    index: Path, manifest: Manifest, kind: load.RetrieverKind, k: int, wanted: Filters | None
+    index: Path, manifest: Manifest, kind: retrieval.RetrieverKind, k: int, wanted: Filters | None
 ) -> Searcher:
     """Open the index, on a worker; it has to lie there under the same path, in the same state."""
     from ..index import read_manifest
@@ -91,18 +93,18 @@ def _searcher(
             f"found {index} on a worker as of {found.updated} ({found.n_passages} passages), wanted that of "
             f"{manifest.updated} ({manifest.n_passages}): put the same index on every machine"
         )
-    shelf = load.open_shelf(index, kind)
+    shelf = retrieval.open_retrieval(index, kind)
     return lambda questions: [shelf.search(question, k, wanted) for question in questions]
 
 
-def _one(shelf: load.Shelf, question: Question, hits: list[Hit], output: str) -> None:
+def _one(shelf: retrieval.Retrieval, question: Question, hits: list[Hit], output: str) -> None:
     if output == "json":
         console.emit({"retriever": shelf.kind, **_record(shelf, question, hits)})
     else:
         answer_view.show_hits(hits, console.out())
 
 
-def _many(shelf: load.Shelf, found: Rankings, run: str, output: str) -> None:
+def _many(shelf: retrieval.Retrieval, found: Rankings, run: str, output: str) -> None:
     started = perf_counter()
     if output == "json" and run == "-":
         records = [_record(shelf, question, hits) for question, hits in found]
@@ -118,7 +120,7 @@ def _many(shelf: load.Shelf, found: Rankings, run: str, output: str) -> None:
         console.say(f"Wrote {lines:,} lines to {run} in {seconds:.1f} s.")
 
 
-def _record(shelf: load.Shelf, question: Question, hits: list[Hit]) -> dict[str, object]:
+def _record(shelf: retrieval.Retrieval, question: Question, hits: list[Hit]) -> dict[str, object]:
     return {
         "id": question.id,
         "question": question.text,

@@ -15,12 +15,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
-from . import console, engines
+from ..system import SystemSpec, models
+from . import console
 from .options import (
     CacheDir,
     CacheGB,
+    GeneratorName,
+    MinRelevance,
     ModelName,
     Precision,
+    RankerName,
     RankK,
     RankPatience,
     RetrieverName,
@@ -28,7 +32,7 @@ from .options import (
     arguments,
     budget,
 )
-from .served import Choice, app_of, default_index, make_index
+from .served import app_of, default_index, make_index
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -107,17 +111,20 @@ Grace = Annotated[
 def serve(
     index: ServedIndex = None,
     no_index: NoIndex = False,
-    model: ModelName = engines.DEFAULT_MODEL,
+    model: ModelName = models.DEFAULT_MODEL,
+    ranker: RankerName = None,
+    generator: GeneratorName = None,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    min_relevance: MinRelevance = None,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = engines.CACHE_GB,
+    cache_gb: CacheGB = models.CACHE_GB,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -143,10 +150,20 @@ def serve(
         if no_index and index is not None:
             raise InvalidInputError("found --index beside --no-index, wanted one of them: leave one out")
         index = None if no_index else index or default_index()
-        bounds = budget(time_budget, rank_k, rank_patience, rank)
-        loading = engines.Loading(precision, cache_dir, cache_gb)
-        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
-        choice.check()
+        spec = SystemSpec(
+            index=index,
+            retriever=retriever,
+            model=model,
+            ranker=ranker,
+            generator=generator,
+            ranking=rank,
+            retrieve_k=retrieve_k,
+            read_k=read_k,
+            min_relevance=min_relevance,
+            budget=budget(time_budget, rank_k, rank_patience, rank),
+            loading=models.Loading(precision, cache_dir, cache_gb),
+        )
+        spec.check()
         _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
     from ..server import Access, Limits, Settings
@@ -163,36 +180,49 @@ def serve(
     )
     access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
     settings = Settings(limits, access, rerank_s=rerank_deadline or None)
-    _run(choice, settings, read_only, (host, port), grace)
+    _run(spec, settings, read_only, (host, port), grace)
 
 
 def mcp(
     index: Index = None,
-    model: ModelName = engines.DEFAULT_MODEL,
+    model: ModelName = models.DEFAULT_MODEL,
+    ranker: RankerName = None,
+    generator: GeneratorName = None,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     rank: Rank = True,
+    min_relevance: MinRelevance = None,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
     precision: Precision = None,
     cache_dir: CacheDir = None,
-    cache_gb: CacheGB = engines.CACHE_GB,
+    cache_gb: CacheGB = models.CACHE_GB,
 ) -> None:
     """Give an assistant search, rerank and ask as tools, over standard input and output.
 
     This is the Model Context Protocol; `rankrag serve` has the same at /mcp.
     """
     with arguments():
-        bounds = budget(time_budget, rank_k, rank_patience, rank)
-        loading = engines.Loading(precision, cache_dir, cache_gb)
-        choice = Choice(index, model, retriever, retrieve_k, read_k, rank, bounds, loading)
-        choice.check()
+        spec = SystemSpec(
+            index=index,
+            retriever=retriever,
+            model=model,
+            ranker=ranker,
+            generator=generator,
+            ranking=rank,
+            retrieve_k=retrieve_k,
+            read_k=read_k,
+            min_relevance=min_relevance,
+            budget=budget(time_budget, rank_k, rank_patience, rank),
+            loading=models.Loading(precision, cache_dir, cache_gb),
+        )
+        spec.check()
     _check_extra()
     from ..server import Settings, speak
 
-    app = app_of(choice, Settings(), read_only=True)
+    app = app_of(spec, Settings(), read_only=True)
     speak(app.state.rankrag)
 
 
@@ -249,13 +279,13 @@ def _check_extra() -> None:
             raise MissingExtraError(package, "serve")
 
 
-def _run(choice: Choice, settings: Settings, read_only: bool, at: tuple[str, int], grace_s: float) -> None:
+def _run(spec: SystemSpec, settings: Settings, read_only: bool, at: tuple[str, int], grace_s: float) -> None:
     """Load what is served, holding its address meanwhile, and serve it."""
     with _bound(*at) as listener:
-        with console.working(f"loading {choice.model}"):
-            if choice.index is not None and make_index(choice.index):
-                console.note("new", f"an empty index at {choice.index}: drop documents on the page", "green")
-            app = app_of(choice, settings, read_only)
+        with console.working(f"loading {spec.names()}"):
+            if spec.index is not None and make_index(spec.index):
+                console.note("new", f"an empty index at {spec.index}: drop documents on the page", "green")
+            app = app_of(spec, settings, read_only)
         _listen(app, at[0], listener, grace_s)
 
 

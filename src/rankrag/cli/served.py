@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..system import RAG, SystemSpec, models, open_retrieval, open_system
+from ..system.retrieval import encoder_for, open_documents
 from ..types import Hit, Passage, Question, Ranker
-from . import engines, load
 from .options import warn_untrained
 from .version import __version__
 
@@ -20,30 +21,10 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ..index import PassageEncoder
-    from ..model import Budget
     from ..server import About, Settings, Vectors
 
 BATCH = {"cpu": 32, "cuda": 256}
 """Prompts that share a pass of the model: enough to fill the device, few enough to give others a turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What is to be served."""
-
-    index: Path | None
-    model: str
-    retriever: load.RetrieverKind | None
-    retrieve_k: int
-    read_k: int
-    ranking: bool
-    budget: Budget | None = None
-    loading: engines.Loading = field(default_factory=engines.Loading)
-
-    def check(self) -> None:
-        """Raise InvalidInputError for counts or a model that cannot be."""
-        load.check_counts(self.retrieve_k, self.read_k)
-        engines.check_model(self.model, self.loading)
 
 
 def default_index() -> Path:
@@ -75,30 +56,32 @@ def make_index(folder: Path) -> bool:
         return False
     from ..index import Settings, build
 
-    build([], folder, Settings(encoder=load.encoder_for(folder, None), prune=True))  # else it wants files
+    build([], folder, Settings(encoder=encoder_for(folder, None), prune=True))  # else it wants files
     return True
 
 
-def app_of(choice: Choice, settings: Settings, read_only: bool) -> FastAPI:
-    """Return the app over an index and a model, both loaded."""
+def app_of(spec: SystemSpec, settings: Settings, read_only: bool) -> FastAPI:
+    """Return the app over an index and its models, all loaded."""
     from ..server import SharedLanguageModel, Telemetry, create_app
 
-    shelf, documents = load.open_shelf(choice.index, choice.retriever), None
-    if choice.index is not None:
-        documents = load.open_documents(choice.index)
-    engine = engines.open_engine(choice.model, loading=choice.loading)
-    if choice.ranking:
-        warn_untrained(choice.model, engine.trained, engine.threshold is not None)
-    telemetry, about = Telemetry(), _about(choice, engine, shelf)
-    if not engine.remote:  # a server of its own has its own line
-        lm = SharedLanguageModel(engine.lm, BATCH.get(_device(engine), BATCH["cuda"]), telemetry.batch)
-        engine = replace(engine, lm=lm)
+    retrieval = open_retrieval(spec.index, spec.retriever)
+    documents = open_documents(spec.index) if spec.index is not None else None
+    telemetry = Telemetry()
+
+    def shared(engine: models.Engine) -> models.Engine:
+        if engine.remote:  # a server of its own has its own line
+            return engine
+        at_once = BATCH.get(_device(engine), BATCH["cuda"])
+        return replace(engine, lm=SharedLanguageModel(engine.lm, at_once, telemetry.batch), own=engine.lm)
+
+    rag = open_system(spec, retrieval, shared)
+    if spec.ranking:
+        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.threshold is not None)
     encoder = documents.encoder if documents is not None else None
-    rag = load.assemble(shelf, engine, choice.retrieve_k, choice.read_k, choice.ranking, choice.budget)
-    uploads, suffixes = _uploads(choice.index, read_only)
+    uploads, suffixes = _uploads(spec.index, read_only)
     settings = replace(
         settings,
-        about=about,
+        about=_about(spec, rag, retrieval.kind),
         uploads=uploads,
         suffixes=suffixes,
         bounded=partial(_bounded, rag.pipeline.ranker) if rag.pipeline.ranker else None,
@@ -141,24 +124,25 @@ def _vectors(encoder: PassageEncoder) -> Vectors:
     return Vectors(encoder.name, encoder.dimension, encoder.encode_queries, passages)
 
 
-def _about(choice: Choice, engine: engines.Engine, shelf: load.Shelf) -> About:
+def _about(spec: SystemSpec, rag: RAG, kind: str) -> About:
     from ..model.local import LocalLanguageModel
     from ..server import About
 
-    lm = engine.lm
+    ranks = rag.judging or rag.answering
+    lm = ranks.own or ranks.lm
     cache, disk = (lm.cache, lm.disk) if isinstance(lm, LocalLanguageModel) else (None, None)
     return About(
-        model=choice.model,
-        trained=engine.trained,
-        retriever=shelf.kind if choice.index is not None else "",
+        model=spec.answers_with,
+        trained=rag.trained,
+        retriever=kind if spec.index is not None else "",
         version=__version__,
-        n_tokens=lm.n_tokens,
+        n_tokens=rag.answering.lm.n_tokens,
         cache=(lambda: (len(cache), cache.n_bytes, cache.hits, cache.misses)) if cache is not None else None,
         disk=(lambda: (disk.n_bytes, disk.counts.hits, disk.counts.misses)) if disk is not None else None,
     )
 
 
-def _device(engine: engines.Engine) -> str:
+def _device(engine: models.Engine) -> str:
     from ..model.local import LocalLanguageModel
 
     return engine.lm.device if isinstance(engine.lm, LocalLanguageModel) else "cpu"

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from ..errors import InvalidInputError, NotFoundError
 from ..formats import read_records
-from . import answer_view, console, engines, progress
+from ..system import models
+from . import answer_view, console, progress
 from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
@@ -49,7 +50,7 @@ def study(
     chosen = read_study(recipe, settings or ())
     setups, folders = chosen.setups(), list[Path]()
     for setup in setups.values():
-        engines.check_loading(setup.model or "", engines.Loading(setup.precision))
+        models.check_loading(setup.model or "", models.Loading(setup.precision))
     shares = ranking_shares(setups)
     for name, setup in setups.items():
         console.err().print(Text.assemble((f"{name}:", "bold"), f" {shares[name]}" if name in shares else ""))

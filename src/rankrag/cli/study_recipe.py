@@ -10,8 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..system import models, retrieval
 from ..types import Task
-from . import engines, load
 
 STUDIES = Path(__file__).parents[1] / "eval" / "studies"
 """The studies that come with the package, by file name."""
@@ -39,10 +39,10 @@ class Setup(_Strict):
 
     index: str | None = Field(default=None, description="folder of the index")
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
-    retriever: load.RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
-    model: str | None = Field(default=engines.DEFAULT_MODEL, description="ranks and answers")
+    retriever: retrieval.RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
+    model: str | None = Field(default=models.DEFAULT_MODEL, description="ranks and answers")
     ranker: str | None = Field(default=None, description="folder of a cross-encoder that ranks in its place")
-    precision: engines.Precision | None = Field(
+    precision: models.Precision | None = Field(
         default=None, description="numbers that the model computes with"
     )
     retrieve_k: int = Field(default=30, ge=1, description="passages taken from the index")

@@ -19,8 +19,9 @@ from ..eval.relevance_cache import CachedRanker, RelevanceCache
 from ..eval.results import System
 from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
+from ..system import models, rankers, retrieval, spec
+from ..system.open import citer as model_citer
 from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, Usage
-from . import engines, load
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -44,7 +45,7 @@ class Plan:
     index: Path | None
     runs: tuple[str, ...]
     corpus: tuple[str, ...]
-    retriever: load.RetrieverKind | None
+    retriever: retrieval.RetrieverKind | None
     model: str | None
     generator: str | None
     retrieve_k: int
@@ -57,7 +58,7 @@ class Plan:
     ranker: str | None = None
     variant: str = ""
     budget: Budget | None = None
-    precision: engines.Precision | None = None
+    precision: models.Precision | None = None
 
 
 @dataclass(slots=True)
@@ -66,9 +67,9 @@ class Measured:
 
     plan: Plan
     system: System
-    shelf: load.Shelf | None
-    engine: engines.Engine | None
-    answering: engines.Engine | None
+    shelf: retrieval.Retrieval | None
+    engine: models.Engine | None
+    answering: models.Engine | None
     ranker: CachedRanker | None = None
 
     def made_of(self, benchmark: str) -> dict[str, str]:
@@ -97,22 +98,19 @@ class Measured:
 
         return ask
 
-    def _pipeline(self, shelf: load.Shelf, cached: Ranker | None, max_tokens: int) -> Pipeline:
-        from ..model import ModelCiter, ModelGenerator, ModelRanker
+    def _pipeline(self, shelf: retrieval.Retrieval, cached: Ranker | None, max_tokens: int) -> Pipeline:
+        from ..model import ModelGenerator
 
         plan, engine, answering = self.plan, self.engine, self.answering
         judge = engine or answering
-        citer = None
-        if judge is not None and self.system.cites:
-            least = load.CITED_FROM if judge.trained else load.CITED_FROM_UNTRAINED
-            citer = ModelCiter(ModelRanker(judge.lm, judge.form), least)
+        citer = model_citer(judge, asked_to_rank=True) if judge is not None and self.system.cites else None
         # The cache keeps what the model says; a calibration is put on top of that. Neither it nor the
         # threshold is for the relevance of a cross-encoder.
         own = engine if plan.ranking and plan.ranker is None else None
         ranker, threshold = cached, own.threshold if own else None
         if ranker is not None:
-            ranker = load.calibrated(ranker, own) if own else ranker
-            ranker = load.bounded(ranker, plan.budget, plan.read_k, threshold)
+            ranker = rankers.calibrated(ranker, own) if own else ranker
+            ranker = rankers.bounded(ranker, plan.budget, plan.read_k, threshold)
         return Pipeline(
             retriever=shelf.retriever,
             ranker=ranker,
@@ -158,7 +156,7 @@ def there(plan: Plan) -> Plan:
 def assemble(plan: Plan) -> Measured:
     """Return a system ready to be asked; raises InvalidInputError for a plan that makes none."""
     _check(plan)
-    shelf = None if plan.runs or plan.index is None else load.open_shelf(plan.index, plan.retriever)
+    shelf = None if plan.runs or plan.index is None else retrieval.open_retrieval(plan.index, plan.retriever)
     apart = plan.generating and plan.generator is not None and plan.generator != plan.model
     needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
     engine = _opened(plan.model, plan) if needed and plan.model else None
@@ -182,14 +180,14 @@ def assemble(plan: Plan) -> Measured:
     return found
 
 
-def _opened(name: str, plan: Plan) -> engines.Engine:
+def _opened(name: str, plan: Plan) -> models.Engine:
     """Return a model, on this machine with the numbers that the plan asks for."""
-    precision = plan.precision if engines.is_here(name) else None
-    return engines.open_engine(name, loading=engines.Loading(precision))
+    precision = plan.precision if models.is_here(name) else None
+    return models.open_engine(name, loading=models.Loading(precision))
 
 
 def _check(plan: Plan) -> None:
-    load.check_counts(plan.retrieve_k, plan.read_k)
+    spec.check_counts(plan.retrieve_k, plan.read_k)
     if not re.fullmatch(r"[^/\\:\s.][^/\\:]*", plan.name):
         raise InvalidInputError(
             f"found the system name {plan.name!r}, wanted one without / \\ : and a dot in front"
@@ -204,14 +202,14 @@ def run_names(plan: Plan) -> list[str]:
     return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, plan.runs, strict=True)]
 
 
-def _cites(plan: Plan, judge: engines.Engine | None) -> bool:
+def _cites(plan: Plan, judge: models.Engine | None) -> bool:
     """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
     asks = plan.ranking and plan.ranker is None  # the model itself ranks, so it can look for sources, too
     able = judge is not None and (asks or not judge.remote)
     return plan.cite and plan.generating and able
 
 
-def _ranker(plan: Plan, engine: engines.Engine | None, system: System) -> CachedRanker:
+def _ranker(plan: Plan, engine: models.Engine | None, system: System) -> CachedRanker:
     from ..model import ModelRanker
     from ..model.cross_encoder import CrossEncoderRanker
 
@@ -235,7 +233,7 @@ def _ranker(plan: Plan, engine: engines.Engine | None, system: System) -> Cached
 # ── what a report says ───────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(plan: Plan, engine: engines.Engine | None, answering: engines.Engine | None) -> dict[str, str]:
+def _facts(plan: Plan, engine: models.Engine | None, answering: models.Engine | None) -> dict[str, str]:
     facts = {}
     if engine is not None and plan.model is not None:
         facts = {
@@ -285,7 +283,7 @@ def weights_hash(name: str) -> str:
     from ..model import registry, remote
     from ..model.checkpoint import read_checkpoint
 
-    if name == engines.FAKE_MODEL or remote.is_remote(name):
+    if name == models.FAKE_MODEL or remote.is_remote(name):
         return ""
     card = read_checkpoint(registry.locate(name))
     return _folder_hash([card.folder, *([registry.locate(card.base)] if card.is_adapter else [])])
@@ -315,7 +313,7 @@ def _file(path: str) -> str:
 # ── retrieval from runs ──────────────────────────────────────────────────────────────────────────────
 
 
-def _runs_shelf(plan: Plan, benchmark: str, questions: Sequence[Question]) -> load.Shelf:
+def _runs_shelf(plan: Plan, benchmark: str, questions: Sequence[Question]) -> retrieval.Retrieval:
     # A fusion looks deeper than what is taken, as `Hybrid` does.
     depth = plan.retrieve_k if len(plan.runs) == 1 else max(plan.retrieve_k, DEPTH)
     runs = [_read_run(run_file(run, benchmark), questions, depth) for run in plan.runs]
@@ -324,7 +322,7 @@ def _runs_shelf(plan: Plan, benchmark: str, questions: Sequence[Question]) -> lo
             f"{', '.join(plan.runs)}: found no question of {benchmark}, wanted ids as {questions[0].id!r}"
         )
     texts = _texts(plan, {name for run in runs for names in run.values() for name, _ in names})
-    return load.Shelf(_Runs(runs, texts), "bm25", lambda question: question.id)
+    return retrieval.Retrieval(_Runs(runs, texts), "bm25", lambda question: question.id)
 
 
 @dataclass(frozen=True, slots=True)

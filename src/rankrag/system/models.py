@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from .. import prompts
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, MissingExtraError, MissingModelError
 from ..prompts import Template
 from ..types import LanguageModel
 
@@ -36,6 +37,10 @@ class Loading:
     cache_dir: Path | None = None
     cache_gb: float = CACHE_GB
 
+    def where_it_fits(self, name: str) -> Loading:
+        """Return the same for a model on this machine, and nothing of it for one behind a server."""
+        return self if is_here(name) else Loading()
+
 
 @dataclass(frozen=True, slots=True)
 class Engine:
@@ -43,7 +48,8 @@ class Engine:
 
     `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
     `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
-    threshold is one of calibrated relevances, which `calibrated` gives.
+    threshold is one of calibrated relevances, which `rankers.calibrated` gives. `own` is the model itself
+    where `lm` is something around it.
     """
 
     lm: LanguageModel
@@ -52,6 +58,7 @@ class Engine:
     threshold: float | None
     remote: bool = False
     calibration: Calibration | None = None
+    own: LanguageModel | None = None
 
     @property
     def precision(self) -> str:
@@ -154,3 +161,16 @@ def _form(card: Checkpoint) -> Template:
 
         return chat_frame(card.folder)
     return prompts.template(card.template)
+
+
+def token_counter(name: str) -> Callable[[str], int] | None:
+    """Return what counts the tokens of a text for a model, or None if the model is not on this machine."""
+    from ..model.checkpoint import read_checkpoint
+    from ..model.registry import locate
+    from ..model.tokenizer import token_counter as counter
+
+    try:
+        card = read_checkpoint(locate(name))
+        return counter(locate(card.base) if card.is_adapter else card.folder)
+    except (MissingExtraError, MissingModelError):
+        return None

@@ -1,0 +1,116 @@
+"""What is searched: an index with a retriever over it, and the encoders that either needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from .. import prompts
+from ..errors import InvalidInputError, NotFoundError
+from ..types import Filters, Hit, Question, Retriever
+
+if TYPE_CHECKING:
+    from ..index import IndexDocuments, StorePlace
+    from ..index.encoder import Encoder
+
+NO_ENCODER = "none"
+"""In place of an encoder's name: BM25 alone."""
+
+RetrieverKind = Literal["bm25", "dense", "hybrid"]
+StoreKind = Literal["lancedb", "qdrant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """A retriever over an opened index, its kind, and how a question becomes its query."""
+
+    retriever: Retriever
+    kind: RetrieverKind
+    query: Callable[[Question], str]
+
+    def search(self, question: Question, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return at most `k` hits for a question, best first."""
+        return self.retriever.search(self.query(question), k, filters)
+
+
+def open_retrieval(folder: str | Path | None, kind: RetrieverKind | None = None) -> Retrieval:
+    """Return a retriever over the index in a folder, by default the best that the index allows.
+
+    Without a folder there is nothing to search, and it says so when it is asked.
+    Raises NotFoundError, InvalidInputError, or MissingModelError if the index's encoder is not here.
+    """
+    from ..index import open_store, retriever
+
+    if folder is None:
+        return Retrieval(_NoIndex(), "bm25", prompts.search_query)
+    store = open_store(Path(folder))
+    used = store.manifest.encoder
+    kind = kind or ("hybrid" if used else "bm25")
+    encoder = open_encoder(used.name) if used and kind != "bm25" else None
+    query = partial(prompts.search_query, speakers=encoder is not None and encoder.speakers)
+    return Retrieval(retriever(kind, store, encoder), kind, query)
+
+
+def store_place(
+    folder: Path, name: StoreKind | None, url: str | None, collection: str | None
+) -> StorePlace | None:
+    """Return where the passages of an index are wanted, None where nothing was said.
+
+    Raises InvalidInputError for a server without `qdrant`, or `qdrant` without one.
+    """
+    from ..index import StorePlace, collection_of
+
+    if name == "qdrant" and url and url != ":memory:":
+        return StorePlace(name, url.rstrip("/"), collection or collection_of(folder))
+    if name == "qdrant":
+        raise InvalidInputError(
+            "found --store qdrant without the URL of a server, wanted one: --store-url http://HOST:6333"
+        )
+    if url or collection:
+        raise InvalidInputError(
+            "found --store-url or --collection without --store qdrant, which alone has them: give it too, or "
+            "leave them out"
+        )
+    return StorePlace() if name else None
+
+
+def open_documents(folder: Path) -> IndexDocuments:
+    """Return the documents of an index, to list and to change; one with vectors brings its encoder."""
+    from ..index import IndexDocuments
+
+    return IndexDocuments(folder, encoder_for(folder, None))
+
+
+def open_encoder(name: str) -> Encoder:
+    """Return an encoder that is on this machine; raises MissingModelError if it was never pulled."""
+    from ..index.encoder import Encoder
+    from ..model import registry
+
+    return Encoder(registry.locate(name), name)
+
+
+def encoder_for(folder: Path, name: str | None) -> Encoder | None:
+    """Return the encoder to build an index with, None for an index without vectors.
+
+    Without a name: that of the index if there is one, else the default if it was pulled. `none` is none.
+    """
+    from ..index import read_manifest
+    from ..model import registry
+
+    if name is None and folder.is_dir() and any(folder.iterdir()):
+        used = read_manifest(folder).encoder
+        name = used.name if used else NO_ENCODER
+    if name is None:
+        default = registry.DEFAULTS["encoder"]
+        name = default if registry.installed(default) else NO_ENCODER
+    return None if name == NO_ENCODER else open_encoder(name)
+
+
+class _NoIndex:
+    """Stands where a retriever would: without an index there is nothing to search."""
+
+    def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:  # noqa: ARG002
+        raise NotFoundError("found no index, wanted one to search: give one, --index DIR or load(index=DIR)")

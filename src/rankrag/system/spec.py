@@ -1,0 +1,86 @@
+"""What a system is made of, decided once: which index, retriever, ranker, generator, and how much of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InvalidInputError
+from .models import DEFAULT_MODEL, Loading, check_loading, check_model, is_here
+from .rankers import is_cross_encoder
+from .retrieval import RetrieverKind
+
+if TYPE_CHECKING:
+    from ..model import Budget
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """What a system is made of.
+
+    `model` ranks and answers. `ranker` and `generator` name others for one of the two: a ranker may also be
+    the folder of a cross-encoder, a generator is often a server that tells no probabilities. Without an index
+    nothing can be searched, but passages can be ranked. `ranking=False` reads in the retriever's order.
+    `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None takes that of the
+    ranker's calibration. `budget` bounds a ranking; `loading` is for models on this machine.
+    """
+
+    index: Path | None = None
+    retriever: RetrieverKind | None = None
+    model: str = DEFAULT_MODEL
+    ranker: str | None = None
+    generator: str | None = None
+    ranking: bool = True
+    retrieve_k: int = 30
+    read_k: int = 5
+    min_relevance: float | None = None
+    budget: Budget | None = None
+    loading: Loading = field(default_factory=Loading)
+
+    @property
+    def ranks_with(self) -> str:
+        """The name of what ranks (where anything does)."""
+        return self.ranker or self.model
+
+    @property
+    def answers_with(self) -> str:
+        """The name of the model that answers."""
+        return self.generator or self.model
+
+    def names(self) -> str:
+        """Return the names of the models, for people."""
+        apart = self.ranking and self.ranks_with != self.answers_with
+        return f"{self.ranks_with} and {self.answers_with}" if apart else self.answers_with
+
+    def check(self) -> None:
+        """Raise InvalidInputError (or NotFoundError for a path) for a spec that no system can be made of."""
+        check_counts(self.retrieve_k, self.read_k)
+        if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
+            raise InvalidInputError(
+                f"found a least relevance of {self.min_relevance:g}, wanted a probability, 0 to 1"
+            )
+        if self.min_relevance is not None and not self.ranking:
+            raise InvalidInputError(
+                "found a least relevance without ranking, which alone tells relevances: leave one of them out"
+            )
+        if self.ranker is not None and not self.ranking:
+            raise InvalidInputError(
+                f"found the ranker {self.ranker} and no ranking, wanted one of them: leave out --no-rank"
+            )
+        check_model(self.answers_with)
+        models = [self.answers_with]
+        if self.ranking and self.ranks_with != self.answers_with and not is_cross_encoder(self.ranks_with):
+            check_model(self.ranks_with)
+            models.append(self.ranks_with)
+        if not any(is_here(name) for name in models):
+            check_loading(models[0], self.loading)
+
+
+def check_counts(retrieve_k: int, read_k: int) -> None:
+    """Raise InvalidInputError unless 1 <= read_k <= retrieve_k."""
+    if not 1 <= read_k <= retrieve_k:
+        raise InvalidInputError(
+            f"found read_k {read_k} and retrieve_k {retrieve_k}, wanted 1 <= read_k <= retrieve_k: "
+            "read at most as many passages as are retrieved"
+        )
