@@ -28,7 +28,8 @@ from statistics import fmean
 from rankrag.cli.evaluate_scores import answer_folders
 from rankrag.errors import InvalidInputError
 from rankrag.eval.answers import read_answers
-from rankrag.eval.benchmark import FINDABLE, Item
+from rankrag.eval.benchmarks import FINDABLE
+from rankrag.eval.gold import GoldQuestion
 from rankrag.eval.load import load_benchmark
 from rankrag.eval.measures.retrieval import ranking_values
 from rankrag.eval.results import Value
@@ -58,7 +59,7 @@ class Case:
     """A full ranking on file, with the gold of its question; `by_answer` says that passages may hold it."""
 
     answer: Answer
-    item: Item
+    item: GoldQuestion
     by_answer: bool
 
     def stopped(self, budget: Budget | None, least: float, batch: int) -> Answer:
@@ -125,7 +126,7 @@ def _cases(folders: Sequence[Path], data_root: Path | None) -> Iterator[tuple[st
             raise InvalidInputError(f"{folder}: found answers without ranking, wanted rankings")
         seen[name] = folder
         loaded = load_benchmark(name, data_root)
-        items = {item.question.id: item for item in loaded.items}
+        items = {item.question.id: item for item in loaded.questions}
         by_answer = loaded.benchmark.style in FINDABLE
         yield name, [Case(one, items[id], by_answer) for id, one in given.answers.items() if one.ranked]
 

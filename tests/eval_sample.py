@@ -10,10 +10,10 @@ from rankrag.eval.results import (
     Cell,
     Comparison,
     Curve,
-    Given,
     QuestionRow,
     Reliability,
     Results,
+    ShownAnswer,
     System,
     Value,
 )
@@ -197,7 +197,7 @@ def questions(n: int, rng: random.Random) -> list[QuestionRow]:
         for k in range(n if measures else 0):
             passages = tuple((text(2).title(), text(40)) for _ in range(8))
             given = {
-                one.name: Given(
+                one.name: ShownAnswer(
                     text(4),
                     {measure: float(rng.random() < LEVEL[one.name]) for measure in measures}
                     | ({"answer-R@5": float(rng.random() < 0.6)} if one.retriever != "none" else {}),

@@ -17,7 +17,7 @@ from eval_sample import RANKRAG, few
 from rankrag.cli.study import _checkpoint, digest, plan_of, ranking_shares
 from rankrag.cli.study_recipe import STUDIES, Setup, Training, read_study
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.eval.benchmarks.registry import BENCHMARKS
+from rankrag.eval.benchmarks import BENCHMARKS
 from rankrag.eval.report import read_results
 from rankrag.eval.report.ranking_tables import answer_recall_table
 from rankrag.eval.report.table import DASH, QUOTED

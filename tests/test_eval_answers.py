@@ -15,7 +15,7 @@ import pytest
 
 from rankrag.errors import FailureError, FormatError, InvalidInputError, NotFoundError
 from rankrag.eval.answers import AnswerFile, Facts, read_answers, read_others
-from rankrag.eval.benchmark import Gold, Item, sample
+from rankrag.eval.gold import Gold, GoldQuestion, sample
 from rankrag.eval.predict import in_threads, predict
 from rankrag.eval.relevance_cache import CachedRanker, RelevanceCache
 from rankrag.eval.results import System
@@ -24,7 +24,7 @@ from rankrag.types import Answer, Citation, Hit, Passage, Question, Turn
 SYSTEM = System("bm25", "bm25", "wiki", 20, 5, None, "fake", facts={"template": "paper"})
 FACTS = Facts(SYSTEM, "nq", "nq.jsonl", "abc", 100, seed=0, n=3)
 PASSAGES = tuple(Passage(f"p{n}", f"Text {n}.", title=f"T{n}") for n in range(4))
-ITEMS = [Item(Question(f"q{n}", f"Question {n}?"), Gold(("x",)), f"q{n}") for n in range(8)]
+ITEMS = [GoldQuestion(Question(f"q{n}", f"Question {n}?"), Gold(("x",)), f"q{n}") for n in range(8)]
 
 
 def answered(question: Question) -> Answer:

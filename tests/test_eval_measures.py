@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankrag.errors import InvalidInputError
-from rankrag.eval.benchmark import Gold, Item
+from rankrag.eval.gold import Gold, GoldQuestion
 from rankrag.eval.measures.abstention import aurc, risk_coverage
 from rankrag.eval.measures.citations import citation_values
 from rankrag.eval.measures.retrieval import RETRIEVED, answer_recall, has_answer, judged, ranking_values
@@ -343,9 +343,9 @@ def test_every_letter_is_read_the_same(letter: str, form: str) -> None:
 # ── the measures that a benchmark names ──────────────────────────────────────────────────────────────
 
 
-def item(*answers: str, style: Style = "phrase", **gold: Any) -> Item:
+def item(*answers: str, style: Style = "phrase", **gold: Any) -> GoldQuestion:
     options = MAYBE if style == "choice" else {}
-    return Item(Question("q", "Where?", style=style, options=options), Gold(answers, **gold), "q")
+    return GoldQuestion(Question("q", "Where?", style=style, options=options), Gold(answers, **gold), "q")
 
 
 def said(text: str, **fields: Any) -> Answer:
@@ -363,7 +363,7 @@ def said(text: str, **fields: Any) -> Answer:
         ("Choice", "maybe", item("C", style="choice"), 1.0),
     ],
 )
-def test_a_measure_is_called_by_its_name(name: str, text: str, asked: Item, wanted: float) -> None:
+def test_a_measure_is_called_by_its_name(name: str, text: str, asked: GoldQuestion, wanted: float) -> None:
     assert answer_value(name, said(text), asked) == pytest.approx(wanted)
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
-from rankrag.eval.benchmark import Item
-from rankrag.eval.benchmarks.registry import BENCHMARKS, PAPER
+from rankrag.eval.benchmarks import BENCHMARKS, PAPER
+from rankrag.eval.gold import GoldQuestion
 from rankrag.eval.load import at_hand, load_benchmark
-from rankrag.eval.readers.registry import READERS, sniff
+from rankrag.eval.readers.detect import READERS, detect
 from rankrag.prompts import UNANSWERABLE
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -26,8 +26,8 @@ def lines(path: Path, *records: object) -> Path:
     return path
 
 
-def load(name: str, path: Path) -> tuple[Item, ...]:
-    return load_benchmark(name, path=path).items
+def load(name: str, path: Path) -> tuple[GoldQuestion, ...]:
+    return load_benchmark(name, path=path).questions
 
 
 # ── the table ────────────────────────────────────────────────────────────────────────────────────────
@@ -44,16 +44,16 @@ def test_the_paper_s_fourteen_in_its_order() -> None:
     limits = {one.family: one.max_tokens for one in PAPER.values()}
     assert limits == {"open": 32, "fact": 8, "conversation": 128, "biomedical": 8}
     assert all(name == one.name for name, one in BENCHMARKS.items())
-    known = {*READERS, "mirage"}
+    known = {*READERS}
     assert {kind for one in BENCHMARKS.values() for _, kind in one.files} <= known
 
 
 def test_an_official_set_goes_before_a_part_of_it(tmp_path: Path) -> None:
     lines(tmp_path / "eval" / "nq.jsonl", {"id": "part", "question": "Why?", "answers": ["x"]})
-    assert load_benchmark("nq", tmp_path).items[0].question.id == "part"
+    assert load_benchmark("nq", tmp_path).questions[0].question.id == "part"
     lines(tmp_path / "nq-dev-kilt.jsonl", {"id": "full", "input": "Why?", "output": [{"answer": "x"}]})
     loaded = load_benchmark("nq", tmp_path)
-    assert loaded.items[0].question.id == "full"
+    assert loaded.questions[0].question.id == "full"
     assert Path(loaded.path).name == "nq-dev-kilt.jsonl"
     rows = {row.benchmark.name: row for row in at_hand(tmp_path)}
     assert rows["nq"].questions == 1
@@ -86,7 +86,7 @@ def test_neutral_and_a_user_s_own(tmp_path: Path) -> None:
         {"id": "d", "question": "Nothing is known?", "answers": []},
     )
     loaded = load_benchmark(str(path))
-    a, b, c = loaded.items
+    a, b, c = loaded.questions
     assert (a.gold.answers, set(a.gold.passages), a.unit) == (("Ann", "Anna"), {"p"}, "passage p")
     assert (b.gold.answerable, b.gold.answers, b.unit) == (False, (), "b")
     assert c.unit == "7"
@@ -104,7 +104,7 @@ def test_a_user_s_own_choices(tmp_path: Path) -> None:
         "answer": "B",
     }
     loaded = load_benchmark(str(lines(tmp_path / "mine.jsonl", record)))
-    assert loaded.items[0].gold.answers == ("B",)
+    assert loaded.questions[0].gold.answers == ("B",)
     assert (loaded.benchmark.style, loaded.benchmark.measures, loaded.benchmark.max_tokens) == (
         *("choice", ("Choice",)),
         8,
@@ -173,7 +173,7 @@ def test_inscit_s_own_file_has_the_name_of_chatrag_s(tmp_path: Path) -> None:
     path = tmp_path / "inscit" / "dev.json"
     path.write_text(json.dumps({"dialogue": {"turns": [turn]}}))
     for loaded in (load_benchmark("inscit", tmp_path), load_benchmark("inscit", path=path)):
-        (item,) = loaded.items
+        (item,) = loaded.questions
         assert (item.gold.answers, item.unit) == (("One",), "dialogue")
 
 
@@ -184,7 +184,7 @@ def test_mirage(tmp_path: Path) -> None:
         "mmlu": {"anatomy-0": {"question": "Where?", "options": {"A": "x", "B": "y"}, "answer": "A"}},
     }
     path.write_text(json.dumps(tasks))
-    (item,) = load_benchmark("medqa", tmp_path).items
+    (item,) = load_benchmark("medqa", tmp_path).questions
     assert (item.question.id, item.gold.answers, item.question.options["B"]) == ("medqa-0", ("B",), "y")
     (item,) = load("mmlu_med", path)
     assert item.question.id == "mmlu_med-anatomy-0"
@@ -203,7 +203,7 @@ def test_broken_files_are_named_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"x\.jsonl:2: found broken JSON"):
         load("nq", path)
     with pytest.raises(FormatError, match="found a, wanted question and answers"):
-        sniff(str(lines(tmp_path / "y.jsonl", {"a": 1})))
+        detect(str(lines(tmp_path / "y.jsonl", {"a": 1})))
     broken = tmp_path / "dev.json"
     broken.write_text('[{"messages": ')
     with pytest.raises(FormatError, match=r"dev\.json:1: found broken JSON"):
@@ -221,7 +221,7 @@ def test_a_collection_in_beir_s_layout(tmp_path: Path) -> None:
     (folder / "qrels").mkdir()
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\r\nq1\td1\t2\r\nq1\td2\t0\r\n")
     loaded = load_benchmark("nf", tmp_path)
-    (item,) = loaded.items
+    (item,) = loaded.questions
     assert item.gold.grades == {"d1": 2, "d2": 0}
     assert set(item.gold.passages) == {"d1"}
     assert loaded.dropped == {"not judged": 1}
@@ -252,7 +252,7 @@ EXCERPTS = {
 }
 
 
-def shape(item: Item) -> tuple[object, ...]:
+def shape(item: GoldQuestion) -> tuple[object, ...]:
     """Return what has to agree between two files of the same questions, whatever their ids."""
     question = item.question
     said = [turn.text.split() for turn in question.history]
@@ -260,7 +260,7 @@ def shape(item: Item) -> tuple[object, ...]:
     return question.text.split(), said, dict(question.options), answers, item.gold.answerable
 
 
-def asked(item: Item) -> str:
+def asked(item: GoldQuestion) -> str:
     turns = [turn.text for turn in item.question.history]
     return " ".join(" ".join([*turns, item.question.text]).split())
 
@@ -270,7 +270,7 @@ def asked(item: Item) -> str:
 @pytest.mark.parametrize("name", EXCERPTS)
 def test_official_excerpts_agree_with_the_neutral_files(name: str) -> None:
     official = load(name, DATA / "raw" / EXCERPTS[name])
-    neutral = load_benchmark(name, DATA).items
+    neutral = load_benchmark(name, DATA).questions
     assert len(official) > 20
     known = {asked(item): item for item in neutral}
     missing, different = 0, []
@@ -287,10 +287,10 @@ def test_official_excerpts_agree_with_the_neutral_files(name: str) -> None:
 @needs_data
 def test_ranking_collections_at_hand() -> None:
     corpus = load_benchmark(str(DATA / "eval" / "nfcorpus"))
-    assert len(corpus.items) == 323
+    assert len(corpus.questions) == 323
     deep = load_benchmark(str(DATA / "eval" / "trec_dl19"))
-    assert len(deep.items) == 43
-    assert max(deep.items[0].gold.grades.values()) == 3
+    assert len(deep.questions) == 43
+    assert max(deep.questions[0].gold.grades.values()) == 3
 
 
 def test_doc2dial_csv_and_compression(tmp_path: Path) -> None:

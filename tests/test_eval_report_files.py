@@ -26,7 +26,7 @@ from rankrag.eval.report.html import html
 from rankrag.eval.report.markdown import escaped, markdown
 from rankrag.eval.report.plots import Plot, inline, plots
 from rankrag.eval.report.tables import sections
-from rankrag.eval.results import Curve, Given, QuestionRow, Results, System, Value
+from rankrag.eval.results import Curve, QuestionRow, Results, ShownAnswer, System, Value
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- | `x` *y* \u2028'
 
@@ -202,7 +202,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def hostile(results: Results) -> Results:
     """The sample with text that tries to be markup, wherever text comes from outside."""
-    given = {name: Given(HOSTILE, {"EM": 1.0}, ((HOSTILE, HOSTILE),)) for name in (PLAIN, RANKRAG)}
+    given = {name: ShownAnswer(HOSTILE, {"EM": 1.0}, ((HOSTILE, HOSTILE),)) for name in (PLAIN, RANKRAG)}
     return replace(
         results,
         title=HOSTILE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rankrag.eval.results import POOLED, BenchmarkFacts, System
-from rankrag.eval.score import Row, Scores
+from rankrag.eval.score import QuestionScore, Scores
 from rankrag.eval.summary import comparisons
 
 
@@ -17,7 +17,7 @@ def scored(
     ranker: str | None = "lm",
     run: str = "",
 ) -> Scores:
-    rows = tuple(Row(str(n), str(n), "q", (), True, values, {}) for n in range(4))
+    rows = tuple(QuestionScore(str(n), str(n), "q", (), True, values, {}) for n in range(4))
     facts = BenchmarkFacts(benchmark, benchmark, "open", (headline,))
     made = System(system, "bm25", "wiki", 20, 5, ranker, "lm")
     return Scores(made, facts, "0", 4, rows, made_of={"run bm25": run})

@@ -28,7 +28,6 @@ FACES: dict[str, set[str]] = {
     },
     "rankrag.cli": set(),
     "rankrag.eval": set(),
-    "rankrag.eval.benchmarks": set(),
     "rankrag.eval.measures": set(),
     "rankrag.eval.readers": set(),
     "rankrag.eval.report": {"read_results", "write_report", "write_results"},

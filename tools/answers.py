@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rankrag import prompts
 from rankrag.eval.answers import ANSWERS, FACTS, PASSAGES
-from rankrag.eval.benchmarks.registry import BENCHMARKS
+from rankrag.eval.benchmarks import BENCHMARKS
 from rankrag.eval.load import load_benchmark
 from rankrag.index.stores import open_store
 from rankrag.types import Question
@@ -70,7 +70,7 @@ def unpack(file: Path, out: Path, data_root: Path, indexes: Sequence[Path]) -> N
 
 def _questions(facts: Mapping[str, str], data_root: Path) -> dict[str, Question]:
     name = facts["benchmark"] if facts["benchmark"] in BENCHMARKS else facts["file"]
-    return {item.question.id: item.question for item in load_benchmark(name, data_root).items}
+    return {item.question.id: item.question for item in load_benchmark(name, data_root).questions}
 
 
 def _finish(folder: Path, answers: Sequence[Record], stores: Iterable[Store]) -> None:

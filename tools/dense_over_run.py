@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from rankrag import prompts
-from rankrag.eval.benchmark import sample
+from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
 from rankrag.formats import read_run, write_run
 from rankrag.index.encoder import Encoder
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--half", action="store_true", help="bfloat16, where the processor multiplies it")
     chosen = parser.parse_args()
     encoder = Encoder(registry.locate(chosen.encoder), chosen.encoder, device="cpu")
-    items = load_benchmark(chosen.benchmark, chosen.data_root).items
+    items = load_benchmark(chosen.benchmark, chosen.data_root).questions
     asked = [item.question for item in sample(items, chosen.n)]
     runs: dict[str, list[str]] = defaultdict(list)
     for question, name, _ in read_run(chosen.run):

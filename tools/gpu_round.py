@@ -27,7 +27,7 @@ from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
-from rankrag.eval.benchmark import sample
+from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
 from rankrag.eval.relevance_cache import RelevanceCache
 from rankrag.formats import read_examples, read_run, write_examples
@@ -208,7 +208,7 @@ def _named(data: Path, runs: Path, benchmark: str, n: int) -> Iterator[str]:
     files = [file for one in BOTH if (file := runs / one / f"{benchmark}.run").exists()]
     if not files:
         return
-    wanted = {item.question.id for item in sample(load_benchmark(benchmark, data).items, n)}
+    wanted = {item.question.id for item in sample(load_benchmark(benchmark, data).questions, n)}
     seen = set()
     for file in files:
         for question, name, _ in read_run(str(file)):

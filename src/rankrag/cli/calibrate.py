@@ -171,10 +171,10 @@ def _relevant(path: str, number: int, value: object) -> bool | None:
 
 def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
     """Return `n` of the questions, chosen by their ids alone as `rankrag eval predict` chooses."""
-    from ..eval.benchmark import Gold, Item, sample
+    from ..eval.gold import Gold, GoldQuestion, sample
 
     by_question = {id(one.question): one for one in judged}
-    items = [Item(one.question, Gold(), one.question.id) for one in judged]
+    items = [GoldQuestion(one.question, Gold(), one.question.id) for one in judged]
     return [by_question[id(item.question)] for item in sample(items, n)] if n else list(judged)
 
 

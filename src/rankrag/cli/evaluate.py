@@ -35,8 +35,9 @@ from .systems import Measured, Plan, assemble, index_of, indexed, run_file, run_
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
-    from ..eval.benchmark import Item, Loaded
-    from ..eval.predict import Answers, Found
+    from ..eval.gold import GoldQuestion
+    from ..eval.load import Loaded
+    from ..eval.predict import Answers, Outcome
     from ..types import Question
 
 DataRoot = Annotated[
@@ -179,7 +180,7 @@ def _predict_checked(
 
 def predict_all(plan: Plan, asking: Asking) -> int:
     """Let a system answer samples of benchmarks below a folder; return how many it refused."""
-    from ..eval.benchmark import sample
+    from ..eval.gold import sample
     from ..eval.load import load_benchmark
     from ..index.spread import joined
 
@@ -187,7 +188,7 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     names = [one.benchmark.name for one in loaded]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
-    chosen = {one.benchmark.name: sample(one.items, asking.n, asking.seed) for one in loaded}
+    chosen = {one.benchmark.name: sample(one.questions, asking.n, asking.seed) for one in loaded}
     gold = _gold_found(plan, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
@@ -205,7 +206,7 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     return refused
 
 
-def _gold_found(plan: Plan, chosen: Mapping[str, Sequence[Item]]) -> dict[str, int | None]:
+def _gold_found(plan: Plan, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:
     """Return how many gold passages of each sample an index or corpus holds, None where nobody can know.
 
     Where it holds none, says so: every measure by gold would be zero, and not mean it.
@@ -238,7 +239,9 @@ def _held(plan: Plan, passages: set[str]) -> set[str] | None:
     return found | {one.id for path in corpora for one in read_passages(path) if one.id in passages}
 
 
-def _predict(system: Measured, loaded: Loaded, items: Sequence[Item], facts: Facts, asking: Asking) -> int:
+def _predict(
+    system: Measured, loaded: Loaded, items: Sequence[GoldQuestion], facts: Facts, asking: Asking
+) -> int:
     from ..eval.answers import AnswerFile
     from ..eval.predict import predict as ask_all
 
@@ -265,7 +268,7 @@ def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], as
 
 def _worker(
     plan: Plan, facts: Mapping[str, str], benchmark: str, questions: Sequence[Question], max_tokens: int
-) -> Callable[[list[Question]], list[Found]]:
+) -> Callable[[list[Question]], list[Outcome]]:
     """Open a system, on a worker; what it is made of has to lie there, the same, under the same paths."""
     from ..eval.predict import asked
 
@@ -290,7 +293,7 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: in
         benchmark=loaded.benchmark.name,
         file=Path(loaded.path).name,
         sha256=loaded.sha256,
-        questions=len(loaded.items),
+        questions=len(loaded.questions),
         seed=seed,
         n=n,
         path=str(Path(loaded.path).resolve()),

@@ -22,7 +22,8 @@ from .systems import short_hash
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
-    from ..eval.benchmark import Item, Loaded
+    from ..eval.gold import GoldQuestion
+    from ..eval.load import Loaded
     from ..eval.results import Cell, Results, System, Value
     from ..eval.score import Scores
 
@@ -45,21 +46,21 @@ def add(
 ) -> None:
     """Take in the answers that another system wrote, to be scored beside the others."""
     from ..eval.answers import AnswerFile, Facts, read_others
-    from ..eval.benchmark import sample
+    from ..eval.gold import sample
     from ..eval.load import load_benchmark
     from ..eval.results import System
     from ..types import Answer
 
     loaded = load_benchmark(benchmark, data_root)
     texts = read_others(str(file))
-    items = sample(loaded.items, n, seed)
+    items = sample(loaded.questions, n, seed)
     if not (given := [item for item in items if item.question.id in texts]):
         first = items[0].question.id if items else ""
         raise InvalidInputError(
             f"{file}: found no answer to a question of {benchmark}, wanted ids such as {first!r}"
         )
     system = System(name, "", "", 0, 0, None, name, facts={"answers": f"{file.name} {short_hash(file)}"})
-    benchmark, data = loaded.benchmark.name, (Path(loaded.path).name, loaded.sha256, len(loaded.items))
+    benchmark, data = loaded.benchmark.name, (Path(loaded.path).name, loaded.sha256, len(loaded.questions))
     facts = Facts(system, benchmark, *data, seed, len(items), path=str(Path(loaded.path).resolve()))
     with AnswerFile(out / name / benchmark, facts) as answers:
         for item in given:
@@ -141,7 +142,7 @@ def score_folder(
     `data` keeps the benchmarks that were read, for the next folder.
     """
     from ..eval.answers import ANSWERS, read_answers
-    from ..eval.benchmark import sample
+    from ..eval.gold import sample
     from ..eval.results import BenchmarkFacts
     from ..eval.score import Scores, score, write_scores
 
@@ -149,7 +150,7 @@ def score_folder(
     facts = given.facts
     loaded = _same_data(folder, facts, data_root, {} if data is None else data)
     one = loaded.benchmark
-    items = sample(loaded.items, facts.n if n is None else n, facts.seed)
+    items = sample(loaded.questions, facts.n if n is None else n, facts.seed)
     made_of = _made_of(facts, loaded, items)
     if facts.gold_found == 0:
         # By gold every measure would be zero, and look as if the retriever were to blame.
@@ -158,7 +159,7 @@ def score_folder(
         system=replace(facts.system, facts={**facts.system.facts, **facts.versions, "device": facts.device}),
         benchmark=BenchmarkFacts(one.name, one.title, one.family, one.measures, one.note),
         data_sha256=loaded.sha256,
-        of=len(loaded.items),
+        of=len(loaded.questions),
         rows=score(items, given.answers, one, facts.system, from_runs=bool(facts.runs)),
         answers_sha256=short_hash(folder / ANSWERS),
         made_of=made_of,
@@ -167,7 +168,7 @@ def score_folder(
     return scores
 
 
-def _made_of(facts: Facts, loaded: Loaded, items: Sequence[Item]) -> dict[str, str]:
+def _made_of(facts: Facts, loaded: Loaded, items: Sequence[GoldQuestion]) -> dict[str, str]:
     """Return what a report says of one system's answers to one benchmark alone."""
     found = {"file": facts.file}
     if loaded.dropped:
@@ -196,7 +197,7 @@ def _same_data(folder: Path, facts: Facts, data_root: Path | None, known: dict[s
 
 def _data(facts: Facts, data_root: Path | None) -> Loaded:
     """Return the benchmark of a folder of answers: below the data root, or where it lay when it was asked."""
-    from ..eval.benchmarks.registry import BENCHMARKS
+    from ..eval.benchmarks import BENCHMARKS
     from ..eval.load import load_benchmark
 
     path = Path(facts.path)
@@ -307,7 +308,7 @@ def results_of(
     scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], title: str, missing: Sequence[str]
 ) -> Results:
     """Return the results of systems, with comparisons of each pair (a, b)."""
-    from ..eval.benchmarks.registry import BENCHMARKS
+    from ..eval.benchmarks import BENCHMARKS
     from ..eval.results import Results
     from ..eval.summary import calibrations, cell, comparisons
 

@@ -26,7 +26,7 @@ from .options import Output, SettingList
 from .systems import Plan
 
 if TYPE_CHECKING:
-    from ..eval.benchmark import Loaded
+    from ..eval.load import Loaded
     from ..eval.results import Results
     from ..train import Stage
     from ..train.recipe import StageNumber

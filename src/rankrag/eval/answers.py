@@ -57,7 +57,7 @@ _FREE = frozenset({"n", "path", "versions", "device", "gold_found", "index"})
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class StoredAnswers:
     """The answers of a folder by question id, and why there is none where a question could not be asked."""
 
     facts: Facts
@@ -149,7 +149,7 @@ def read_facts(folder: Path) -> Facts:
         raise FormatError(str(path), None, f"found no facts ({problem}): predict anew") from problem
 
 
-def read_answers(folder: Path) -> Given:
+def read_answers(folder: Path) -> StoredAnswers:
     """Return the answers of a folder, with the texts of their passages."""
     facts = read_facts(folder)
     texts = {
@@ -163,7 +163,7 @@ def read_answers(folder: Path) -> Given:
             failed[str(record["id"])] = str(record["failed"])
         else:
             answers[str(record["id"])] = _answer(f"{folder / ANSWERS}:{number}", record, texts)
-    return Given(facts, answers, failed)
+    return StoredAnswers(facts, answers, failed)
 
 
 TEXTS = ("text", "answer", "prediction", "output")

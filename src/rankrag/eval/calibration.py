@@ -22,7 +22,7 @@ SURE = 0.95
 NEAR = 1e-12
 """Relevances are kept so far from 0 and 1 before their log-odds are taken (27.6 at most)."""
 
-Curve = Callable[[np.ndarray], np.ndarray]
+RelevanceMap = Callable[[np.ndarray], np.ndarray]
 """From relevances to calibrated relevances, both of shape (pairs,)."""
 
 Points = tuple[tuple[float, float], ...]
@@ -200,14 +200,16 @@ def _fittable(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class Miscalibration:
     """How far relevances are off before a fit and after it."""
 
     ece: tuple[float, float]
     brier: tuple[float, float]
 
 
-def cross_validated(pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], Curve], folds: int = 5) -> Off:
+def cross_validated(
+    pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], RelevanceMap], folds: int = 5
+) -> Miscalibration:
     """Return how far relevances are off, and how far they would be if `fit` had not seen their questions.
 
     Units (questions) are dealt to the folds in their order, those with relevant pairs first, so that each
@@ -231,7 +233,9 @@ def cross_validated(pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], Curve]
     after = np.empty_like(scores)
     for n in range(fold.max() + 1):
         after[fold == n] = fit(scores[fold != n], labels[fold != n])(scores[fold == n])
-    return Off((ece(scores, labels), ece(after, labels)), (brier(scores, labels), brier(after, labels)))
+    return Miscalibration(
+        (ece(scores, labels), ece(after, labels)), (brier(scores, labels), brier(after, labels))
+    )
 
 
 # ── a threshold ──────────────────────────────────────────────────────────────────────────────────────

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from .. import formats
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from .benchmark import Benchmark, Dropped, Item, Loaded, Reader
-from .benchmarks.registry import BENCHMARKS
-from .collection import COMPRESSED, collection_benchmark, is_collection
-from .readers.registry import reader, sniff
+from .benchmarks import BENCHMARKS, Benchmark, FileFormat
+from .gold import Gold, GoldQuestion, LeftOut
+from .readers.detect import READERS, detect
 
-PLACES = ("", "eval", "data")
+FOLDERS = ("", "eval", "data")
 """Folders below a data root in which files are looked for."""
+
+COMPRESSED = ("", ".xz", ".gz")
+QRELS = ("qrels/{split}.tsv", "qrels/{split}.txt", "qrels.txt", "qrels.tsv")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A benchmark read from a file: its questions, the file and its SHA-256, what was left out and why."""
+
+    benchmark: Benchmark
+    questions: tuple[GoldQuestion, ...]
+    path: str
+    sha256: str
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def load_benchmark(name: str, data_root: Path | None = None, path: Path | None = None) -> Loaded:
-    """Return a benchmark with its items.
+    """Return a benchmark with its questions.
 
     `name` is one of the table, whose file is `path` or looked for below `data_root`; or the path of a file
     with question and answers, or of the folder of a ranking collection. Raises NotFoundError where there is
@@ -27,43 +41,46 @@ def load_benchmark(name: str, data_root: Path | None = None, path: Path | None =
     """
     if name in BENCHMARKS:
         benchmark = BENCHMARKS[name]
-        found = (str(path), _kind(benchmark, path)) if path else _at(benchmark, data_root)
-        if found is None:
+        if path is not None:
+            return _load(benchmark, str(path), _format_of(benchmark, path))
+        if (first := _first_file(benchmark, data_root)) is None:
             raise _not_at_hand(benchmark, data_root)
-        return _load(benchmark, *found)
-    place = _place(name, data_root)
-    if is_collection(place):
-        return collection_benchmark(place)
-    return _load(_own(place), str(place), sniff(str(place)))
+        return _load(benchmark, *first)
+    own = _own_path(name, data_root)
+    if is_collection(own):
+        return load_collection(own)
+    return _load(_own_benchmark(own), str(own), detect(str(own)))
 
 
-def _load(benchmark: Benchmark, path: str, kind: Reader) -> Loaded:
-    items, dropped, seen = [], Counter[str](), set[str]()
-    for found in reader(kind, benchmark.name)(path, benchmark.style):
-        if isinstance(found, Dropped):
-            dropped[found.reason] += 1
+def _load(benchmark: Benchmark, path: str, file_format: FileFormat) -> Loaded:
+    questions: dict[str, GoldQuestion] = {}
+    dropped = Counter[str]()
+    for record in READERS[file_format](path, benchmark):
+        if isinstance(record, LeftOut):
+            dropped[record.reason] += 1
             continue
-        if found.question.id in seen:
-            raise FormatError(path, None, f"found the id {found.question.id!r} twice, wanted it once")
-        seen.add(found.question.id)
-        items.append(found)
-    if not items:
+        name = record.question.id
+        if name in questions:
+            raise FormatError(path, None, f"found the id {name!r} twice, wanted it once")
+        questions[name] = record
+    if not questions:
         raise FormatError(path, None, f"found no question with gold, wanted those of {benchmark.name}")
     with Path(path).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Loaded(_styled(benchmark, items), tuple(items), path, digest, dict(dropped))
+    every = tuple(questions.values())
+    return Loaded(_styled(benchmark, every), every, path, digest, dict(dropped))
 
 
-def _own(path: Path) -> Benchmark:
+def _own_benchmark(path: Path) -> Benchmark:
     """Return a benchmark for a user's own file, named as the file is."""
     name = path.name.split(".")[0]
     name = f"own-{name}" if name in BENCHMARKS else name  # nobody's own questions are the paper's
     return Benchmark(name, name, "own", "phrase", ("EM", "F1", "Acc"), 32)
 
 
-def _styled(benchmark: Benchmark, items: list[Item]) -> Benchmark:
+def _styled(benchmark: Benchmark, questions: Sequence[GoldQuestion]) -> Benchmark:
     """Return a user's benchmark with the measures that its questions' own style asks for."""
-    styles = {item.question.style for item in items}
+    styles = {asked.question.style for asked in questions}
     if benchmark.family != "own" or styles == {benchmark.style}:
         return benchmark
     if len(styles) > 1:
@@ -80,30 +97,34 @@ def _styled(benchmark: Benchmark, items: list[Item]) -> Benchmark:
 # ── where ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _at(benchmark: Benchmark, data_root: Path | None) -> tuple[str, Reader] | None:
+def _first_file(benchmark: Benchmark, data_root: Path | None) -> tuple[str, FileFormat] | None:
     """Return the first file of a benchmark that is there: official full sets stand before others."""
     if data_root is None:
         return None
-    for name, kind in benchmark.files:
-        for place in PLACES:
-            for ending in COMPRESSED:
-                path = data_root / place / f"{name}{ending}"
-                if path.is_file():
-                    return str(path), _told(kind, path)
+    for name, file_format in benchmark.files:
+        for folder in FOLDERS:
+            if path := _file(data_root / folder, name):
+                return str(path), _promised(file_format, path)
     return None
 
 
-def _kind(benchmark: Benchmark, path: Path) -> Reader:
+def _format_of(benchmark: Benchmark, path: Path) -> FileFormat:
     """Return the format of a file that was named: by its name if that is known, else by its content."""
-    known = {f"{Path(name).name}{ending}": kind for name, kind in benchmark.files for ending in COMPRESSED}
+    known = {
+        f"{Path(name).name}{ending}": file_format
+        for name, file_format in benchmark.files
+        for ending in COMPRESSED
+    }
     if path.name not in known or not path.is_file():
-        return sniff(str(path))
-    return _told(known[path.name], path)
+        return detect(str(path))
+    return _promised(known[path.name], path)
 
 
-def _told(kind: Reader, path: Path) -> Reader:
+def _promised(file_format: FileFormat, path: Path) -> FileFormat:
     """Return the format that a name promises, or that of the content where two formats share the name."""
-    return sniff(str(path)) if kind == "chatrag" else kind  # both it and INSCIT have an inscit/dev.json
+    return (
+        detect(str(path)) if file_format == "chatrag" else file_format
+    )  # both it and INSCIT have an inscit/dev.json
 
 
 def _not_at_hand(benchmark: Benchmark, data_root: Path | None) -> NotFoundError:
@@ -114,14 +135,14 @@ def _not_at_hand(benchmark: Benchmark, data_root: Path | None) -> NotFoundError:
     )
 
 
-def _place(name: str, data_root: Path | None) -> Path:
+def _own_path(name: str, data_root: Path | None) -> Path:
     """Return the file or folder of a name that is no benchmark's, below the data root or not."""
     candidates = [Path(name)]
     if data_root is not None:
-        candidates += [data_root / place / name for place in PLACES]
+        candidates += [data_root / folder / name for folder in FOLDERS]
         # A user's own file is known by the beginning of its name once its answers are on file.
         endings = [f"{end}{packed}" for end in (".jsonl", ".json", ".csv") for packed in COMPRESSED]
-        candidates += [data_root / place / f"{name}{ending}" for place in PLACES for ending in endings]
+        candidates += [data_root / folder / f"{name}{ending}" for folder in FOLDERS for ending in endings]
     for path in candidates:
         if path.is_file() or is_collection(path):
             return path
@@ -129,6 +150,60 @@ def _place(name: str, data_root: Path | None) -> Path:
         f"found {name!r}, wanted one of {', '.join(BENCHMARKS)}, a file with question and answers, or the "
         "folder of a ranking collection"
     )
+
+
+# ── ranking collections ──────────────────────────────────────────────────────────────────────────────
+
+
+def is_collection(folder: Path) -> bool:
+    """Say whether a folder holds the queries of a ranking collection."""
+    return folder.is_dir() and _file(folder, "queries.jsonl") is not None
+
+
+def load_collection(folder: Path, split: str = "test") -> Loaded:
+    """Return a collection as a benchmark: its queries with their judgements, grades included.
+
+    Queries without a judgement are left out and counted. Gold is a passage from grade 1 on, on the scale of
+    TREC's deep learning track (0 to 3) from 2 on, as is the custom there; nDCG takes the grades as they are.
+    """
+    queries = _file(folder, "queries.jsonl")
+    qrels = next((path for name in QRELS if (path := _file(folder, name.format(split=split)))), None)
+    if queries is None or qrels is None:
+        raise NotFoundError(f"found no queries.jsonl or no qrels in {folder}, wanted the BEIR layout")
+    grades = _grades(str(qrels))
+    highest = max((grade for judged in grades.values() for grade in judged.values()), default=0)
+    least = 2 if highest == 3 else 1
+    asked = list(formats.read_questions(str(queries)))
+    questions = tuple(
+        GoldQuestion(
+            question,
+            Gold((), frozenset(name for name, grade in judged.items() if grade >= least), grades=judged),
+            question.id,
+        )
+        for question in asked
+        if (judged := grades.get(question.id))
+    )
+    if not questions:
+        raise FormatError(
+            str(qrels), None, f"found no judgement of a query in {queries.name}, wanted the same ids"
+        )
+    digest = hashlib.sha256(queries.read_bytes() + qrels.read_bytes()).hexdigest()
+    benchmark = Benchmark(folder.name, folder.name, "ranking", "plain", ("nDCG@10", "R@20", "RR@10"), 0)
+    dropped = {"not judged": len(asked) - len(questions)} if len(questions) < len(asked) else {}
+    return Loaded(benchmark, questions, str(folder), digest, dropped)
+
+
+def _grades(path: str) -> dict[str, dict[str, int]]:
+    grades: dict[str, dict[str, int]] = defaultdict(dict)
+    for question, name, grade in formats.read_qrels(path):
+        if name in grades[question]:
+            raise FormatError(path, None, f"found {name!r} judged twice for {question!r}, wanted once")
+        grades[question][name] = grade
+    return dict(grades)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for end in COMPRESSED if (path := folder / f"{name}{end}").is_file()), None)
 
 
 # ── the list ─────────────────────────────────────────────────────────────────────────────────────────
@@ -159,9 +234,9 @@ def at_hand(data_root: Path | None) -> Iterator[AtHand]:
 def _looked_at(benchmark: Benchmark, data_root: Path | None) -> AtHand:
     """Return what a data root has of a benchmark; a file that cannot be read hides none of the others."""
     try:
-        if (found := _at(benchmark, data_root)) is None:
+        if (first := _first_file(benchmark, data_root)) is None:
             return AtHand(benchmark)
-        loaded = _load(benchmark, *found)
+        loaded = _load(benchmark, *first)
     except (InvalidInputError, NotFoundError) as problem:
         return AtHand(benchmark, str(problem))
-    return AtHand(benchmark, loaded.path, len(loaded.items), sum(loaded.dropped.values()))
+    return AtHand(benchmark, loaded.path, len(loaded.questions), sum(loaded.dropped.values()))

@@ -10,22 +10,21 @@ from itertools import islice
 from ..errors import InvalidInputError
 from ..types import Answer, Question
 from .answers import AnswerFile
-from .benchmark import Item
+from .gold import GoldQuestion
 
 Ask = Callable[[Question], Answer]
 """A system: from a question to its finished answer."""
 
-Found = Answer | str
+Outcome = Answer | str
 """An answer, or the reason why a question was refused."""
 
-Answers = Callable[[Sequence[Question]], Iterable[Found]]
+Answers = Callable[[Sequence[Question]], Iterable[Outcome]]
 """A system that is asked many questions: yields what it found, in their order."""
 
-Report = Callable[[int, int], None]
-"""Told how many of how many questions are done."""
 
-
-def predict(items: Sequence[Item], answers: Answers, file: AnswerFile, report: Report) -> int:
+def predict(
+    items: Sequence[GoldQuestion], answers: Answers, file: AnswerFile, report: Callable[[int, int], None]
+) -> int:
     """Ask what has no answer on file yet; return how many questions of all could not be asked, ever.
 
     A question that the system refuses as input (one that does not fit the model) is written as failed and
@@ -44,7 +43,7 @@ def predict(items: Sequence[Item], answers: Answers, file: AnswerFile, report: R
     return len(file.failed & {item.question.id for item in items})
 
 
-def asked(ask: Ask, question: Question) -> Found:
+def asked(ask: Ask, question: Question) -> Outcome:
     """Return the answer to a question, or why it was refused."""
     try:
         return ask(question)
@@ -52,7 +51,7 @@ def asked(ask: Ask, question: Question) -> Found:
         return str(refusal)
 
 
-def in_threads(ask: Ask, parallel: int, questions: Sequence[Question]) -> Iterator[Found]:
+def in_threads(ask: Ask, parallel: int, questions: Sequence[Question]) -> Iterator[Outcome]:
     """Yield what a system of this process gives, `parallel` questions at a time.
 
     More than one pays where the system is a server elsewhere.

@@ -115,7 +115,7 @@ class Reliability:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ShownAnswer:
     """What a system gave for a question, for the browser: the text, its values, the first passages read."""
 
     text: str
@@ -132,7 +132,7 @@ class QuestionRow:
     id: str
     question: str
     gold: tuple[str, ...]
-    given: Mapping[str, Given]
+    given: Mapping[str, ShownAnswer]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from pathlib import Path
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..formats import writing
 from ..types import Answer, Question
-from .benchmark import FINDABLE, Benchmark, Item
+from .benchmarks import FINDABLE, Benchmark
+from .gold import GoldQuestion
 from .measures.citations import citation_values
 from .measures.retrieval import ranking_values
 from .measures.text import answer_value, declined
@@ -27,7 +28,7 @@ DEPTHS = (1, 5, 10, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class QuestionScore:
     """What a question got: `values` by measure, `seconds` by step.
 
     `relevance` is the highest among the passages that were read, None without a ranker; `pairs` are
@@ -59,18 +60,18 @@ class Scores:
     benchmark: BenchmarkFacts
     data_sha256: str
     of: int
-    rows: tuple[Row, ...]
+    rows: tuple[QuestionScore, ...]
     answers_sha256: str = ""
     made_of: Mapping[str, str] = field(default_factory=dict)
 
 
 def score(
-    items: Sequence[Item],
+    items: Sequence[GoldQuestion],
     answers: Mapping[str, Answer],
     benchmark: Benchmark,
     system: System,
     from_runs: bool = False,
-) -> tuple[Row, ...]:
+) -> tuple[QuestionScore, ...]:
     """Return a row for every item, answered or not, in the order of the items.
 
     A step that a system lacks, and a search that runs stood in for, has no seconds: none would flatter.
@@ -86,8 +87,8 @@ def score(
 
 
 def _row(
-    item: Item, answer: Answer | None, benchmark: Benchmark, system: System, timed: Container[str]
-) -> Row:
+    item: GoldQuestion, answer: Answer | None, benchmark: Benchmark, system: System, timed: Container[str]
+) -> QuestionScore:
     given = answer if answer is not None else Answer(item.question, done=True)
     values: dict[str, float] = {}
     if system.generator is not None and benchmark.family != "ranking":
@@ -99,7 +100,7 @@ def _row(
         values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in FINDABLE)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
-    return Row(
+    return QuestionScore(
         id=item.question.id,
         unit=item.unit,
         question=_asked(item.question),
@@ -117,7 +118,7 @@ def _depths(system: System) -> tuple[int, ...]:
     return tuple(k for k in DEPTHS if k <= system.retrieve_k)
 
 
-def _pairs(answer: Answer, item: Item) -> tuple[tuple[float, bool], ...]:
+def _pairs(answer: Answer, item: GoldQuestion) -> tuple[tuple[float, bool], ...]:
     gold = item.gold.passages
     return tuple((hit.score, hit.passage.id in gold) for hit in answer.ranked if gold and hit.scored)
 
@@ -156,9 +157,9 @@ def read_scores(folder: Path) -> Scores:
         ) from problem
 
 
-def _read_row(record: dict) -> Row:  # type: ignore[type-arg]
+def _read_row(record: dict) -> QuestionScore:  # type: ignore[type-arg]
     pairs = tuple((float(score), bool(gold)) for score, gold in record["pairs"])
-    return Row(**(record | {"gold": tuple(record["gold"]), "pairs": pairs}))
+    return QuestionScore(**(record | {"gold": tuple(record["gold"]), "pairs": pairs}))
 
 
 def check_paired(a: Scores, b: Scores) -> None:

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from .answers import Given as GivenAnswers
+from .answers import StoredAnswers
 from .calibration import brier, ece, reliability
 from .measures.abstention import aurc
-from .results import POOLED, Cell, Comparison, Curve, Given, QuestionRow, Reliability, Value
-from .score import Row, Scores, check_paired
+from .results import POOLED, Cell, Comparison, Curve, QuestionRow, Reliability, ShownAnswer, Value
+from .score import QuestionScore, Scores, check_paired
 from .statistics import Paired, compare, holm, interval, pooled, student
 
 DRAWS = 1000
@@ -37,13 +37,13 @@ def cell(scores: Scores) -> Cell:
     )
 
 
-def _ranked(rows: Sequence[Row]) -> float:
+def _ranked(rows: Sequence[QuestionScore]) -> float:
     """Return the mean number of passages scored, over the questions whose ranking was timed."""
     timed = [row.ranked for row in rows if "rank" in row.seconds]
     return sum(timed) / len(timed) if timed else 0.0
 
 
-def _means(rows: Sequence[Row]) -> dict[str, Value]:
+def _means(rows: Sequence[QuestionScore]) -> dict[str, Value]:
     names = dict.fromkeys(name for row in rows for name in row.values)
     return {
         name: interval([row.values[name] for row in having], [row.unit for row in having])
@@ -52,7 +52,7 @@ def _means(rows: Sequence[Row]) -> dict[str, Value]:
     }
 
 
-def _seconds(rows: Sequence[Row]) -> dict[str, Value]:
+def _seconds(rows: Sequence[QuestionScore]) -> dict[str, Value]:
     names = dict.fromkeys(step for row in rows for step in row.seconds)
     found = {
         step: interval([row.seconds[step] for row in having], [row.unit for row in having], bounds=None)
@@ -81,23 +81,25 @@ def _confidence(scores: Scores) -> dict[str, Value]:
     return found
 
 
-def _correct(rows: Sequence[Row], measure: str) -> list[float]:
+def _correct(rows: Sequence[QuestionScore], measure: str) -> list[float]:
     return [row.values[measure] for row in rows]
 
 
-def _pairs(rows: Iterable[Row]) -> tuple[np.ndarray, np.ndarray]:
+def _pairs(rows: Iterable[QuestionScore]) -> tuple[np.ndarray, np.ndarray]:
     pairs = [pair for row in rows for pair in row.pairs]
     return np.array([score for score, _ in pairs]), np.array([gold for _, gold in pairs], dtype=bool)
 
 
-def _resampled(rows: Sequence[Row], measure: Callable[[Sequence[Row]], float], seed: int = 0) -> Value:
+def _resampled(
+    rows: Sequence[QuestionScore], measure: Callable[[Sequence[QuestionScore]], float], seed: int = 0
+) -> Value:
     """Return a measure that is no mean of questions, with an interval from resampled units.
 
     Measured plus and minus Student's t of the standard error, within 0..1: percentiles of a measure that
     resampling shifts (calibration error grows on fewer distinct pairs) may leave out the measure itself.
     Where no resampling changes anything, as far as 3 units of `n` could (the rule of three).
     """
-    units: dict[str, list[Row]] = defaultdict(list)
+    units: dict[str, list[QuestionScore]] = defaultdict(list)
     for row in rows:
         units[row.unit].append(row)
     groups, rng = list(units.values()), np.random.default_rng(seed)
@@ -239,11 +241,11 @@ WORDS = 40
 
 
 def question_rows(
-    scores: Sequence[Scores], answers: Mapping[tuple[str, str], GivenAnswers]
+    scores: Sequence[Scores], answers: Mapping[tuple[str, str], StoredAnswers]
 ) -> tuple[QuestionRow, ...]:
     """Return every question with what each system gave, for the browser of a report."""
-    shown: dict[tuple[str, str], dict[str, Given]] = defaultdict(dict)
-    asked: dict[tuple[str, str], Row] = {}
+    shown: dict[tuple[str, str], dict[str, ShownAnswer]] = defaultdict(dict)
+    asked: dict[tuple[str, str], QuestionScore] = {}
     for one in scores:
         given = answers[one.system.name, one.benchmark.name].answers
         for row in one.rows:
@@ -251,7 +253,7 @@ def question_rows(
             asked.setdefault(place, row)
             answer = given.get(row.id)
             read = [hit.passage for hit in answer.ranked[: answer.read_k]] if answer else []
-            shown[place][one.system.name] = Given(
+            shown[place][one.system.name] = ShownAnswer(
                 text=answer.text if answer else "",
                 values=row.values,
                 read=tuple((passage.title, " ".join(passage.text.split()[:WORDS])) for passage in read),

@@ -12,14 +12,15 @@ import re
 from collections.abc import Iterator
 
 from ...types import Answer
-from ..benchmark import FINDABLE, Item
+from ..benchmarks import FINDABLE
+from ..gold import GoldQuestion
 from .retrieval import has_answer
 from .text import declined
 
 _SENTENCE = re.compile(r"\S.*?(?:[.!?][\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9])|(?=\n)|$)", re.DOTALL)
 
 
-def citation_values(answer: Answer, item: Item) -> dict[str, float]:
+def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
     """Return `citation_precision` and `citation_recall` of an answer, in 0..1; without what does not apply.
 
     Precision is the share of the citations that are correct; an answer that cites nothing has none (ALCE: 0).
@@ -41,7 +42,7 @@ def citation_values(answer: Answer, item: Item) -> dict[str, float]:
     return found
 
 
-def _right_passages(answer: Answer, item: Item) -> frozenset[str]:
+def _right_passages(answer: Answer, item: GoldQuestion) -> frozenset[str]:
     """Return the ids of passages that a citation is right to name: gold ones, and those with an answer."""
     answers = item.gold.answers if item.question.style in FINDABLE else ()
     cited = {one.passage_id for one in answer.citations} - item.gold.passages

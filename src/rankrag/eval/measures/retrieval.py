@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
 from ...types import Answer, Hit
-from ..benchmark import Item
+from ..gold import GoldQuestion
 from .text import apart
 
 if TYPE_CHECKING:
@@ -127,7 +127,9 @@ def _scores(question: str, hits: Sequence[Hit | str]) -> dict[str, float]:
 # ── of one answer ────────────────────────────────────────────────────────────────────────────────────
 
 
-def ranking_values(answer: Answer, item: Item, depths: Sequence[int], by_answer: bool) -> dict[str, float]:
+def ranking_values(
+    answer: Answer, item: GoldQuestion, depths: Sequence[int], by_answer: bool
+) -> dict[str, float]:
     """Return the values of both orders of an answer's passages, by measure; without those that do not apply.
 
     `answer-R@k` for each depth where `by_answer` and the item has answers; `R@k` for each depth, `RR@10`

@@ -17,9 +17,9 @@ from functools import lru_cache
 from ...errors import InvalidInputError
 from ...prompts import FALSE, TRUE, UNANSWERABLE
 from ...types import Answer
-from ..benchmark import Item
+from ..gold import GoldQuestion
 
-AnswerMeasure = Callable[[Answer, Item], float]
+AnswerMeasure = Callable[[Answer, GoldQuestion], float]
 """What an answer is worth for an item, in 0..1."""
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -262,8 +262,8 @@ def unanswerable(text: str, abstained: bool) -> float:
     return float(declined(text, abstained))
 
 
-def _measured(of: Callable[[str, Item], float]) -> AnswerMeasure:
-    def value(answer: Answer, item: Item) -> float:
+def _measured(of: Callable[[str, GoldQuestion], float]) -> AnswerMeasure:
+    def value(answer: Answer, item: GoldQuestion) -> float:
         if not item.gold.answerable:
             return unanswerable(answer.text, answer.abstained)
         if not answer.text.strip() or declined(answer.text, answer.abstained):
@@ -283,7 +283,7 @@ ANSWER_MEASURES: dict[str, AnswerMeasure] = {
 """Name to measure. A declined or empty answer is worth 0; where no answer exists, declining is worth 1."""
 
 
-def answer_value(name: str, answer: Answer, item: Item) -> float:
+def answer_value(name: str, answer: Answer, item: GoldQuestion) -> float:
     """Return the value of the measure `name`, in 0..1; raises InvalidInputError for another name."""
     if name not in ANSWER_MEASURES:
         raise InvalidInputError(

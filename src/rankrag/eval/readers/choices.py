@@ -5,28 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import FormatError, NotFoundError
-from ...types import Question, Style
-from ..benchmark import Dropped, Gold, Item
-from .fields import Fields, objects, read_json
+from ...errors import FormatError, InvalidInputError, NotFoundError
+from ...types import Question
+from ..benchmarks import Benchmark
+from ..gold import Gold, GoldQuestion, LeftOut
+from .json_fields import Fields, objects, read_json
 
-TASKS = {
-    "mmlu": "mmlu_med",
+MIRAGE_TASKS = {
+    "mmlu_med": "mmlu",
     "pubmedqa": "pubmedqa",
-    "bioasq": "bioasq_yn",
+    "bioasq": "bioasq",
     "medqa": "medqa",
     "medmcqa": "medmcqa",
 }
-"""Names of MIRAGE's tasks, and how ids begin here."""
+"""Names of benchmarks, and of their tasks in MIRAGE, whose one file holds all five."""
 
 YES_NO_MAYBE = {"A": "yes", "B": "no", "C": "maybe"}
 
 
-def mirage(path: str, style: Style, task: str) -> Iterator[Item | Dropped]:
-    """Yield one task of MIRAGE: `{task: {id: {question, options, answer}}}`.
+def mirage(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
+    """Yield a benchmark's task of MIRAGE: `{task: {id: {question, options, answer}}}`.
 
     See github.com/Teddy-XiongGZ/MIRAGE.
     """
+    if (task := MIRAGE_TASKS.get(benchmark.name)) is None:
+        raise InvalidInputError(
+            f"found MIRAGE's file for {benchmark.name}, wanted one of {', '.join(MIRAGE_TASKS)}: name it"
+        )
+    beginning = "bioasq_yn" if benchmark.name == "bioasq" else benchmark.name  # of the ids here
     value = read_json(path)
     tasks = value if isinstance(value, dict) else {}
     if not isinstance(tasks.get(task), dict):
@@ -36,11 +42,12 @@ def mirage(path: str, style: Style, task: str) -> Iterator[Item | Dropped]:
         options, letter = row.choices("options"), row.text("answer")
         if letter not in options:
             raise row.fault(f"found answer {letter!r}, wanted one of {', '.join(options)}")
-        unique = f"{TASKS[task]}-{name}"
-        yield Item(Question(unique, row.text("question"), (), style, options), Gold((letter,)), unique)
+        unique = f"{beginning}-{name}"
+        question = Question(unique, row.text("question"), (), benchmark.style, options)
+        yield GoldQuestion(question, Gold((letter,)), unique)
 
 
-def pubmedqa(path: str, style: Style) -> Iterator[Item | Dropped]:
+def pubmedqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield the official test split of PubMedQA: what test_ground_truth.json names of ori_pqal.json.
 
     MIRAGE's PubMedQA* is these 500, without their abstracts.
@@ -55,10 +62,10 @@ def pubmedqa(path: str, style: Style) -> Iterator[Item | Dropped]:
     for name, row in objects(path):
         label = labels.get(name) if isinstance(labels, dict) else None
         if label is None:
-            yield Dropped("not in the test split")
+            yield LeftOut("not in the test split")
             continue
         if label not in letters:
             raise row.fault(f"found label {label!r}, wanted one of {', '.join(letters)}")
         unique = f"pubmedqa-{name}"
-        question = Question(unique, row.text("QUESTION"), (), style, YES_NO_MAYBE)
-        yield Item(question, Gold((letters[label],)), unique)
+        question = Question(unique, row.text("QUESTION"), (), benchmark.style, YES_NO_MAYBE)
+        yield GoldQuestion(question, Gold((letters[label],)), unique)

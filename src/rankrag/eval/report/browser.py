@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from ..results import Given, Results
+from ..results import Results, ShownAnswer
 from .names import is_ranking
 
 READ, CHARACTERS = 3, 260
@@ -58,7 +58,9 @@ def _measures(results: Results) -> list[str]:
     return [*(name for name in headline if name in named), *others]
 
 
-def _given(given: Given | None, measures: list[str], passages: dict[tuple[str, str], int]) -> Packed | None:
+def _given(
+    given: ShownAnswer | None, measures: list[str], passages: dict[tuple[str, str], int]
+) -> Packed | None:
     if given is None:
         return None
     read = [passages.setdefault((title, _short(words)), len(passages)) for title, words in given.read[:READ]]

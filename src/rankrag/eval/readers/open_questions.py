@@ -6,17 +6,18 @@ import ast
 import csv
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ... import formats
 from ...errors import FormatError
-from ...types import Question, Style
-from ..benchmark import Dropped, Gold, Item
-from .fields import Fields, array
-from .neutral import VERDICTS, verdict
+from ...types import Question
+from ..benchmarks import Benchmark
+from ..gold import Gold, GoldQuestion, LeftOut
+from .json_fields import Fields, array
+from .neutral_lines import labelled, verdict
 
 
-def kilt(path: str, style: Style) -> Iterator[Item | Dropped]:
+def kilt(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield KILT: `{id, input, output: [{answer, provenance}]}` a line (github.com/facebookresearch/KILT).
 
     Provenance names pages of KILT's own Wikipedia, which are no ids of a corpus here, so no passage is gold.
@@ -24,22 +25,16 @@ def kilt(path: str, style: Style) -> Iterator[Item | Dropped]:
     """
     for number, record in formats.read_records(path):
         row = Fields(path, number, record)
-        found = [text for one in row.records("output") for text in one.texts("answer")]
-        if style == "true_false":
-            found = [_label(row, text) for text in found]
-        answers = tuple(dict.fromkeys(filter(None, found)))
+        said = [text for output in row.records("output") for text in output.texts("answer")]
+        if benchmark.style == "true_false":
+            said = [labelled(row, text) for text in said]
+        answers = tuple(dict.fromkeys(filter(None, said)))
         if not row.texts("input"):  # KILT publishes TriviaQA without its questions
             raise row.fault("found no question in 'input', wanted it put in by id from the original dataset")
-        yield _item(str(record.get("id", number)), row.text("input"), style, answers)
+        yield _with_gold(benchmark, str(record.get("id", number)), row.text("input"), answers)
 
 
-def _label(row: Fields, text: str) -> str:
-    if text not in VERDICTS:
-        raise row.fault(f"found label {text!r}, wanted one of {', '.join(VERDICTS)}")
-    return VERDICTS[text]
-
-
-def dpr(path: str, style: Style) -> Iterator[Item | Dropped]:
+def dpr(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield DPR's test files: question, tab, the list of answers as Python writes it; quoted as csv is."""
     seen = Counter[str]()
     with formats.open_text(path) as stream:
@@ -50,34 +45,34 @@ def dpr(path: str, style: Style) -> Iterator[Item | Dropped]:
                 problem = "found no list of answers after a tab, wanted question<tab>[...]"
                 raise FormatError(path, rows.line_num, problem)
             text = values[0].strip()
-            yield _item(_derived("dpr", text, seen), text, style, answers)
+            yield _with_gold(benchmark, _derived("dpr", text, seen), text, answers)
 
 
 def _listed(text: str) -> tuple[str, ...] | None:
     """Return a Python list of texts, None for anything else."""
     try:
-        found = ast.literal_eval(text.strip())
+        value = ast.literal_eval(text.strip())
     except (SyntaxError, ValueError):
         return None
-    return tuple(map(str, found)) if isinstance(found, list) else None
+    return tuple(map(str, value)) if isinstance(value, list) else None
 
 
-def nq_open(path: str, style: Style) -> Iterator[Item | Dropped]:
+def nq_open(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield NQ-open: `{question, answer: [...]}` a line."""
     seen = Counter[str]()
     for number, record in formats.read_records(path):
         row = Fields(path, number, record)
         text = row.text("question")
-        yield _item(_derived("nq", text, seen), text, style, tuple(row.texts("answer")))
+        yield _with_gold(benchmark, _derived("nq", text, seen), text, row.texts("answer"))
 
 
-def hotpotqa(path: str, style: Style) -> Iterator[Item | Dropped]:
+def hotpotqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield HotpotQA and 2WikiMultihopQA: an array of `{_id, question, answer, ...}`."""
     for row in array(path):
-        yield _item(row.text("_id"), row.text("question"), style, tuple(row.texts("answer")))
+        yield _with_gold(benchmark, row.text("_id"), row.text("question"), row.texts("answer"))
 
 
-def musique(path: str, style: Style) -> Iterator[Item | Dropped]:
+def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield MuSiQue: `{id, question, answer, answer_aliases, answerable, paragraphs}` a line.
 
     Paragraphs are numbered within a question and have no ids of a corpus, so none is gold here. In the full
@@ -89,23 +84,28 @@ def musique(path: str, style: Style) -> Iterator[Item | Dropped]:
         answers = (*row.texts("answer"), *row.texts("answer_aliases")) if answerable else ()
         gold = Gold(tuple(dict.fromkeys(answers)), answerable=answerable)
         name = row.text("id") if answerable else f"{row.text('id')}-unanswerable"
-        question = Question(name, row.text("question"), style=style)
-        yield Item(question, gold, row.text("id")) if answers or not answerable else Dropped("no gold answer")
+        question = Question(name, row.text("question"), style=benchmark.style)
+        yield (
+            GoldQuestion(question, gold, row.text("id"))
+            if answers or not answerable
+            else LeftOut("no gold answer")
+        )
 
 
-def fever(path: str, style: Style) -> Iterator[Item | Dropped]:
+def fever(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield FEVER: `{id, claim, label}` a line; NOT ENOUGH INFO is dropped, as the paper has two labels."""
     for number, record in formats.read_records(path):
         row = Fields(path, number, record)
-        answers = tuple(filter(None, [verdict(row)]))
-        found = _item(f"fever-{record.get('id', number)}", row.text("claim"), style, answers)
-        yield found if answers else Dropped("not enough info")
+        if label := verdict(row):
+            yield _with_gold(benchmark, f"fever-{record.get('id', number)}", row.text("claim"), [label])
+        else:
+            yield LeftOut("not enough info")
 
 
-def _item(name: str, text: str, style: Style, answers: tuple[str, ...]) -> Item | Dropped:
-    return (
-        Item(Question(name, text, style=style), Gold(answers), name) if answers else Dropped("no gold answer")
-    )
+def _with_gold(benchmark: Benchmark, name: str, text: str, answers: Sequence[str]) -> GoldQuestion | LeftOut:
+    if not answers:
+        return LeftOut("no gold answer")
+    return GoldQuestion(Question(name, text, style=benchmark.style), Gold(tuple(answers)), name)
 
 
 def _derived(source: str, text: str, seen: Counter[str]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from ... import formats
 from ...types import Style
-from ..benchmark import Dropped, Gold, Item
-from .fields import UNITS, Fields
+from ..benchmarks import Benchmark
+from ..gold import Gold, GoldQuestion, LeftOut
+from .json_fields import UNITS, Fields
 
 VERDICTS = {"SUPPORTS": "True", "REFUTES": "False", "NOT ENOUGH INFO": ""}
 """FEVER's labels as verdicts; the third is none, and such claims are dropped as in the paper."""
@@ -17,31 +18,31 @@ _MADE_FROM = re.compile(r"0{6}[2-4]$")
 """FEVER-Symmetric makes three cases of a FEVER claim; their ids are its id followed by 0000002 to 0000004."""
 
 
-def neutral_test(path: str, style: Style) -> Iterator[Item | Dropped]:
-    """Yield the items of a neutral file whose `split` is test."""
-    return neutral(path, style, "test")
+def neutral_test(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
+    """Yield the questions of a neutral file whose `split` is test."""
+    return neutral(path, benchmark, "test")
 
 
-def neutral(path: str, style: Style, split: str = "") -> Iterator[Item | Dropped]:
-    """Yield the items of a neutral file; a question's own `style` goes before the benchmark's."""
+def neutral(path: str, benchmark: Benchmark, split: str = "") -> Iterator[GoldQuestion | LeftOut]:
+    """Yield the questions of a neutral file; a question's own `style` goes before the benchmark's."""
     for number, record in formats.read_records(path):
         if split and record.get("split") != split:
-            yield Dropped(f"not in the {split} split")
+            yield LeftOut(f"not in the {split} split")
             continue
         row = Fields(path, number, record)
-        form = record.get("style") or ("choice" if record.get("options") else style)
+        form = record.get("style") or ("choice" if record.get("options") else benchmark.style)
         question = formats.question(path, number, record | {"style": form})
         if question.style == "choice" and not question.options:
             raise row.fault("found a question of style choice without options, wanted letters and texts")
-        relevant = [one for one in row.records("passages") if one.values.get("relevant") is True]
-        ids = [str(one.values["id"]) for one in relevant if one.values.get("id")]
+        relevant = [passage for passage in row.records("passages") if passage.values.get("relevant") is True]
+        ids = [str(passage.values["id"]) for passage in relevant if passage.values.get("id")]
         answers = _answers(row, question.style)
         unanswerable = record.get("answerable") is False
         if not answers and not unanswerable:
-            yield Dropped("not enough info" if "label" in record else "no gold answer")
+            yield LeftOut("not enough info" if "label" in record else "no gold answer")
             continue
         gold = Gold(() if unanswerable else answers, frozenset(ids), not unanswerable)
-        yield Item(question, gold, _unit(row, ids) or question.id)
+        yield GoldQuestion(question, gold, _unit(row, ids) or question.id)
 
 
 def _unit(row: Fields, passages: list[str]) -> str:
@@ -61,12 +62,16 @@ def _answers(row: Fields, style: Style) -> tuple[str, ...]:
             raise row.fault(f"found answer {letter!r}, wanted one of {', '.join(row.choices('options'))}")
         return (letter,)
     names = ("answers", "answer", "golden_answers")  # the last is FlashRAG's
-    return tuple(next((found for name in names if (found := row.texts(name))), ()))
+    return tuple(next(filter(None, map(row.texts, names)), ()))
 
 
 def verdict(row: Fields) -> str:
-    """Return the verdict of a claim, empty where its label is NOT ENOUGH INFO."""
-    label = row.text("label")
+    """Return the verdict of a claim's `label`, empty where it is NOT ENOUGH INFO."""
+    return labelled(row, row.text("label"))
+
+
+def labelled(row: Fields, label: str) -> str:
+    """Return the verdict of one of FEVER's labels, empty for NOT ENOUGH INFO."""
     if label not in VERDICTS:
         raise row.fault(f"found label {label!r}, wanted one of {', '.join(VERDICTS)}")
     return VERDICTS[label]

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from ... import formats
 from ...errors import FormatError
 from ...prompts import UNANSWERABLE
-from ...types import Question, Style, Turn
-from ..benchmark import Dropped, Gold, Item
-from .fields import Fields, alternating, array, objects
+from ...types import Question, Turn
+from ..benchmarks import Benchmark
+from ..gold import Gold, GoldQuestion, LeftOut
+from .json_fields import Fields, alternating, array, objects
 
 
-def chatrag(path: str, style: Style) -> Iterator[Item | Dropped]:
+def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield ChatRAG-Bench: an array of `{messages, answers, ctxs}`.
 
     See huggingface.co/datasets/nvidia/ChatRAG-Bench. Turns of a conversation begin with the same words, which
@@ -29,21 +30,21 @@ def chatrag(path: str, style: Style) -> Iterator[Item | Dropped]:
         answerable = any(not _is_refusal(text) for text in answers)
         said = tuple(text for text in answers if not _is_refusal(text))
         name = str(row.values.get("id") or f"chatrag-{row.place}")
-        question = Question(name, turns[-1].text, turns[:-1], style)
+        question = Question(name, turns[-1].text, turns[:-1], benchmark.style)
         if not answers:
-            yield Dropped("no gold answer")
+            yield LeftOut("no gold answer")
         else:
-            yield Item(question, Gold(said, answerable=answerable), f"conversation {turns[0].text}")
+            yield GoldQuestion(question, Gold(said, answerable=answerable), f"conversation {turns[0].text}")
 
 
 def _messages(row: Fields) -> tuple[Turn, ...]:
-    found = []
+    turns = []
     for message in row.records("messages"):
         role = message.text("role")
         if role not in ("user", "assistant"):
             raise row.fault(f"found a message of {role!r}, wanted user or assistant")
-        found.append(Turn("user" if role == "user" else "assistant", message.text("content")))
-    return tuple(found)
+        turns.append(Turn("user" if role == "user" else "assistant", message.text("content")))
+    return tuple(turns)
 
 
 def _chatrag_answers(row: Fields) -> list[str]:
@@ -57,7 +58,7 @@ def _is_refusal(text: str) -> bool:
     return text.strip().startswith(UNANSWERABLE.split(".")[0] + ".") and "cannot find" in text
 
 
-def doc2dial(path: str, style: Style) -> Iterator[Item | Dropped]:
+def doc2dial(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield Doc2Dial's csv for reading comprehension: turns newest first, between tabs.
 
     Answers are as Python writes them; ids are the dialogue's, an underscore and the turn's number.
@@ -68,8 +69,8 @@ def doc2dial(path: str, style: Style) -> Iterator[Item | Dropped]:
             newest, *before = [_speaker(row, part) for part in row.text("question").split("\t")]
             name = f"doc2dial-{row.text('id')}"
             answers = tuple(text.strip() for text in _literal(row, "answers"))
-            question = Question(name, newest.text, tuple(before[::-1]), style)
-            yield Item(question, Gold(answers), name.rpartition("_")[0])
+            question = Question(name, newest.text, tuple(before[::-1]), benchmark.style)
+            yield GoldQuestion(question, Gold(answers), name.rpartition("_")[0])
 
 
 def _speaker(row: Fields, part: str) -> Turn:
@@ -81,13 +82,13 @@ def _speaker(row: Fields, part: str) -> Turn:
 
 def _literal(row: Fields, name: str) -> list[str]:
     try:
-        found = ast.literal_eval(row.text(name))["text"]
+        texts = ast.literal_eval(row.text(name))["text"]
     except (SyntaxError, ValueError, KeyError, TypeError) as error:
         raise row.fault(f"found no 'text' in {name}, wanted SQuAD's answers") from error
-    return [str(text) for text in found]
+    return [str(text) for text in texts]
 
 
-def topiocqa(path: str, style: Style) -> Iterator[Item | Dropped]:
+def topiocqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield TopiOCQA: an array of `{Conversation_no, Turn_no, Question, Answer, Context}`.
 
     `UNANSWERABLE` is the answer of turns that have none; further answers, where the file has them, count too.
@@ -97,15 +98,15 @@ def topiocqa(path: str, style: Style) -> Iterator[Item | Dropped]:
         if not isinstance(conversation, int) or not isinstance(turn, int):
             raise row.fault("found no numbers in Conversation_no and Turn_no")
         name = f"topiocqa-dev-{conversation}-{turn}"
-        further = [one.text("Answer") for one in row.records("Additional_answers")]
+        further = [answer.text("Answer") for answer in row.records("Additional_answers")]
         answers = list(dict.fromkeys([row.text("Answer"), *further]))
         said = tuple(text for text in answers if text != "UNANSWERABLE")
         history = alternating(row.texts("Context"))
-        question = Question(name, row.text("Question"), history, style)
-        yield Item(question, Gold(said, answerable=bool(said)), str(conversation))
+        question = Question(name, row.text("Question"), history, benchmark.style)
+        yield GoldQuestion(question, Gold(said, answerable=bool(said)), str(conversation))
 
 
-def inscit(path: str, style: Style) -> Iterator[Item | Dropped]:
+def inscit(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield INSCIT: `{conversation: {turns: [{context, labels: [{response}]}]}}`; every response is gold."""
     for name, dialogue in objects(path):
         for place, turn in enumerate(dialogue.records("turns")):
@@ -113,5 +114,5 @@ def inscit(path: str, style: Style) -> Iterator[Item | Dropped]:
             if not said:
                 raise FormatError(path, dialogue.place, f"{name}: found a turn without context")
             answers = tuple(label.text("response") for label in turn.records("labels"))
-            question = Question(f"inscit-{name}-{place}", said[-1], alternating(said[:-1]), style)
-            yield Item(question, Gold(answers), name) if answers else Dropped("no gold answer")
+            question = Question(f"inscit-{name}-{place}", said[-1], alternating(said[:-1]), benchmark.style)
+            yield GoldQuestion(question, Gold(answers), name) if answers else LeftOut("no gold answer")

@@ -33,17 +33,17 @@ class Fields:
         """Return a list of texts; one text alone is a list of one, nothing an empty list."""
         value = self.values.get(name)
         listed: list[object] = value if isinstance(value, list) else [] if value is None else [value]
-        found = [one.strip() for one in listed if isinstance(one, str)]
-        if len(found) < len(listed):
+        texts = [entry.strip() for entry in listed if isinstance(entry, str)]
+        if len(texts) < len(listed):
             raise self.fault(f"found {name} that is no list of texts")
-        return [one for one in found if one]
+        return [text for text in texts if text]
 
     def records(self, name: str) -> list[Fields]:
         """Return a list of records, empty where there is none."""
         value = self.values.get(name) or []
-        if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
             raise self.fault(f"found {name} that is no list of objects")
-        return [Fields(self.path, self.place, one) for one in value]
+        return [Fields(self.path, self.place, entry) for entry in value]
 
     def choices(self, name: str) -> dict[str, str]:
         """Return options: letters to texts."""
@@ -71,9 +71,9 @@ def objects(path: str) -> Iterator[tuple[str, Fields]]:
 def array(path: str) -> Iterator[Fields]:
     """Yield the records of a JSON array."""
     value = read_json(path)
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise FormatError(path, 1, "found no JSON array of objects, wanted a question each")
-    yield from (Fields(path, place, one) for place, one in enumerate(value, 1))
+    yield from (Fields(path, place, record) for place, record in enumerate(value, 1))
 
 
 def read_json(path: str) -> object:
