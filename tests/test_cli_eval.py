@@ -12,7 +12,7 @@ import pytest
 from cli_call import call
 from eval_place import make, predict
 from rankrag.eval.answers import read_answers
-from rankrag.eval.report import read_results
+from rankrag.eval.results import read_results
 from rankrag.eval.score import read_scores
 from rankrag.formats import read_run
 

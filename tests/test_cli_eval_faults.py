@@ -12,8 +12,7 @@ import model_tiny
 from cli_call import call
 from eval_place import make, predict
 from rankrag.eval.answers import read_facts
-from rankrag.eval.report import read_results
-from rankrag.eval.results import POOLED
+from rankrag.eval.results import POOLED, read_results
 
 Capture = pytest.CaptureFixture[str]
 

@@ -18,9 +18,9 @@ from rankrag.cli.study import _checkpoint, digest, plan_of, ranking_shares
 from rankrag.cli.study_recipe import STUDIES, Setup, Training, read_study
 from rankrag.errors import InvalidInputError, NotFoundError
 from rankrag.eval.benchmarks import BENCHMARKS
-from rankrag.eval.report import read_results
-from rankrag.eval.report.ranking_tables import answer_recall_table
-from rankrag.eval.report.table import DASH, QUOTED
+from rankrag.eval.report.layout import DASH, QUOTED
+from rankrag.eval.report.score_tables import answer_recall_table
+from rankrag.eval.results import read_results
 from rankrag.system import DEFAULT_MODEL
 from rankrag.train import read_stage
 

@@ -35,7 +35,7 @@ from rankrag.eval.measures.text import (
     unanswerable,
     verdict,
 )
-from rankrag.eval.report import names
+from rankrag.eval.report.score_tables import BY_ANSWER, BY_GOLD
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Answer, Citation, Hit, Passage, Question, Style
 
@@ -616,7 +616,7 @@ def test_the_report_knows_the_names() -> None:
     asked = item("Paris", passages=frozenset({"Paris."}))
     found = ranking_values(said("", ranked=hits("Paris.")), asked, [1, 5, 10, 20], by_answer=True)
     plain = {name.removeprefix(RETRIEVED) for name in found}
-    assert plain <= {*names.BY_ANSWER, *names.BY_GOLD}
+    assert plain <= {*BY_ANSWER, *BY_GOLD}
     assert len(found) == 2 * len(plain)
 
 

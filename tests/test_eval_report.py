@@ -8,19 +8,26 @@ from dataclasses import replace
 import pytest
 
 from eval_sample import BENCHMARKS, CLOSED, CROSS, PLAIN, RANKRAG, few, sample, value
-from rankrag.eval.report.answer_tables import ablation_table, main_table, other_table
-from rankrag.eval.report.best import best, verdict
-from rankrag.eval.report.comparison_tables import comparison_table
-from rankrag.eval.report.ranking_tables import answer_recall_table, collection_table, gold_table
-from rankrag.eval.report.system_tables import (
+from rankrag.eval.report.layout import DASH, Entry, Table, TableRow, percent, probability, seconds
+from rankrag.eval.report.score_tables import (
+    ablation_table,
+    answer_recall_table,
+    collection_table,
+    described,
+    gold_table,
+    main_table,
+    other_table,
+)
+from rankrag.eval.report.sections import (
+    comparison_table,
     curve_tables,
     data_table,
     drawn_curves,
     seconds_table,
+    sections,
     trust_table,
 )
-from rankrag.eval.report.table import DASH, Entry, Row, Table, described, percent, probability, seconds
-from rankrag.eval.report.tables import sections
+from rankrag.eval.report.verdicts import best, verdict
 from rankrag.eval.results import Comparison, Curve, Results, Value
 
 
@@ -29,7 +36,7 @@ def results() -> Results:
     return few()
 
 
-def row(table: Table, head: str, kind: str = "measured") -> Row:
+def row(table: Table, head: str, kind: str = "measured") -> TableRow:
     return next(one for group in table.groups if group.kind == kind for one in group.rows if one.head == head)
 
 

@@ -20,13 +20,21 @@ import pytest
 
 from eval_sample import PLAIN, RANKRAG, few, sample
 from rankrag.errors import FormatError, NotFoundError
-from rankrag.eval.report import read_results, write_report, write_results
-from rankrag.eval.report.browser import browser_data, embedded
-from rankrag.eval.report.html import html
+from rankrag.eval.report import write_report
+from rankrag.eval.report.html import browser_data, embedded, html
 from rankrag.eval.report.markdown import escaped, markdown
 from rankrag.eval.report.plots import Plot, inline, plots
-from rankrag.eval.report.tables import sections
-from rankrag.eval.results import Curve, QuestionRow, Results, ShownAnswer, System, Value
+from rankrag.eval.report.sections import sections
+from rankrag.eval.results import (
+    Curve,
+    QuestionRow,
+    Results,
+    ShownAnswer,
+    System,
+    Value,
+    read_results,
+    write_results,
+)
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!-- | `x` *y* \u2028'
 

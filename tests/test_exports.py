@@ -30,7 +30,7 @@ FACES: dict[str, set[str]] = {
     "rankrag.eval": set(),
     "rankrag.eval.measures": set(),
     "rankrag.eval.readers": set(),
-    "rankrag.eval.report": {"read_results", "write_report", "write_results"},
+    "rankrag.eval.report": {"write_report"},
     "rankrag.data": {
         "Manifest",
         "Progress",

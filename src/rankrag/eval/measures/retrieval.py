@@ -75,6 +75,12 @@ _NAMES = ("AP", "nDCG", "P", "R", "RR", "Success")
 _MEASURE = re.compile(rf"(?P<name>{'|'.join(_NAMES)})(?:\(rel=(?P<rel>[1-9]\d*)\))?@(?P<k>[1-9]\d*)")
 
 
+def is_ranking(measure: str) -> bool:
+    """Say whether a measure is of a ranking: `answer-R@5`, `nDCG@10`, also of what was retrieved."""
+    name = measure.removeprefix(RETRIEVED)
+    return _MEASURE.fullmatch(name) is not None or re.fullmatch(r"answer-R@\d+", name) is not None
+
+
 def judged(
     run: Mapping[str, Sequence[Hit | str]], qrels: Qrels, measures: Sequence[str]
 ) -> dict[str, dict[str, float]]:

@@ -1,6 +1,5 @@
-"""The report of an evaluation: one file of results, Markdown, and one page with everything in it."""
+"""The report of an evaluation: Markdown, plots, and one page with everything in it."""
 
-from .record import read_results, write_results
 from .write import write_report
 
-__all__ = ["read_results", "write_report", "write_results"]
+__all__ = ["write_report"]

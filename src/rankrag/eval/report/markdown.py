@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..results import Results
+from .layout import Entry, Group, Heading, Section, Table, TableRow
 from .plots import Plot
-from .table import Entry, Group, Heading, Row, Section, Table
 
 
 def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot]) -> str:
@@ -61,7 +61,7 @@ def _heading(heading: Heading) -> str:
     return escaped(f"{heading.group} {heading.title}".strip())
 
 
-def _head(row: Row, group: Group) -> str:
+def _head(row: TableRow, group: Group) -> str:
     small = f" ({'; '.join(row.small)})" if row.small else ""
     text = escaped(row.head + small)
     return f"*{text}* (quoted)" if group.kind == "quoted" else text

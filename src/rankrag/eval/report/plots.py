@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import MissingExtraError
-from ..results import Comparison, Curve, Reliability, Results
-from .best import verdict
-from .comparison_tables import benchmark_title, ordered
-from .system_tables import drawn_curves, is_seconds
+from ..results import Comparison, Curve, Reliability, Results, benchmark_title
+from .sections import drawn_curves, is_seconds
+from .verdicts import ordered, verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

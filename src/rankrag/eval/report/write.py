@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...formats import writing
-from ..results import Results
+from ..results import Results, write_results
 from .html import html
 from .markdown import markdown
 from .plots import plots
-from .record import write_results
-from .tables import sections
+from .sections import sections
 
 
 def write_report(folder: Path, results: Results) -> list[Path]:

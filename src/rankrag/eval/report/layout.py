@@ -1,13 +1,12 @@
-"""A table as plain data, built once and drawn twice: in Markdown and on the page."""
+"""The pieces of a report as plain data, built once and drawn twice: in Markdown and on the page."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import Literal
 
-from ..results import Cell, Results, System, Value
+from ..results import Value
 
 DASH = "–"
 """What stands where nothing was measured: never a zero, which would be a result."""
@@ -21,8 +20,6 @@ BOLD = (
 
 Tone = Literal["", "better", "worse", "open"]
 """Of a comparison: shown to be better, shown to be worse, or not decided by the sample."""
-
-Kind = Literal["measured", "quoted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row: its head, smaller lines below the head, and an entry for each column."""
 
     head: str
@@ -60,9 +57,9 @@ class Row:
 class Group:
     """Rows that belong together; quoted ones are drawn apart from measured ones."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
     title: str = ""
-    kind: Kind = "measured"
+    kind: Literal["measured", "quoted"] = "measured"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,58 +146,3 @@ def measured(value: Value | None, bold: bool = False) -> Entry:
 def quoted(value: float | None, digits: int) -> Entry:
     """Return the entry of a number that the paper prints, in its digits."""
     return Entry() if value is None else Entry(f"{value:.{digits}f}")
-
-
-# ── what is there ────────────────────────────────────────────────────────────────────────────────────
-
-
-def cells(results: Results) -> dict[tuple[str, str], Cell]:
-    """Return the cells by (system, benchmark)."""
-    return {(cell.system, cell.benchmark): cell for cell in results.cells}
-
-
-def values(results: Results) -> dict[tuple[str, str, str], Value]:
-    """Return the values by (system, benchmark, measure)."""
-    return {
-        (cell.system, cell.benchmark, name): value
-        for cell in results.cells
-        for name, value in cell.measures.items()
-    }
-
-
-def titles(results: Results) -> dict[str, str]:
-    """Return the title of each benchmark by its name."""
-    return {one.name: one.title for one in results.benchmarks}
-
-
-def benchmark_notes(results: Results, shown: Container[str] | None = None) -> tuple[str, ...]:
-    """Return what a reader of a benchmark's numbers must know, for those shown that say something."""
-    return tuple(
-        f"{one.title}: {one.note}"
-        for one in results.benchmarks
-        if one.note and (shown is None or one.name in shown)
-    )
-
-
-def retrieves(system: System) -> bool:
-    """Say whether a system looks anything up."""
-    return system.retriever not in ("", "none") and system.retrieve_k > 0
-
-
-def searched(results: Results, system: System, benchmarks: Container[str]) -> tuple[str, str]:
-    """Return retriever and corpus of a system on some benchmarks; several are joined."""
-    cells = [one for one in results.cells if one.system == system.name and one.benchmark in benchmarks]
-    retrievers = dict.fromkeys(one.retriever or system.retriever for one in cells)
-    corpora = dict.fromkeys(one.corpus or system.corpus for one in cells)
-    return " and ".join(retrievers) or system.retriever, " and ".join(corpora) or system.corpus
-
-
-def described(results: Results, system: System, benchmarks: Container[str]) -> tuple[str, ...]:
-    """Return what stands below the name of a system: where it reads from, and how much."""
-    if not system.retriever:
-        return ("answers from elsewhere",)
-    if not retrieves(system):
-        return ("no retrieval",)
-    depth = f"retrieve_k {system.retrieve_k}, read_k {system.read_k}"
-    retriever, corpus = searched(results, system, benchmarks)
-    return (f"{retriever} over {corpus}", depth)

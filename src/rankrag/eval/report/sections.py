@@ -1,25 +1,151 @@
-"""Tables of what surrounds the answers: seconds, trust in what relevance says, and where all comes from."""
+"""The report as sections of plain data, built once; `markdown` and `html` draw them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..results import Cell, Curve, Results, System, Value
-from .comparison_tables import benchmark_title
-from .names import TRUST
-from .table import (
+from ..results import (
+    Cell,
+    Comparison,
+    Curve,
+    Results,
+    System,
+    Value,
+    benchmark_notes,
+    benchmark_title,
+    titles,
+)
+from .layout import (
     DASH,
     Entry,
     Group,
     Heading,
-    Row,
+    Section,
     Table,
+    TableRow,
+    interval,
     measured,
+    percent,
+    probability,
     sample_size,
-    searched,
     seconds,
-    titles,
 )
+from .score_tables import (
+    ablation_table,
+    answer_recall_table,
+    biomedical_table,
+    collection_table,
+    gold_table,
+    main_table,
+    other_table,
+    searched,
+)
+from .verdicts import LEVEL, TONES, ordered, summary, verdict
+
+
+def sections(results: Results) -> tuple[Section, ...]:
+    """Return the sections of the report in their order; those with nothing to say are left out."""
+    every = (
+        Section("summary", "Summary", (_scope(results), *summary(results), _warning(results))),
+        _tables("answers", "Answers", main_table(results), biomedical_table(results), other_table(results)),
+        Section("missing", "What is not at hand", points=results.missing),
+        _tables(
+            "rankings",
+            "Rankings",
+            answer_recall_table(results),
+            gold_table(results),
+            collection_table(results),
+        ),
+        _tables("ablation", "What each part is worth", ablation_table(results)),
+        _tables("comparisons", "Comparisons", comparison_table(results)),
+        _tables("curves", "Curves", *curve_tables(results)),
+        _tables("trust", "How far it can be trusted", trust_table(results)),
+        _tables("seconds", "Seconds", seconds_table(results)),
+        _provenance(results),
+    )
+    return tuple(one for one in every if one.text or one.tables or one.points)
+
+
+def _tables(name: str, title: str, *tables: Table) -> Section:
+    return Section(name, title, tables=tuple(one for one in tables if not one.empty))
+
+
+def _scope(results: Results) -> str:
+    searched = [one.corpus for one in results.cells] + [one.corpus for one in results.systems]
+    corpora = dict.fromkeys(filter(None, searched))
+    sizes = {cell.questions for cell in results.cells}
+    questions = f"{min(sizes):,} to {max(sizes):,}" if len(sizes) > 1 else f"{max(sizes, default=0):,}"
+    counts = (
+        f"{len(results.systems)} systems on {len(results.benchmarks)} benchmarks, {questions} questions each"
+    )
+    return f"{counts}; corpora: {', '.join(corpora) or 'none'}."
+
+
+def _warning(results: Results) -> str:
+    if not results.missing:
+        return ""
+    n = len(results.missing)
+    things = "1 thing that the paper used is" if n == 1 else f"{n} things that the paper used are"
+    return f"{things} not at hand here: see below."
+
+
+def _provenance(results: Results) -> Section:
+    text = (f"Made {results.created} by this command:",)
+    tables = tuple(one for one in (system_table(results), data_table(results)) if not one.empty)
+    title = "Where it comes from"
+    return Section("provenance", title, text, results.command, tables, benchmark_notes(results))
+
+
+# ── comparisons ──────────────────────────────────────────────────────────────────────────────────────
+
+_COLUMNS = (
+    "measure",
+    "difference",
+    "what it shows",
+    "p",
+    "p, Holm",
+    "smallest difference it would show",
+    "wins / ties / losses",
+)
+
+
+def comparison_table(results: Results) -> Table:
+    """Return every comparison, a group for each pair of systems, in the order of the benchmarks."""
+    pairs = dict.fromkeys((one.a, one.b) for one in results.comparisons)
+    groups = tuple(
+        Group(tuple(_comparison_row(results, one) for one in ordered(results, a, b)), f"{b} against {a}")
+        for a, b in pairs
+    )
+    notes = (
+        "Difference is the system named first minus the other on the same questions, in points (x100), with "
+        "its 95 % interval; wins, ties and losses are of the system named first.",
+        f"A paired permutation test; Holm's correction is over all {len(results.comparisons)} comparisons of "
+        f"this report, and below {LEVEL} counts as a difference.",
+        '"No difference shown" does not say that there is none: another column says how large a true '
+        "difference would have to be for a sample of this size to show it four times out of five.",
+    )
+    headings = tuple(Heading(name) for name in _COLUMNS)
+    return Table("Comparisons", "Benchmark", headings, groups, notes, flat=True)
+
+
+def _comparison_row(results: Results, one: Comparison) -> TableRow:
+    said = verdict(one)
+    difference = one.difference
+    entries = (
+        Entry(one.measure),
+        Entry(
+            percent(difference.value, sign=True),
+            (interval(difference, sign=True), *sample_size(difference)),
+            tone=TONES[said],
+        ),
+        Entry(said, tone=TONES[said]),
+        Entry(probability(one.p)),
+        Entry(probability(one.p_holm)),
+        Entry(percent(one.detectable)),
+        Entry(f"{one.wins:,} / {one.ties:,} / {one.losses:,}"),
+    )
+    return TableRow(benchmark_title(results, one.benchmark), entries)
+
 
 STEPS = ("retrieve", "rank", "generate", "cite")
 """The steps of an answer in their order; others follow by name."""
@@ -62,6 +188,10 @@ def _passages_a_second(cell: Cell) -> Entry:
 # ── abstaining, calibration, citations ───────────────────────────────────────────────────────────────
 
 
+TRUST = ("coverage", "selective_acc", "aurc", "ece", "brier", "citation_precision", "citation_recall")
+"""What abstention, relevance and citations are worth, in the order of the columns."""
+
+
 def trust_table(results: Results) -> Table:
     """Return coverage, selective accuracy, calibration and citations, those that some system has."""
     named = {name for cell in results.cells for name in cell.measures}
@@ -90,7 +220,7 @@ def _by_benchmark(
     """Return a group of rows for each benchmark, a row for each system."""
     found = []
     for name, title in titles(results).items():
-        rows = tuple(Row(cell.system, entries(cell)) for cell in chosen if cell.benchmark == name)
+        rows = tuple(TableRow(cell.system, entries(cell)) for cell in chosen if cell.benchmark == name)
         if rows:
             found.append(Group(rows, title))
     return tuple(found)
@@ -132,11 +262,11 @@ def is_seconds(curve: Curve) -> bool:
     return curve.measure.endswith(" seconds")
 
 
-def _curve_row(results: Results, curve: Curve, xs: Sequence[float]) -> Row:
+def _curve_row(results: Results, curve: Curve, xs: Sequence[float]) -> TableRow:
     points = dict(curve.points)
     draw = _seconds if is_seconds(curve) else measured
     small = (f"{benchmark_title(results, curve.benchmark)}, {curve.measure}",)
-    return Row(curve.system, tuple(draw(points.get(x)) for x in xs), small)
+    return TableRow(curve.system, tuple(draw(points.get(x)) for x in xs), small)
 
 
 # ── provenance ───────────────────────────────────────────────────────────────────────────────────────
@@ -151,7 +281,7 @@ def system_table(results: Results) -> Table:
         (*(text or DASH for text in searched(results, one, every)), *_facts(one, list(named)))
         for one in results.systems
     ]
-    rows = tuple(Row(name, tuple(Entry(one[n]) for one in facts)) for n, name in enumerate(columns))
+    rows = tuple(TableRow(name, tuple(Entry(one[n]) for one in facts)) for n, name in enumerate(columns))
     return Table("Systems", "Fact", tuple(Heading(one.name) for one in results.systems), (Group(rows),))
 
 
@@ -167,7 +297,6 @@ def _facts(system: System, named: Sequence[str]) -> tuple[str, ...]:
 
 def data_table(results: Results) -> Table:
     """Return what every number is over: file, questions taken, those without an answer, what was searched."""
-    by_name = titles(results)
     more = list(dict.fromkeys(name for cell in results.cells for name in cell.made_of))
     rows = []
     for cell in results.cells:
@@ -179,7 +308,7 @@ def data_table(results: Results) -> Table:
             cell.data_sha256 or DASH,
             *(cell.made_of.get(name) or DASH for name in more),
         )
-        rows.append(Row(by_name.get(cell.benchmark, cell.benchmark), tuple(Entry(text) for text in texts)))
+        rows.append(TableRow(benchmark_title(results, cell.benchmark), tuple(map(Entry, texts))))
     columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file", *more)
     headings = tuple(Heading(name) for name in columns)
     return Table("Files and numbers of questions", "Benchmark", headings, (Group(tuple(rows)),), folded=True)
