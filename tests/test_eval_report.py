@@ -27,8 +27,9 @@ from rankrag.eval.report.sections import (
     sections,
     trust_table,
 )
-from rankrag.eval.report.verdicts import best, verdict
-from rankrag.eval.results import Comparison, Curve, Results, Value
+from rankrag.eval.report.verdicts import best, in_words, verdict
+from rankrag.eval.results import BenchmarkFacts, Cell, Comparison, Curve, Results, Value
+from rankrag.eval.statistics import compare, interval
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,73 @@ def test_bold_needs_a_second_and_a_lead_over_each_of_them(results: Results) -> N
 )
 def test_a_comparison_is_said_in_words(one: Comparison, wanted: str) -> None:
     assert verdict(one) == wanted
+
+
+# ── what leads the report ────────────────────────────────────────────────────────────────────────────
+
+
+def pair(a: list[float], b: list[float], measure: str = "EM", tests: int = 1) -> Results:
+    """Return the results of `plain` and `ranked` on the same questions; p is corrected for so many tests."""
+    units = [str(n) for n in range(len(a))]
+    scored = compare(a, b, units)
+    values = {"plain": interval(a, units), "ranked": interval(b, units)}
+    test = Comparison(
+        benchmark="mine",
+        measure=measure,
+        a="plain",
+        b="ranked",
+        p_holm=min(1.0, scored.p * tests),
+        **{name: getattr(scored, name) for name in ("difference", "p", "detectable", "needed")},
+        **{name: getattr(scored, name) for name in ("wins", "ties", "losses")},
+    )
+    return Results(
+        title="t",
+        created="now",
+        command="cmd",
+        systems=(),
+        benchmarks=(BenchmarkFacts("mine", "My questions", "own", (measure,)),),
+        cells=tuple(Cell(name, "mine", {measure: value}) for name, value in values.items()),
+        comparisons=(test,) * tests,
+    )
+
+
+def right(n: int, of: int) -> list[float]:
+    return [1.0] * n + [0.0] * (of - n)
+
+
+def test_ten_questions_say_what_they_can_show_and_how_many_are_needed() -> None:
+    results = pair(right(5, 10), right(3, 10))
+    assert in_words(results) == (
+        "My questions, EM: ranked 3 of 10, plain 5 of 10. No difference is shown: 10 questions can only show "
+        "differences above 78 points; to show one of 20 points bring about 40.",
+    )
+    assert sections(results)[0].text[0] == in_words(results)[0], "plain words lead, statistics follow"
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "tests", "words"),
+    [
+        (right(0, 60), right(20, 60), 1, "ranked 20 of 60, plain 0 of 60. ranked is better, by 33 points."),
+        (right(60, 60), right(20, 60), 1, "ranked 20 of 60, plain 60 of 60. ranked is worse, by 67 points."),
+        (right(1, 2), right(1, 2), 1, "No difference is shown: 2 questions can show no difference."),
+        (right(0, 60), right(6, 60), 3, "alone it would be, but not as one of 3 comparisons."),
+    ],
+    ids=["better", "worse", "too few", "corrected"],
+)
+def test_what_a_comparison_shows_in_words(a: list[float], b: list[float], tests: int, words: str) -> None:
+    assert in_words(pair(a, b, tests=tests))[0].endswith(words)
+
+
+def test_what_is_no_count_is_said_times_100() -> None:
+    (line,) = in_words(pair([0.1] * 30, [0.2] * 29 + [0.1], "F1"))
+    assert line == "My questions, F1: ranked 19.7, plain 10.0. ranked is better, by 9.7 points."
+
+
+def test_of_several_benchmarks_what_they_show_together_leads() -> None:
+    whole = sample(1)
+    said = in_words(whole)
+    assert [line.split(":")[0] for line in said] == ["all together, EM"] * 2
+    assert "points against BM25" in said[0], "the sample's pooled difference is not that of its cells"
 
 
 # ── the tables ───────────────────────────────────────────────────────────────────────────────────────

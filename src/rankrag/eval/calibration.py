@@ -106,46 +106,43 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> Points:
 
     This is Platt's logistic map on the log-odds, i.e. temperature scaling with T = 1 / scale (Guo et al.) and
     a bias: the share of relevant passages in training (half or a fifth of the pairs) is not that in use, and
-    such a shift is a bias in the log-odds. Fitted by Newton's method to Platt's targets, (N + 1) / (N + 2)
+    such a shift is a bias in the log-odds. Fitted to Platt's targets, (N + 1) / (N + 2)
     for N relevant pairs: they keep the scale finite where the labels can be told apart without a mistake
     (Lin, Lin and Weng 2007, https://doi.org/10.1007/s10994-007-5018-6).
 
     Raises InvalidInputError for one class, for one relevance, and where irrelevant passages have the higher
     relevance, since no map may turn a ranking round.
     """
+    from scipy import optimize, special
+
     scores, labels = _fittable(scores, labels)
     x = np.stack([log_odds(scores), np.ones(len(scores))])
     n_true = labels.sum()
     targets = np.where(labels > 0, (n_true + 1) / (n_true + 2), 1 / (len(labels) - n_true + 2))
-    weights = np.array([1.0, 0.0])
-    for _ in range(100):
-        step = _newton(x, targets, weights)
-        weights = weights - step
-        if np.abs(step).max() < 1e-10:
-            break
-    if not weights[0] > 0:
-        raise InvalidInputError(
-            f"found a scale of {weights[0]:.3g}: the irrelevant passages have the higher relevance, wanted a "
-            "ranker that is better than chance on these pairs: check the labels, or train the model to rank"
-        )
-    return ((float(weights[0]), float(weights[1])),)
-
-
-def _newton(x: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return a Newton step of the logistic loss, halved until the loss does not rise; shape (2,)."""
 
     def loss(weights: np.ndarray) -> float:
         logits = weights @ x
-        return float((np.logaddexp(0, logits) - targets * logits).sum())
+        return float((np.logaddexp(0, logits) - targets * logits).mean())
 
-    p = 1 / (1 + np.exp(-np.clip(weights @ x, -500, 500)))
-    curvature = (x * (p * (1 - p))) @ x.T
-    # Where all are sure the curvature is nearly zero; a little on the diagonal keeps it invertible.
-    step = np.linalg.solve(curvature + 1e-9 * np.eye(2), x @ (p - targets))
-    before = loss(weights)
-    while loss(weights - step) > before and np.abs(step).max() > 1e-12:
-        step = step / 2
-    return step
+    def gradient(weights: np.ndarray) -> np.ndarray:
+        slope: np.ndarray = x @ (special.expit(weights @ x) - targets) / len(targets)
+        return slope
+
+    def curvature(weights: np.ndarray) -> np.ndarray:
+        p = special.expit(weights @ x)
+        bend: np.ndarray = (x * (p * (1 - p))) @ x.T / len(targets)
+        return bend
+
+    fitted = optimize.minimize(
+        loss, [1.0, 0.0], jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-10}
+    )
+    scale, bias = map(float, fitted.x)
+    if not scale > 0:
+        raise InvalidInputError(
+            f"found a scale of {scale:.3g}: the irrelevant passages have the higher relevance, wanted a "
+            "ranker that is better than chance on these pairs: check the labels, or train the model to rank"
+        )
+    return ((scale, bias),)
 
 
 def log_odds(scores: np.ndarray) -> np.ndarray:
@@ -164,21 +161,23 @@ def fit_isotonic(scores: np.ndarray, labels: np.ndarray) -> Points:
     two wide blocks they are off: a Brier score of 0.30 where the blocks have 0.23.) Raises InvalidInputError
     for one class, for one relevance, and where the best rising map is flat.
     """
+    from scipy import optimize
+
     scores, labels = _fittable(scores, labels)
     values, places = np.unique(scores, return_inverse=True)
-    counts, relevant = np.bincount(places), np.bincount(places, weights=labels)
-    blocks: list[tuple[float, float, float, float]] = []  # first and last relevance, relevant pairs, pairs
-    for value, share, count in zip(values.tolist(), relevant.tolist(), counts.tolist(), strict=True):
-        blocks.append((value, value, share, count))
-        while len(blocks) > 1 and blocks[-2][2] * blocks[-1][3] >= blocks[-1][2] * blocks[-2][3]:
-            last, before = blocks.pop(), blocks.pop()
-            blocks.append((before[0], last[1], before[2] + last[2], before[3] + last[3]))
-    if len(blocks) < 2:
+    counts = np.bincount(places).astype(np.float64)
+    fitted = optimize.isotonic_regression(np.bincount(places, weights=labels) / counts, weights=counts)
+    starts, ends = fitted.blocks[:-1], fitted.blocks[1:] - 1
+    if len(starts) < 2:
         raise InvalidInputError(
             "found that the share of relevant passages nowhere rises with the relevance, wanted a ranker "
             "that is better than chance on these pairs: check the labels, or train the model to rank"
         )
-    return tuple((end, share / count) for a, b, share, count in blocks for end in dict.fromkeys((a, b)))
+    return tuple(
+        (float(values[at]), float(fitted.x[at]))
+        for start, end in zip(starts, ends, strict=True)
+        for at in dict.fromkeys((start, end))
+    )
 
 
 def _fittable(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

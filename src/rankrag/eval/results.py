@@ -85,7 +85,8 @@ class Comparison:
     """System `b` against system `a` on the same questions: `difference` is b minus a.
 
     `p` is of a paired permutation test, `p_holm` after Holm's correction over all comparisons of the
-    report; `detectable` is the smallest true difference that the sample would show with a power of 0.8.
+    report; `detectable` is the smallest true difference that the sample would show with a power of 0.8;
+    `needed` about how many questions would show the difference seen, 0 where none was or it is not known.
     """
 
     benchmark: str
@@ -99,6 +100,7 @@ class Comparison:
     wins: int
     ties: int
     losses: int
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,7 @@ def comparisons(
             wins=test.wins,
             ties=test.ties,
             losses=test.losses,
+            needed=test.needed,
         )
         for (benchmark, measure, a, b, test), p in zip(found, corrected, strict=True)
     )

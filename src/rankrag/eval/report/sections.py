@@ -40,13 +40,13 @@ from .score_tables import (
     other_table,
     searched,
 )
-from .verdicts import LEVEL, TONES, ordered, summary, verdict
+from .verdicts import LEVEL, TONES, in_words, ordered, summary, verdict
 
 
 def sections(results: Results) -> tuple[Section, ...]:
     """Return the sections of the report in their order; those with nothing to say are left out."""
     every = (
-        Section("summary", "Summary", (_scope(results), *summary(results), _warning(results))),
+        Section("summary", "Summary", _summary(results)),
         _tables("answers", "Answers", main_table(results), biomedical_table(results), other_table(results)),
         Section("missing", "What is not at hand", points=results.missing),
         _tables(
@@ -68,6 +68,10 @@ def sections(results: Results) -> tuple[Section, ...]:
 
 def _tables(name: str, title: str, *tables: Table) -> Section:
     return Section(name, title, tables=tuple(one for one in tables if not one.empty))
+
+
+def _summary(results: Results) -> tuple[str, ...]:
+    return (*in_words(results), _scope(results), *summary(results), _warning(results))
 
 
 def _scope(results: Results) -> str:

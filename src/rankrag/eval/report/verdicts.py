@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..results import Comparison, Results, Value
-from .layout import Tone
+from ..results import POOLED, Comparison, Results, Value, benchmark_title, values
+from .layout import Tone, percent
 
 TONES: dict[str, Tone] = {"better": "better", "worse": "worse", "no difference shown": "open"}
 """What each verdict looks like."""
 
 LEVEL = 0.05
 """Holm-corrected p-values below this count as a difference."""
+
+COUNTED = frozenset({"EM", "Acc", "Claim", "Choice"})
+"""Measures that are 0 or 1 for a question; answer-R@k is another."""
 
 SMALLER_IS_BETTER = frozenset({"aurc", "ece", "brier"})
 
@@ -24,18 +27,17 @@ def verdict(one: Comparison) -> str:
     return "better" if grew is not (one.measure in SMALLER_IS_BETTER) else "worse"
 
 
-def best(results: Results, benchmark: str, measure: str, values: Mapping[str, Value]) -> str | None:
+def best(results: Results, benchmark: str, measure: str, column: Mapping[str, Value]) -> str | None:
     """Return the system whose value leads significantly over the second, None where none does.
 
     Where several are second it has to lead over each. None too where the leader was not compared with them,
     or where only one system was measured: bold must not flatter.
     """
-    ordered = sorted(values, key=lambda name: -values[name].value)
-    if len(ordered) < 2:
+    first, *others = sorted(column, key=lambda name: -column[name].value) or [""]
+    if not others:
         return None
-    first, *others = ordered
-    rivals = [name for name in others if values[name].value == values[others[0]].value]
-    tests = [one for one in results.comparisons if (one.benchmark, one.measure) == (benchmark, measure)]
+    rivals = [name for name in others if column[name].value == column[others[0]].value]
+    tests = [test for test in results.comparisons if (test.benchmark, test.measure) == (benchmark, measure)]
     return first if all(_leads(first, rival, tests) for rival in rivals) else None
 
 
@@ -50,6 +52,71 @@ def ordered(results: Results, a: str, b: str) -> list[Comparison]:
     order = {one.name: n for n, one in enumerate(results.benchmarks)}
     mine = [one for one in results.comparisons if (one.a, one.b) == (a, b)]
     return sorted(mine, key=lambda one: order.get(one.benchmark, len(order)))
+
+
+def in_words(results: Results) -> tuple[str, ...]:
+    """Return a sentence or two for what the report is read for first: who got how much, and what that shows.
+
+    For each pair of systems these are its comparisons over several benchmarks, or all where there is none.
+    """
+    pairs = dict.fromkeys((test.a, test.b) for test in results.comparisons)
+    chosen = []
+    for a, b in pairs:
+        tests = ordered(results, a, b)
+        chosen += [test for test in tests if test.benchmark == POOLED] or tests
+    return tuple(_said(results, test) for test in chosen)
+
+
+def _said(results: Results, test: Comparison) -> str:
+    shown = verdict(test)
+    scores = _scores(results, test)
+    start = f"{benchmark_title(results, test.benchmark)}, {test.measure}: {scores}"
+    if shown != "no difference shown":
+        return f"{start}. {test.b} is {shown}, by {points(abs(test.difference.value))} points."
+    n = test.difference.n
+    least = (
+        f"{n:,} questions can only show differences above {points(test.detectable)} points"
+        if test.detectable < 1
+        else f"{n:,} questions can show no difference"
+    )
+    if test.p < LEVEL and test.difference.value:
+        tests = len(results.comparisons)
+        return f"{start}. No difference is shown: alone it would be, but not as one of {tests} comparisons."
+    more = f"; to show one of {points(abs(test.difference.value))} points bring about {test.needed:,}"
+    return f"{start}. No difference is shown: {least}{more if test.needed > n else ''}."
+
+
+def _scores(results: Results, test: Comparison) -> str:
+    """Return what both systems got: `ranked 3 of 10, plain 5 of 10`, x100 where it is no count."""
+    found = values(results)
+    several = {
+        each.benchmark
+        for each in results.comparisons
+        if (each.a, each.b, each.measure) == (test.a, test.b, test.measure) and each.benchmark != POOLED
+    }
+    over = several if test.benchmark == POOLED else {test.benchmark}
+    b, a = ([found.get((system, name, test.measure)) for name in over] for system in (test.b, test.a))
+    known = [(x, y) for x, y in zip(b, a, strict=True) if x is not None and y is not None]
+    gain = sum(x.value - y.value for x, y in known) / max(1, len(known))
+    if not known or abs(gain - test.difference.value) > 1e-6:  # measured on other questions, too
+        return f"{test.b} {percent(test.difference.value, sign=True)} points against {test.a}"
+    return ", ".join(
+        f"{name} {_share(test.measure, [pair[side] for pair in known])}"
+        for side, name in enumerate((test.b, test.a))
+    )
+
+
+def _share(measure: str, scores: Sequence[Value]) -> str:
+    """Return `3 of 10` where a question counts 0 or 1, else the mean of the benchmarks, x100."""
+    counts = measure in COUNTED or measure.startswith("answer-R@")
+    if counts and len(scores) == 1:
+        return f"{round(scores[0].value * scores[0].n):,} of {scores[0].n:,}"
+    return percent(sum(score.value for score in scores) / len(scores))
+
+
+def points(fraction: float) -> str:
+    """Return a fraction as points (x100), whole ones from 10 on: `79`, `4.2`."""
+    return f"{100 * fraction:.0f}" if fraction >= 0.1 else f"{100 * fraction:.1f}"
 
 
 def summary(results: Results) -> tuple[str, ...]:
