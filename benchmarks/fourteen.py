@@ -43,7 +43,7 @@ PAIRS = (
 """What is compared: the second of a pair against the first."""
 
 MISSING = {
-    "KILT's Wikipedia of December 2018 (21 million passages): the corpus here is the 30,729 articles of a "
+    "DPR's Wikipedia of December 2018 (21 million passages): the corpus here is the 30,729 articles of a "
     "2015 dump with page ids 12 to 60633 (658,659 passages) and every known gold and distractor passage of "
     "the data sets (62,057), which makes recall flattering.": BENCHMARKS,
     "MedCorp (54 million snippets): the biomedical five are searched in the same corpus with 10,865 PubMed "

@@ -46,7 +46,7 @@ PAIRS = (
 """What is compared: the second of a pair against the first."""
 
 MISSING = (
-    "KILT's Wikipedia of 21 million passages: the corpora here are 30,729 articles of a 2015 dump (658,659 "
+    "DPR's Wikipedia of 21 million passages: the corpora here are 30,729 articles of a 2015 dump (658,659 "
     "passages), and the same with every known gold and distractor passage (62,057), which makes recall "
     "flattering.",
     "MS MARCO's 8.8 million passages: of 9,260 judged pairs of DL 2019 4,337 have their text here, of 11,386 "

@@ -241,16 +241,42 @@ def report(
         list[str] | None, typer.Option("--missing", help="A sentence on what is not at hand; repeatable.")
     ] = None,
     browse: Annotated[bool, typer.Option(help="Put questions and answers into the page.")] = True,
+    page: Annotated[bool, typer.Option(help="Draw the page and its plots, too.")] = True,
     output: Output = "text",
 ) -> None:
-    """Write a report over scored systems: one self-contained page, Markdown, JSON and plots."""
-    from ..eval.answers import read_answers
+    """Write a report over scored systems: one self-contained page, Markdown, JSON and plots.
+
+    The folder of an earlier report (its results.json) is drawn again as it was.
+    """
     from ..eval.report import write_report
+
+    results = _earlier(folders) or _results(folders, compare, title, missing or (), browse)
+    written = write_report(to, results, page)
+    if output == "json":
+        console.emit({"written": [str(path) for path in written]})
+    else:
+        console.say("\n".join(map(str, written)))
+
+
+def _earlier(folders: Sequence[Path]) -> Results | None:
+    """Return the results of an earlier report, None where there are answers, or no such file."""
+    from ..eval.answers import FACTS
+    from ..eval.results import read_results
+
+    place = folders[0] / "results.json"
+    alone = len(folders) == 1 and place.is_file() and not any(folders[0].rglob(FACTS))
+    return read_results(place) if alone else None
+
+
+def _results(
+    folders: Sequence[Path], compare: Sequence[str] | None, title: str, missing: Sequence[str], browse: bool
+) -> Results:
+    from ..eval.answers import read_answers
     from ..eval.summary import question_rows
 
     places = answer_folders(folders)
     scores = [_fresh(place) for place in places]
-    results = results_of(scores, pairs_of(compare, scores), title, missing or ())
+    results = results_of(scores, pairs_of(compare, scores), title, missing)
     _warn_of_zeros(results.cells)
     if browse:
         answers = {
@@ -258,11 +284,7 @@ def report(
             for one, place in zip(scores, places, strict=True)
         }
         results = replace(results, questions=question_rows(scores, answers))
-    written = write_report(to, results)
-    if output == "json":
-        console.emit({"written": [str(path) for path in written]})
-    else:
-        console.say("\n".join(map(str, written)))
+    return results
 
 
 def _fresh(folder: Path) -> Scores:

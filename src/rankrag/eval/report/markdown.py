@@ -10,8 +10,11 @@ from .layout import Entry, Group, Heading, Section, Table, TableRow
 from .plots import Plot
 
 
-def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot]) -> str:
-    """Return the report as Markdown; plots are named by their place, `plots/NAME.svg`."""
+def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot], page: bool = True) -> str:
+    """Return the report as Markdown; plots are named by their place, `plots/NAME.svg`.
+
+    Without a `page` beside it nothing is said of one.
+    """
     lines = [f"# {escaped(results.title)}", ""]
     for section in sections:
         lines += [f"## {escaped(section.title)}", ""]
@@ -23,7 +26,7 @@ def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot
                 lines += [f"![{escaped(plot.words)}](plots/{plot.name}.svg)", ""]
         lines += [f"- {escaped(point)}" for point in section.points]
         lines += [""] if section.points else []
-    if results.questions:
+    if results.questions and page:
         lines += [
             "## Questions",
             "",
