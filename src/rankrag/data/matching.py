@@ -25,7 +25,7 @@ def squash(text: str) -> str:
 def contains_answer(text: str, answers: Iterable[str]) -> bool:
     """Say whether a text contains one of the answers, whole words only, accents and punctuation aside.
 
-    The rule of "relevant" in the paper (arXiv 2407.02485, section 4.2.1) and of DPR's `has_answer`
+    The rule of "relevant" in the paper (arXiv 2407.02485, section 4.2) and of DPR's `has_answer`
     (arXiv 2004.04906); an article before the answer does not count. Of an answer without a letter or
     digit nothing can be said, so it is in no text.
     """
@@ -36,7 +36,7 @@ def contains_answer(text: str, answers: Iterable[str]) -> bool:
 def ngram_recall(answer: str, chunk: str, n: int = 4) -> float:
     """Return the share of the answer's n-grams that occur in a chunk, in 0..1.
 
-    Section 4.2.2 of arXiv 2407.02485 (after arXiv 2401.10225) with n = 4. The paper does not say what
+    Section 4.2 of arXiv 2407.02485 (after arXiv 2401.10225) with n = 4. The paper does not say what
     happens to answers of fewer than n words: here they are one n-gram of their own length.
     """
     said = _plain_words(answer)

@@ -96,7 +96,7 @@ def five_passages(
 ) -> list[Passage]:
     """Return gold and the top of BM25, five in all, shuffled; fewer where there are not as many.
 
-    Section 4.2.1: "gold and top-retrieved contexts, in total five", some of which may hold the answer too.
+    Section 4.2: "gold and top-retrieved contexts, in total five", some of which may hold the answer too.
     One gold passage goes in; where the source has several, another one each time that `rng` differs. With
     `all_gold` all of them do, for replies that were written from several; where they are more than `size`,
     nothing is returned.
@@ -153,7 +153,7 @@ def index_list(item: Item, passages: Sequence[Passage]) -> str:
 def pointwise(item: Item, negatives: Sequence[Passage], rng: random.Random, n: int = 1) -> list[Example]:
     """Return one example with gold (`True`) and `n` with hard negatives (`False`), a passage each.
 
-    Section 4.2.2, MS MARCO. How many negatives stand against a positive the paper does not say: 1 unless
+    Section 4.2, MS MARCO. How many negatives stand against a positive the paper does not say: 1 unless
     a recipe asks for more. They are drawn from all that were given, so another round meets others.
     """
     chosen = [rng.choice(item.gold), *rng.sample(list(negatives), min(n, len(negatives)))]
@@ -176,7 +176,7 @@ def plain(question: Question) -> Question:
 
 
 def chunks(text: str, n_words: int = 150) -> list[Passage]:
-    """Return a document cut into pieces of 150 words, the last one shorter (section 4.2.2)."""
+    """Return a document cut into pieces of 150 words, the last one shorter (section 4.2)."""
     said = text.split()
     pieces = [" ".join(said[start : start + n_words]) for start in range(0, len(said), n_words)]
     return [passage(piece, prefix="chunk") for piece in pieces]
