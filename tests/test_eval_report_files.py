@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from cli_call import call
 from eval_sample import PLAIN, RANKRAG, few, sample
 from rankrag.errors import FormatError, NotFoundError
 from rankrag.eval.report import write_report
@@ -108,6 +109,27 @@ def test_a_report_is_the_same_bytes_each_time(tmp_path: Path, results: Results) 
     assert sorted(names[3:]) == ["plots/curve-1.svg", "plots/forest-1.svg", "plots/reliability-1.svg"]
     assert sorted(one for one in (tmp_path / "b").rglob("*") if one.is_file()) == sorted(again)
     assert [one.read_bytes() for one in paths] == [one.read_bytes() for one in again]
+
+
+def test_without_the_page_nothing_names_it(tmp_path: Path, results: Results) -> None:
+    (tmp_path / "plots").mkdir()
+    for stale in (tmp_path / "report.html", tmp_path / "plots" / "forest-1.svg"):
+        stale.write_text("old", encoding="utf-8")
+    paths = write_report(tmp_path, results, page=False)
+    assert sorted(one for one in tmp_path.rglob("*") if one.is_file()) == sorted(paths)
+    assert [one.name for one in paths] == ["results.json", "report.md"]
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "plots/" not in text
+    assert "report.html" not in text
+
+
+def test_an_earlier_report_is_drawn_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, results: Results
+) -> None:
+    write_report(tmp_path / "kept", results, page=False)
+    call(capsys, "eval", "report", str(tmp_path / "kept"), "--to", str(tmp_path / "again"), "--no-page")
+    for name in ("results.json", "report.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "kept" / name).read_bytes()
 
 
 @pytest.mark.slow

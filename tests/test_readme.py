@@ -103,7 +103,7 @@ def test_readme_with_models(tmp_path: Path) -> None:
 
 PAGES = [
     path.relative_to(ROOT)
-    for path in (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    for path in (README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 ]
 
 

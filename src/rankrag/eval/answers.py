@@ -254,8 +254,8 @@ def _brief(hit: Hit) -> dict[str, object]:
     return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
 
 
-def _passage_record(one: Passage) -> dict[str, object]:
-    return {"id": one.id, "title": one.title, "text": one.text}
+def _passage_record(passage: Passage) -> dict[str, object]:
+    return {"id": passage.id, "title": passage.title, "text": passage.text}
 
 
 def _answer(place: str, record: Mapping[str, object], texts: Mapping[str, Passage]) -> Answer:

@@ -48,7 +48,7 @@ class PaperTable:
 
 def headline(columns: Sequence[Column]) -> list[int]:
     """Return the positions of the first column of each benchmark: those that an average is over."""
-    names = [one.benchmark for one in columns]
+    names = [column.benchmark for column in columns]
     return [n for n, name in enumerate(names) if name not in names[:n]]
 
 

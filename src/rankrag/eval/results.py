@@ -197,15 +197,15 @@ def values(results: Results) -> Values:
 
 def titles(results: Results) -> dict[str, str]:
     """Return the title of each benchmark by its name."""
-    return {one.name: one.title for one in results.benchmarks}
+    return {benchmark.name: benchmark.title for benchmark in results.benchmarks}
 
 
 def benchmark_notes(results: Results, shown: Container[str] | None = None) -> tuple[str, ...]:
     """Return what a reader of a benchmark's numbers must know, for those shown that say something."""
     return tuple(
-        f"{one.title}: {one.note}"
-        for one in results.benchmarks
-        if one.note and (shown is None or one.name in shown)
+        f"{benchmark.title}: {benchmark.note}"
+        for benchmark in results.benchmarks
+        if benchmark.note and (shown is None or benchmark.name in shown)
     )
 
 

@@ -133,8 +133,8 @@ def comparisons(
     in the same order, `measures` (where none of these applies, `BY_GOLD`), both also pooled over the
     benchmarks that share them. Holm's correction is over all of it.
     """
-    by_name = {(one.system.name, one.benchmark.name): one for one in scores}
-    benchmarks = list(dict.fromkeys(one.benchmark.name for one in scores))
+    by_name = {(scored.system.name, scored.benchmark.name): scored for scored in scores}
+    benchmarks = list(dict.fromkeys(scored.benchmark.name for scored in scores))
     found: list[tuple[str, str, str, str, Paired]] = []
     for a, b in pairs:
         both = [name for name in benchmarks if {(a, name), (b, name)} <= by_name.keys()]
@@ -180,9 +180,15 @@ def _compared(a: Scores, b: Scores, measures: Sequence[str]) -> list[str]:
 def _same_order(a: Scores, b: Scores) -> bool:
     """Say whether two systems rank alike by what they are: a test of that would only cost the others."""
 
-    def order(one: Scores) -> tuple[object, ...]:
-        runs = {name: digest for name, digest in one.made_of.items() if name.startswith("run ")}
-        return one.system.ranker, one.system.retriever, one.system.corpus, one.system.retrieve_k, runs
+    def order(scored: Scores) -> tuple[object, ...]:
+        runs = {name: digest for name, digest in scored.made_of.items() if name.startswith("run ")}
+        return (
+            scored.system.ranker,
+            scored.system.retriever,
+            scored.system.corpus,
+            scored.system.retrieve_k,
+            runs,
+        )
 
     return a.system.ranker is None and order(a) == order(b)
 
@@ -222,12 +228,12 @@ def curves(cells: Sequence[Cell], places: Mapping[str, tuple[str, float]], x_nam
     `places` says on which line and where each system stands; a line of one point is left out.
     """
     points: dict[tuple[str, str, str], list[tuple[float, Value]]] = defaultdict(list)
-    for one in cells:
-        if one.system in places:
-            line, x = places[one.system]
-            seconds = {f"{step} seconds": value for step, value in one.seconds.items()}
-            for measure, value in {**one.measures, **seconds}.items():
-                points[line, one.benchmark, measure].append((x, value))
+    for cell in cells:
+        if cell.system in places:
+            line, x = places[cell.system]
+            seconds = {f"{step} seconds": value for step, value in cell.seconds.items()}
+            for measure, value in {**cell.measures, **seconds}.items():
+                points[line, cell.benchmark, measure].append((x, value))
     return tuple(
         Curve(line, benchmark, measure, x_name, tuple(sorted(found, key=lambda point: point[0])))
         for (line, benchmark, measure), found in points.items()
@@ -247,14 +253,14 @@ def question_rows(
     """Return every question with what each system gave, for the browser of a report."""
     shown: dict[tuple[str, str], dict[str, ShownAnswer]] = defaultdict(dict)
     asked: dict[tuple[str, str], QuestionScore] = {}
-    for one in scores:
-        given = answers[one.system.name, one.benchmark.name].answers
-        for row in one.rows:
-            place = (one.benchmark.name, row.id)
+    for scored in scores:
+        given = answers[scored.system.name, scored.benchmark.name].answers
+        for row in scored.rows:
+            place = (scored.benchmark.name, row.id)
             asked.setdefault(place, row)
             answer = given.get(row.id)
             read = [hit.passage for hit in answer.ranked[: answer.read_k]] if answer else []
-            shown[place][one.system.name] = ShownAnswer(
+            shown[place][scored.system.name] = ShownAnswer(
                 text=answer.text if answer else "",
                 values=row.values,
                 read=tuple((passage.title, " ".join(passage.text.split()[:WORDS])) for passage in read),

@@ -32,7 +32,7 @@ def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
     if not (gold.passages and gold.answerable and text.strip()) or declined(text, answer.abstained):
         return {}
     right = _right_passages(answer, item)
-    correct = [one for one in answer.citations if one.passage_id in right]
+    correct = [citation for citation in answer.citations if citation.passage_id in right]
     backed = [any(one.start < end and start < one.end for one in correct) for start, end in _sentences(text)]
     found: dict[str, float] = {}
     if answer.citations:
@@ -45,7 +45,7 @@ def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
 def _right_passages(answer: Answer, item: GoldQuestion) -> frozenset[str]:
     """Return the ids of passages that a citation is right to name: gold ones, and those with an answer."""
     answers = item.gold.answers if item.question.style in FINDABLE else ()
-    cited = {one.passage_id for one in answer.citations} - item.gold.passages
+    cited = {citation.passage_id for citation in answer.citations} - item.gold.passages
     holding = {
         hit.passage.id
         for hit in answer.ranked

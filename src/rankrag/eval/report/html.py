@@ -59,7 +59,9 @@ def _policy(script: str) -> str:
 
 
 def _navigation(sections: Sequence[Section], questions: bool) -> str:
-    places = [(one.name, one.title) for one in sections] + ([("questions", "Questions")] if questions else [])
+    places = [(section.name, section.title) for section in sections] + (
+        [("questions", "Questions")] if questions else []
+    )
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in places)
     return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
 
@@ -113,18 +115,20 @@ def _table(table: Table) -> Iterator[str]:
 def _headings(table: Table) -> str:
     """Return one row of headings, or two where columns stand together."""
     corner = escape(table.corner)
-    if not any(one.group for one in table.headings):
-        titles = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in table.headings)
+    if not any(heading.group for heading in table.headings):
+        titles = "".join(f'<th scope="col">{escape(heading.title)}</th>' for heading in table.headings)
         return f'<tr><th scope="col">{corner}</th>{titles}</tr>'
     groups = "".join(_over(list(ones)) for _, ones in groupby(table.headings, key=lambda one: one.group))
-    below = "".join(f'<th scope="col">{escape(one.title)}</th>' for one in table.headings if one.group)
+    below = "".join(
+        f'<th scope="col">{escape(heading.title)}</th>' for heading in table.headings if heading.group
+    )
     return f'<tr><th scope="col" rowspan="2">{corner}</th>{groups}</tr><tr>{below}</tr>'
 
 
 def _over(headings: Sequence[Heading]) -> str:
     first = headings[0]
     if not first.group:
-        return "".join(f'<th scope="col" rowspan="2">{escape(one.title)}</th>' for one in headings)
+        return "".join(f'<th scope="col" rowspan="2">{escape(heading.title)}</th>' for heading in headings)
     return f'<th scope="colgroup" colspan="{len(headings)}">{escape(first.group)}</th>'
 
 
@@ -195,7 +199,7 @@ def browser_data(results: Results) -> dict[str, object]:
     them by their place. A question is [benchmark, id, text, gold, given by system]; what a system gave is
     [text, values by measure, passages], or null.
     """
-    systems = [one.name for one in results.systems]
+    systems = [system.name for system in results.systems]
     measures = _measures(results)
     passages: dict[tuple[str, str], int] = {}
     benchmarks = {one.name: n for n, one in enumerate(results.benchmarks)}
@@ -208,8 +212,8 @@ def browser_data(results: Results) -> dict[str, object]:
     return {
         "systems": systems,
         "measures": measures,
-        "benchmarks": [[one.title, list(one.measures)] for one in results.benchmarks],
-        "passages": [list(one) for one in passages],
+        "benchmarks": [[benchmark.title, list(benchmark.measures)] for benchmark in results.benchmarks],
+        "passages": [list(passage) for passage in passages],
         "questions": questions,
         "a": a,
         "b": b,
@@ -226,7 +230,7 @@ def embedded(data: object) -> str:
 
 def _measures(results: Results) -> list[str]:
     """Return the measures of the questions: those of answers first, then those of rankings."""
-    headline = dict.fromkeys(name for one in results.benchmarks for name in one.measures)
+    headline = dict.fromkeys(name for benchmark in results.benchmarks for name in benchmark.measures)
     named = {name for row in results.questions for given in row.given.values() for name in given.values}
     others = sorted(named - headline.keys(), key=lambda name: (is_ranking(name), name))
     return [*(name for name in headline if name in named), *others]
@@ -255,7 +259,7 @@ def _short(words: str) -> str:
 
 def _first_pair(results: Results, systems: list[str]) -> tuple[int, int]:
     """Return the places of the two systems to show first: those of the first comparison."""
-    for one in results.comparisons:
-        if one.a in systems and one.b in systems:
-            return systems.index(one.a), systems.index(one.b)
+    for test in results.comparisons:
+        if test.a in systems and test.b in systems:
+            return systems.index(test.a), systems.index(test.b)
     return 0, min(1, max(0, len(systems) - 1))

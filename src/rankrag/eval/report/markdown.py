@@ -46,12 +46,14 @@ def _table(table: Table) -> Iterator[str]:
     """Yield the lines of a table; Markdown has one row of headings, so groups stand in the titles."""
     yield f"### {escaped(table.title)}"
     yield ""
-    yield _line([escaped(table.corner), *(_heading(one) for one in table.headings)])
+    yield _line([escaped(table.corner), *(_heading(heading) for heading in table.headings)])
     yield _line(["---", *("---:" for _ in table.headings)])
     for group in table.groups:
         if group.title:
             yield _line([f"*{escaped(group.title)}*", *("" for _ in table.headings)])
-        yield from (_line([_head(row, group), *(_entry(one) for one in row.entries)]) for row in group.rows)
+        yield from (
+            _line([_head(row, group), *(_entry(entry) for entry in row.entries)]) for row in group.rows
+        )
     yield ""
     yield from (f"- {escaped(note)}" for note in table.notes)
 

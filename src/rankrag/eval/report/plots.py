@@ -65,7 +65,7 @@ def plots(results: Results) -> tuple[Plot, ...]:
 
 def _forests(results: Results) -> Iterator[Plot]:
     """Yield a forest plot for each pair of systems: a difference and its interval a line."""
-    for n, (a, b) in enumerate(dict.fromkeys((one.a, one.b) for one in results.comparisons), 1):
+    for n, (a, b) in enumerate(dict.fromkeys((test.a, test.b) for test in results.comparisons), 1):
         chosen = ordered(results, a, b)
         labels = [f"{benchmark_title(results, one.benchmark)} {one.measure}" for one in chosen]
         title = f"{b} minus {a}"
@@ -101,9 +101,9 @@ def _forest(chosen: Sequence[Comparison], labels: Sequence[str], title: str) -> 
 def _curves(results: Results) -> Iterator[Plot]:
     """Yield a plot for each (benchmark, measure, what was varied), a line for each system."""
     curves = drawn_curves(results)
-    places = dict.fromkeys((one.benchmark, one.measure, one.x_name) for one in curves)
+    places = dict.fromkeys((curve.benchmark, curve.measure, curve.x_name) for curve in curves)
     for n, place in enumerate(places, 1):
-        chosen = [one for one in curves if (one.benchmark, one.measure, one.x_name) == place]
+        chosen = [curve for curve in curves if (curve.benchmark, curve.measure, curve.x_name) == place]
         benchmark, measure, x_name = place
         title = f"{benchmark_title(results, benchmark)}: {measure} by {x_name}"
         words = f"{title}, a line for each system with its 95 % interval; the numbers are in a table"
@@ -152,22 +152,26 @@ def _x_axis(axes: Axes, chosen: Sequence[Curve]) -> None:
 
 def _reliabilities(results: Results) -> Iterator[Plot]:
     """Yield a reliability diagram for each system and benchmark that has one."""
-    for n, one in enumerate(results.reliability, 1):
-        title = f"{one.system}, {benchmark_title(results, one.benchmark)}"
-        points = "; ".join(f"{x:.2f}: {y:.2f} of {count}" for x, y, count in one.bins)
+    for n, diagram in enumerate(results.reliability, 1):
+        title = f"{diagram.system}, {benchmark_title(results, diagram.benchmark)}"
+        points = "; ".join(f"{x:.2f}: {y:.2f} of {count}" for x, y, count in diagram.bins)
         words = f"{title}: share of relevant passages by mean stated relevance ({points})"
-        svg = _draw(f"reliability-{n}", _reliability(one, title))
+        svg = _draw(f"reliability-{n}", _reliability(diagram, title))
         yield Plot("trust", f"reliability-{n}", title, words, svg)
 
 
-def _reliability(one: Reliability, title: str) -> Figure:
+def _reliability(diagram: Reliability, title: str) -> Figure:
     figure = _figure(3.9)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    filled = [bin_ for bin_ in one.bins if bin_[2] > 0]
+    filled = [bin_ for bin_ in diagram.bins if bin_[2] > 0]
     xs, ys, counts = ([bin_[n] for bin_ in filled] for n in range(3))
     above.plot([0, 1], [0, 1], color=INK, linestyle=":", label="as stated")
     above.plot(
-        xs, ys, color=COLOURS[0], marker="o", label=f"ECE {one.ece.value:.3f}, Brier {one.brier.value:.3f}"
+        xs,
+        ys,
+        color=COLOURS[0],
+        marker="o",
+        label=f"ECE {diagram.ece.value:.3f}, Brier {diagram.brier.value:.3f}",
     )
     above.set_ylim(-0.03, 1.03)
     above.set_ylabel("share relevant")

@@ -42,10 +42,10 @@ def other_table(results: Results) -> Table:
     """Return the answers on benchmarks that the paper does not have."""
     known = {one.benchmark for one in (*paper.MAIN_COLUMNS, *paper.BIOMEDICAL_COLUMNS)}
     columns = tuple(
-        paper.Column(one.name, measure, one.title)
-        for one in results.benchmarks
-        if one.name not in known
-        for measure in _answer_measures(results, one)
+        paper.Column(benchmark.name, measure, benchmark.title)
+        for benchmark in results.benchmarks
+        if benchmark.name not in known
+        for measure in _answer_measures(results, benchmark)
     )
     rows = tuple(row for row, _ in _rows(results, columns, results.systems))
     notes = (BOLD, *_unanswered(results, columns))
@@ -58,8 +58,8 @@ def ablation_table(results: Results) -> Table:
     Whole is a system whose one model ranks and answers. Another lacks a part if its facts have `variant`
     (what was left out or put in), or if it answers with the same model from the same retrieval unranked.
     """
-    variants = {one.name: label for one in results.systems if (label := _variant(results, one))}
-    chosen = [one for one in results.systems if one.name in variants or _is_whole(one)]
+    variants = {system.name: label for system in results.systems if (label := _variant(results, system))}
+    chosen = [system for system in results.systems if system.name in variants or _is_whole(system)]
     return _like(results, paper.ABLATION, "What each part is worth", chosen if variants else [], variants)
 
 
@@ -71,14 +71,14 @@ def _variant(results: Results, system: System) -> str:
     """Return what distinguishes a system from the whole, an empty text where it is no variant of one."""
     if label := system.facts.get(VARIANT, ""):
         return label
-    wholes = [one for one in results.systems if _is_whole(one)]
+    wholes = [system for system in results.systems if _is_whole(system)]
     lacks = not system.ranker and any(_reads_alike(system, one) for one in wholes)
     return "without ranking" if lacks else ""
 
 
-def _reads_alike(one: System, other: System) -> bool:
+def _reads_alike(system: System, other: System) -> bool:
     same = ("retriever", "corpus", "generator", "read_k")
-    return all(getattr(one, name) == getattr(other, name) for name in same)
+    return all(getattr(system, name) == getattr(other, name) for name in same)
 
 
 def _like(
@@ -111,7 +111,8 @@ def _like(
 def _headings(results: Results, columns: Sequence[paper.Column]) -> tuple[Heading, ...]:
     title = titles(results)
     return tuple(
-        Heading(SHOWN.get(one.measure, one.measure), title.get(one.benchmark, one.title)) for one in columns
+        Heading(SHOWN.get(column.measure, column.measure), title.get(column.benchmark, column.title))
+        for column in columns
     )
 
 
@@ -124,15 +125,15 @@ def _rows(
     """Return a row, and its average, for each system that was measured on one of the columns' benchmarks."""
     found, rows = values(results), []
     leaders = [_leader(results, found, at.benchmark, at.measure) for at in columns]
-    for one in systems:
-        mine = [found.get((one.name, at.benchmark, at.measure)) for at in columns]
+    for system in systems:
+        mine = [found.get((system.name, at.benchmark, at.measure)) for at in columns]
         if all(value is None for value in mine):
             continue
-        label = (labels or {}).get(one.name, "")
-        small = (*([label] if label else []), *described(results, one, {at.benchmark for at in columns}))
-        entries = [measured(v, lead == one.name) for v, lead in zip(mine, leaders, strict=True)]
+        label = (labels or {}).get(system.name, "")
+        small = (*([label] if label else []), *described(results, system, {at.benchmark for at in columns}))
+        entries = [measured(v, lead == system.name) for v, lead in zip(mine, leaders, strict=True)]
         average = _average([mine[n] for n in paper.headline(columns)])
-        rows.append((TableRow(one.name, tuple(entries), small), average))
+        rows.append((TableRow(system.name, tuple(entries), small), average))
     return rows
 
 
@@ -173,19 +174,19 @@ def _wrong_averages(printed: paper.PaperTable) -> tuple[str, ...]:
 
 
 def _splits(printed: paper.PaperTable) -> str:
-    names = dict.fromkeys((one.benchmark, one.title) for one in printed.columns)
+    names = dict.fromkeys((column.benchmark, column.title) for column in printed.columns)
     told = "; ".join(f"{title}: {paper.SPLITS[name]}" for name, title in names)
     return f"The paper's numbers (Table {printed.number}, {paper.SOURCE}) are over {told}."
 
 
 def _unanswered(results: Results, columns: Sequence[paper.Column]) -> tuple[str, ...]:
     """Return the note on questions that got no answer, none where all did."""
-    names = {one.benchmark for one in columns}
+    names = {column.benchmark for column in columns}
     title = titles(results)
     lacking = [
-        f"{one.system} on {title.get(one.benchmark, one.benchmark)} {one.unanswered} of {one.questions}"
-        for one in cells(results).values()
-        if one.benchmark in names and one.unanswered
+        f"{cell.system} on {title.get(cell.benchmark, cell.benchmark)} {cell.unanswered} of {cell.questions}"
+        for cell in cells(results).values()
+        if cell.benchmark in names and cell.unanswered
     ]
     return (f"Without an answer, and counted as zero: {'; '.join(lacking)}.",) if lacking else ()
 
@@ -220,10 +221,10 @@ def answer_recall_table(results: Results) -> Table:
     """Return the share of questions with an answer among the first k passages, like the paper's Table 6."""
     found = values(results)
     columns = [
-        (one, measure)
-        for one in results.benchmarks
+        (benchmark, measure)
+        for benchmark in results.benchmarks
         for measure in BY_ANSWER
-        if any((name.name, one.name, measure) in found for name in results.systems)
+        if any((name.name, benchmark.name, measure) in found for name in results.systems)
     ]
     headings = tuple(Heading(measure.removeprefix("answer-"), one.title) for one, measure in columns)
     rows = _order_rows(results, [(one.name, measure) for one, measure in columns])
@@ -242,13 +243,13 @@ def answer_recall_table(results: Results) -> Table:
 
 def gold_table(results: Results) -> Table:
     """Return measures by gold passages on the benchmarks whose questions are also answered."""
-    chosen = [one for one in results.benchmarks if not _is_collection(one)]
+    chosen = [benchmark for benchmark in results.benchmarks if not _is_collection(benchmark)]
     return _by_gold(results, "Gold passages among the first", chosen)
 
 
 def collection_table(results: Results) -> Table:
     """Return measures by judged passages on collections: queries and judgements, nothing to answer."""
-    chosen = [one for one in results.benchmarks if _is_collection(one)]
+    chosen = [benchmark for benchmark in results.benchmarks if _is_collection(benchmark)]
     return _by_gold(results, "Ranking collections", chosen)
 
 
@@ -260,18 +261,20 @@ def _is_collection(benchmark: BenchmarkFacts) -> bool:
 def _orders(results: Results, benchmarks: Container[str]) -> list[_Order]:
     """Return each retrieval once, followed by the rankings of it."""
     retrievals: dict[tuple[str, str, int], list[System]] = {}
-    for one in filter(retrieves, results.systems):
-        retrievals.setdefault((*searched(results, one, benchmarks), one.retrieve_k), []).append(one)
+    for system in filter(retrieves, results.systems):
+        retrievals.setdefault((*searched(results, system, benchmarks), system.retrieve_k), []).append(system)
     orders: list[_Order] = []
     for (retriever, corpus, k), systems in retrievals.items():
-        unranked = [(one.name, "") for one in systems if not one.ranker]
-        before = [(one.name, RETRIEVED) for one in systems if one.ranker]
+        unranked = [(system.name, "") for system in systems if not system.ranker]
+        before = [(system.name, RETRIEVED) for system in systems if system.ranker]
         small = (f"{k} passages over {corpus}",)
         orders.append(_Order(f"{retriever}, as retrieved", small, (*unranked, *before)))
         orders += [
-            _Order(one.name, (f"{one.ranker} ranks the first {one.retrieve_k}",), ((one.name, ""),))
-            for one in systems
-            if one.ranker
+            _Order(
+                system.name, (f"{system.ranker} ranks the first {system.retrieve_k}",), ((system.name, ""),)
+            )
+            for system in systems
+            if system.ranker
         ]
     return orders
 
@@ -294,14 +297,14 @@ def _order_rows(results: Results, columns: Sequence[tuple[str, str]]) -> tuple[T
 def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts]) -> Table:
     """Return a table with a group for each benchmark and a column for each measure that is there."""
     found = values(results)
-    names = {one.name for one in benchmarks}
+    names = {benchmark.name for benchmark in benchmarks}
     there = {measure.removeprefix(RETRIEVED) for _, name, measure in found if name in names}
     others = sorted(one for one in there - {*BY_GOLD, *BY_ANSWER} if is_ranking(one))
     columns = [*(one for one in BY_GOLD if one in there), *others]
     groups = tuple(
-        Group(rows, titles(results)[one.name])
-        for one in benchmarks
-        if (rows := _order_rows(results, [(one.name, measure) for measure in columns]))
+        Group(rows, titles(results)[benchmark.name])
+        for benchmark in benchmarks
+        if (rows := _order_rows(results, [(benchmark.name, measure) for measure in columns]))
     )
     headings = tuple(Heading(measure) for measure in columns)
     note = (
@@ -321,7 +324,7 @@ def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[Group]
 
 def _retrievers(results: Results, benchmarks: Container[str]) -> set[str]:
     """Return who retrieved on some benchmarks."""
-    return {searched(results, one, benchmarks)[0] for one in results.systems if retrieves(one)}
+    return {searched(results, system, benchmarks)[0] for system in results.systems if retrieves(system)}
 
 
 def _quoted(printed: paper.PaperTable, columns: Sequence[tuple[str, str]]) -> tuple[TableRow, ...]:
@@ -351,9 +354,9 @@ def retrieves(system: System) -> bool:
 
 def searched(results: Results, system: System, benchmarks: Container[str]) -> tuple[str, str]:
     """Return retriever and corpus of a system on some benchmarks; several are joined."""
-    cells = [one for one in results.cells if one.system == system.name and one.benchmark in benchmarks]
-    retrievers = dict.fromkeys(one.retriever or system.retriever for one in cells)
-    corpora = dict.fromkeys(one.corpus or system.corpus for one in cells)
+    cells = [cell for cell in results.cells if cell.system == system.name and cell.benchmark in benchmarks]
+    retrievers = dict.fromkeys(cell.retriever or system.retriever for cell in cells)
+    corpora = dict.fromkeys(cell.corpus or system.corpus for cell in cells)
     return " and ".join(retrievers) or system.retriever, " and ".join(corpora) or system.corpus
 
 

@@ -75,7 +75,7 @@ def _summary(results: Results) -> tuple[str, ...]:
 
 
 def _scope(results: Results) -> str:
-    searched = [one.corpus for one in results.cells] + [one.corpus for one in results.systems]
+    searched = [cell.corpus for cell in results.cells] + [system.corpus for system in results.systems]
     corpora = dict.fromkeys(filter(None, searched))
     sizes = {cell.questions for cell in results.cells}
     questions = f"{min(sizes):,} to {max(sizes):,}" if len(sizes) > 1 else f"{max(sizes, default=0):,}"
@@ -115,7 +115,7 @@ _COLUMNS = (
 
 def comparison_table(results: Results) -> Table:
     """Return every comparison, a group for each pair of systems, in the order of the benchmarks."""
-    pairs = dict.fromkeys((one.a, one.b) for one in results.comparisons)
+    pairs = dict.fromkeys((test.a, test.b) for test in results.comparisons)
     groups = tuple(
         Group(tuple(_comparison_row(results, one) for one in ordered(results, a, b)), f"{b} against {a}")
         for a, b in pairs
@@ -132,23 +132,23 @@ def comparison_table(results: Results) -> Table:
     return Table("Comparisons", "Benchmark", headings, groups, notes, flat=True)
 
 
-def _comparison_row(results: Results, one: Comparison) -> TableRow:
-    said = verdict(one)
-    difference = one.difference
+def _comparison_row(results: Results, test: Comparison) -> TableRow:
+    said = verdict(test)
+    difference = test.difference
     entries = (
-        Entry(one.measure),
+        Entry(test.measure),
         Entry(
             percent(difference.value, sign=True),
             (interval(difference, sign=True), *sample_size(difference)),
             tone=TONES[said],
         ),
         Entry(said, tone=TONES[said]),
-        Entry(probability(one.p)),
-        Entry(probability(one.p_holm)),
-        Entry(percent(one.detectable)),
-        Entry(f"{one.wins:,} / {one.ties:,} / {one.losses:,}"),
+        Entry(probability(test.p)),
+        Entry(probability(test.p_holm)),
+        Entry(percent(test.detectable)),
+        Entry(f"{test.wins:,} / {test.ties:,} / {test.losses:,}"),
     )
-    return TableRow(benchmark_title(results, one.benchmark), entries)
+    return TableRow(benchmark_title(results, test.benchmark), entries)
 
 
 STEPS = ("retrieve", "rank", "generate", "cite")
@@ -239,11 +239,11 @@ _DRAWN = frozenset({"answer-R@5", "rank seconds", "generate seconds"})
 
 def drawn_curves(results: Results) -> tuple[Curve, ...]:
     """Return the curves that the report shows; over several benchmarks together it shows every measure."""
-    heads = {one.name: one.measures[:1] for one in results.benchmarks}
+    heads = {benchmark.name: benchmark.measures[:1] for benchmark in results.benchmarks}
     return tuple(
-        one
-        for one in results.curves
-        if one.measure in _DRAWN or one.benchmark not in heads or one.measure in heads[one.benchmark]
+        curve
+        for curve in results.curves
+        if curve.measure in _DRAWN or curve.benchmark not in heads or curve.measure in heads[curve.benchmark]
     )
 
 
@@ -252,8 +252,8 @@ def curve_tables(results: Results) -> tuple[Table, ...]:
     found, drawn = [], drawn_curves(results)
     for x_name in dict.fromkeys(one.x_name for one in drawn):
         curves = [one for one in drawn if one.x_name == x_name]
-        xs = sorted({x for one in curves for x, _ in one.points})
-        rows = tuple(_curve_row(results, one, xs) for one in curves)
+        xs = sorted({x for curve in curves for x, _ in curve.points})
+        rows = tuple(_curve_row(results, curve, xs) for curve in curves)
         headings = tuple(Heading(f"{x:g}", x_name) for x in xs)
         found.append(
             Table(f"The points of the curves by {x_name}", "Curve", headings, (Group(rows),), folded=True)
@@ -278,15 +278,15 @@ def _curve_row(results: Results, curve: Curve, xs: Sequence[float]) -> TableRow:
 
 def system_table(results: Results) -> Table:
     """Return what every system is made of, a column each; the facts are those that it was written with."""
-    named = dict.fromkeys(name for one in results.systems for name in one.facts)
+    named = dict.fromkeys(name for system in results.systems for name in system.facts)
     columns = ("retriever", "corpus", "retrieve_k", "read_k", "ranker", "generator", *named)
-    every = [one.name for one in results.benchmarks]
+    every = [benchmark.name for benchmark in results.benchmarks]
     facts = [
-        (*(text or DASH for text in searched(results, one, every)), *_facts(one, list(named)))
-        for one in results.systems
+        (*(text or DASH for text in searched(results, system, every)), *_facts(system, list(named)))
+        for system in results.systems
     ]
     rows = tuple(TableRow(name, tuple(Entry(one[n]) for one in facts)) for n, name in enumerate(columns))
-    return Table("Systems", "Fact", tuple(Heading(one.name) for one in results.systems), (Group(rows),))
+    return Table("Systems", "Fact", tuple(Heading(system.name) for system in results.systems), (Group(rows),))
 
 
 def _facts(system: System, named: Sequence[str]) -> tuple[str, ...]:

@@ -19,12 +19,12 @@ COUNTED = frozenset({"EM", "Acc", "Claim", "Choice"})
 SMALLER_IS_BETTER = frozenset({"aurc", "ece", "brier"})
 
 
-def verdict(one: Comparison) -> str:
+def verdict(test: Comparison) -> str:
     """Return `better`, `worse` or `no difference shown`: what the sample says of b against a."""
-    if not one.p_holm < LEVEL or one.difference.value == 0:
+    if not test.p_holm < LEVEL or test.difference.value == 0:
         return "no difference shown"
-    grew = one.difference.value > 0
-    return "better" if grew is not (one.measure in SMALLER_IS_BETTER) else "worse"
+    grew = test.difference.value > 0
+    return "better" if grew is not (test.measure in SMALLER_IS_BETTER) else "worse"
 
 
 def best(results: Results, benchmark: str, measure: str, column: Mapping[str, Value]) -> str | None:
@@ -44,13 +44,13 @@ def best(results: Results, benchmark: str, measure: str, column: Mapping[str, Va
 def _leads(first: str, other: str, tests: Sequence[Comparison]) -> bool:
     """Say whether a comparison shows the first to be better than the other."""
     wanted = {(other, first): "better", (first, other): "worse"}
-    return any(verdict(one) == wanted.get((one.a, one.b)) for one in tests)
+    return any(verdict(test) == wanted.get((test.a, test.b)) for test in tests)
 
 
 def ordered(results: Results, a: str, b: str) -> list[Comparison]:
     """Return the comparisons of b against a in the order of the report's benchmarks, pooled ones last."""
     order = {one.name: n for n, one in enumerate(results.benchmarks)}
-    mine = [one for one in results.comparisons if (one.a, one.b) == (a, b)]
+    mine = [test for test in results.comparisons if (test.a, test.b) == (a, b)]
     return sorted(mine, key=lambda one: order.get(one.benchmark, len(order)))
 
 
@@ -121,7 +121,7 @@ def points(fraction: float) -> str:
 
 def summary(results: Results) -> tuple[str, ...]:
     """Return what the comparisons show, a sentence for each pair of systems."""
-    pairs = dict.fromkeys((one.a, one.b) for one in results.comparisons)
+    pairs = dict.fromkeys((test.a, test.b) for test in results.comparisons)
     return tuple(_summed(b, a, ordered(results, a, b)) for a, b in pairs) or (
         "No two systems were compared.",
     )
