@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from eval_sample import BENCHMARKS, CLOSED, CROSS, PLAIN, RANKRAG, few, sample, value
-from rankrag.eval.report.layout import DASH, Entry, Table, TableRow, percent, probability, seconds
+from rankrag.eval.report.layout import DASH, Table, TableCell, TableRow, percent, probability, seconds
 from rankrag.eval.report.score_tables import (
     ablation_table,
     answer_recall_table,
@@ -41,7 +41,7 @@ def row(table: Table, head: str, kind: str = "measured") -> TableRow:
     return next(one for group in table.groups if group.kind == kind for one in group.rows if one.head == head)
 
 
-def entry(table: Table, head: str, group: str, title: str, kind: str = "measured") -> Entry:
+def entry(table: Table, head: str, group: str, title: str, kind: str = "measured") -> TableCell:
     place = [(one.group, one.title) for one in table.headings].index((group, title))
     return row(table, head, kind).entries[place]
 
@@ -190,8 +190,8 @@ def test_the_main_table_has_the_papers_columns(results: Results) -> None:
     assert [one.title for one in table.headings] == "EM EM Acc EM Acc EM F1 EM F1 Acc F1 F1 F1 Avg".split()
     assert [group.kind for group in table.groups] == ["measured", "quoted"]
     assert entry(table, "RankRAG 8B", "NQ", "EM", "quoted").text == "50.6"
-    assert row(table, "RankRAG 8B", "quoted").entries[-1] == Entry("52.6")
-    assert row(table, "Llama3-Instruct 8B", "quoted").entries[-1] == Entry("40.8", mark="†")
+    assert row(table, "RankRAG 8B", "quoted").entries[-1] == TableCell("52.6")
+    assert row(table, "Llama3-Instruct 8B", "quoted").entries[-1] == TableCell("40.8", mark="†")
     assert any(note.startswith("†") and "Llama3-Instruct 8B 41.3" in note for note in table.notes)
     assert any("BM25 + cross-encoder on NQ 3 of 50" in note for note in table.notes)
 
@@ -206,9 +206,9 @@ def test_a_measured_cell_has_its_interval_and_sample(results: Results) -> None:
 def test_what_is_missing_is_a_dash_and_takes_the_average_with_it(results: Results) -> None:
     kept = tuple(one for one in results.cells if (one.system, one.benchmark) != (PLAIN, "fever"))
     table = main_table(replace(results, cells=kept))
-    assert entry(table, PLAIN, "FEVER", "Acc") == Entry()
-    assert row(table, PLAIN).entries[-1] == Entry()
-    assert Entry().text == DASH
+    assert entry(table, PLAIN, "FEVER", "Acc") == TableCell()
+    assert row(table, PLAIN).entries[-1] == TableCell()
+    assert TableCell().text == DASH
     average = row(table, RANKRAG).entries[-1]
     nine = [cell for cell in kept if cell.system == RANKRAG and cell.benchmark in list(BENCHMARKS)[:9]]
     heads = [cell.measures[BENCHMARKS[cell.benchmark][2][0]].value for cell in nine]

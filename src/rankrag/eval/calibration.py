@@ -125,13 +125,11 @@ def fit_temperature(scores: np.ndarray, labels: np.ndarray) -> Points:
         return float((np.logaddexp(0, logits) - targets * logits).mean())
 
     def gradient(weights: np.ndarray) -> np.ndarray:
-        slope: np.ndarray = x @ (special.expit(weights @ x) - targets) / len(targets)
-        return slope
+        return np.asarray(x @ (special.expit(weights @ x) - targets) / len(targets))
 
     def curvature(weights: np.ndarray) -> np.ndarray:
         p = special.expit(weights @ x)
-        bend: np.ndarray = (x * (p * (1 - p))) @ x.T / len(targets)
-        return bend
+        return np.asarray((x * (p * (1 - p))) @ x.T / len(targets))
 
     fitted = optimize.minimize(
         loss, [1.0, 0.0], jac=gradient, hess=curvature, method="trust-exact", options={"gtol": 1e-10}

@@ -13,7 +13,7 @@ from itertools import groupby
 
 from ..measures.retrieval import is_ranking
 from ..results import Results, ShownAnswer
-from .layout import Entry, Group, Heading, Section, Table, TableRow
+from .layout import Heading, RowGroup, Section, Table, TableCell, TableRow
 from .plots import Plot, inline
 
 
@@ -132,7 +132,7 @@ def _over(headings: Sequence[Heading]) -> str:
     return f'<th scope="colgroup" colspan="{len(headings)}">{escape(first.group)}</th>'
 
 
-def _group(group: Group, columns: int) -> str:
+def _group(group: RowGroup, columns: int) -> str:
     title = (
         f'<tr class="group"><th scope="rowgroup" colspan="{columns + 1}">'
         f"<span>{escape(group.title)}</span></th></tr>"
@@ -149,7 +149,7 @@ def _row(row: TableRow) -> str:
     return f'<tr><th scope="row">{escape(row.head)}{small}</th>{entries}</tr>'
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: TableCell) -> str:
     text = escape(entry.text)
     shown = f"<strong>{text}</strong>" if entry.bold else text
     mark = f"<sup>{escape(entry.mark)}</sup>" if entry.mark else ""

@@ -23,7 +23,7 @@ Tone = Literal["", "better", "worse", "open"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableCell:
     """What stands in a cell: the text, smaller lines below it, and a mark that a note explains.
 
     `bold` is for the best of a column where a test says so.
@@ -49,12 +49,12 @@ class TableRow:
     """A row: its head, smaller lines below the head, and an entry for each column."""
 
     head: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TableCell, ...]
     small: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Rows that belong together; quoted ones are drawn apart from measured ones."""
 
     rows: tuple[TableRow, ...]
@@ -72,7 +72,7 @@ class Table:
     title: str
     corner: str
     headings: tuple[Heading, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[RowGroup, ...]
     notes: tuple[str, ...] = ()
     folded: bool = False
     flat: bool = False
@@ -136,13 +136,13 @@ def sample_size(value: Value) -> tuple[str, ...]:
     return (f"n {value.n:,}", *([f"{value.units:,} units"] if value.units < value.n else []))
 
 
-def measured(value: Value | None, bold: bool = False) -> Entry:
+def measured(value: Value | None, bold: bool = False) -> TableCell:
     """Return the entry of a fraction: value, interval and sample; a dash for None."""
     if value is None:
-        return Entry()
-    return Entry(percent(value.value), (interval(value), *sample_size(value)), bold=bold)
+        return TableCell()
+    return TableCell(percent(value.value), (interval(value), *sample_size(value)), bold=bold)
 
 
-def quoted(value: float | None, digits: int) -> Entry:
+def quoted(value: float | None, digits: int) -> TableCell:
     """Return the entry of a number that the paper prints, in its digits."""
-    return Entry() if value is None else Entry(f"{value:.{digits}f}")
+    return TableCell() if value is None else TableCell(f"{value:.{digits}f}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..results import Results
-from .layout import Entry, Group, Heading, Section, Table, TableRow
+from .layout import Heading, RowGroup, Section, Table, TableCell, TableRow
 from .plots import Plot
 
 
@@ -66,13 +66,13 @@ def _heading(heading: Heading) -> str:
     return escaped(f"{heading.group} {heading.title}".strip())
 
 
-def _head(row: TableRow, group: Group) -> str:
+def _head(row: TableRow, group: RowGroup) -> str:
     small = f" ({'; '.join(row.small)})" if row.small else ""
     text = escaped(row.head + small)
     return f"*{text}* (quoted)" if group.kind == "quoted" else text
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: TableCell) -> str:
     text = f"**{escaped(entry.text)}**" if entry.bold else escaped(entry.text)
     small = f" ({escaped('; '.join(entry.small))})" if entry.small else ""
     return text + entry.mark + small

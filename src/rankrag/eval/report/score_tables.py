@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from .. import paper
 from ..measures.retrieval import RETRIEVED, is_ranking
 from ..results import BenchmarkFacts, Results, System, Value, Values, benchmark_notes, cells, titles, values
-from .layout import BOLD, DASH, QUOTED, Entry, Group, Heading, Table, TableRow, measured, percent, quoted
+from .layout import (
+    BOLD,
+    DASH,
+    QUOTED,
+    Heading,
+    RowGroup,
+    Table,
+    TableCell,
+    TableRow,
+    measured,
+    percent,
+    quoted,
+)
 from .verdicts import best
 
 BY_ANSWER = ("answer-R@1", "answer-R@5", "answer-R@10", "answer-R@20")
@@ -49,7 +61,7 @@ def other_table(results: Results) -> Table:
     )
     rows = tuple(row for row, _ in _rows(results, columns, results.systems))
     notes = (BOLD, *_unanswered(results, columns))
-    return Table("Other benchmarks", "System", _headings(results, columns), (Group(rows),), notes)
+    return Table("Other benchmarks", "System", _headings(results, columns), (RowGroup(rows),), notes)
 
 
 def ablation_table(results: Results) -> Table:
@@ -104,7 +116,7 @@ def _like(
         _splits(printed),
         *_wrong_averages(printed),
     )
-    groups = (Group(tuple(rows), "measured here"), Group(quotes, QUOTED, "quoted"))
+    groups = (RowGroup(tuple(rows), "measured here"), RowGroup(quotes, QUOTED, "quoted"))
     return Table(title, "System", (*_headings(results, printed.columns), Heading("Avg")), groups, notes)
 
 
@@ -121,7 +133,7 @@ def _rows(
     columns: Sequence[paper.Column],
     systems: Sequence[System],
     labels: Mapping[str, str] | None = None,
-) -> list[tuple[TableRow, Entry]]:
+) -> list[tuple[TableRow, TableCell]]:
     """Return a row, and its average, for each system that was measured on one of the columns' benchmarks."""
     found, rows = values(results), []
     leaders = [_leader(results, found, at.benchmark, at.measure) for at in columns]
@@ -143,16 +155,16 @@ def _leader(results: Results, found: Values, benchmark: str, measure: str) -> st
     return best(results, benchmark, measure, column)
 
 
-def _average(headline: Sequence[Value | None]) -> Entry:
+def _average(headline: Sequence[Value | None]) -> TableCell:
     """Return the mean of the headline measures if all are there; the interval takes them as independent."""
     known = [value for value in headline if value is not None]
     if len(known) < len(headline):
-        return Entry()
+        return TableCell()
     n = len(known)
     mean = sum(one.value for one in known) / n
     below = math.hypot(*(one.value - one.low for one in known)) / n
     above = math.hypot(*(one.high - one.value for one in known)) / n
-    return Entry(percent(mean), (f"{percent(mean - below)}{DASH}{percent(mean + above)}",))
+    return TableCell(percent(mean), (f"{percent(mean - below)}{DASH}{percent(mean + above)}",))
 
 
 def _quote(printed: paper.PaperTable, row: paper.Printed) -> TableRow:
@@ -160,7 +172,7 @@ def _quote(printed: paper.PaperTable, row: paper.Printed) -> TableRow:
     text = quoted(row.average, printed.digits).text
     mark = "" if paper.average_agrees(printed, row) else "†"
     small = (row.note,) if row.note else ()
-    return TableRow(row.system, (*entries, Entry(text, mark=mark)), small)
+    return TableRow(row.system, (*entries, TableCell(text, mark=mark)), small)
 
 
 def _wrong_averages(printed: paper.PaperTable) -> tuple[str, ...]:
@@ -237,7 +249,7 @@ def answer_recall_table(results: Results) -> Table:
         "recall of gold passages.",
         *([_TABLE_8] if len(quotes) > 1 else []),
     )
-    groups = (Group(rows, "measured here"), *quotes)
+    groups = (RowGroup(rows, "measured here"), *quotes)
     return Table("Answers among the first passages", "Order of passages", headings, groups, notes)
 
 
@@ -302,7 +314,7 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
     others = sorted(one for one in there - {*BY_GOLD, *BY_ANSWER} if is_ranking(one))
     columns = [*(one for one in BY_GOLD if one in there), *others]
     groups = tuple(
-        Group(rows, titles(results)[benchmark.name])
+        RowGroup(rows, titles(results)[benchmark.name])
         for benchmark in benchmarks
         if (rows := _order_rows(results, [(benchmark.name, measure) for measure in columns]))
     )
@@ -314,11 +326,11 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
     return Table(title, "Order of passages", headings, groups, (note, BOLD), flat=True)
 
 
-def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[Group]:
+def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[RowGroup]:
     """Return the groups of quoted rows: Table 6, and Table 8 beside measurements of several retrievers."""
     several = len(_retrievers(results, {benchmark for benchmark, _ in columns})) > 1
     titled = {QUOTED: paper.RANKING, **({f"Table 8, {QUOTED}": paper.RETRIEVERS} if several else {})}
-    groups = (Group(_quoted(printed, columns), title, "quoted") for title, printed in titled.items())
+    groups = (RowGroup(_quoted(printed, columns), title, "quoted") for title, printed in titled.items())
     return [group for group in groups if group.rows]
 
 
@@ -336,7 +348,8 @@ def _quoted(printed: paper.PaperTable, columns: Sequence[tuple[str, str]]) -> tu
         TableRow(
             row.system,
             tuple(
-                quoted(row.values[places[at]], printed.digits) if at in places else Entry() for at in columns
+                quoted(row.values[places[at]], printed.digits) if at in places else TableCell()
+                for at in columns
             ),
             (row.note,) if row.note else (),
         )

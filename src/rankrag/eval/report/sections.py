@@ -17,11 +17,11 @@ from ..results import (
 )
 from .layout import (
     DASH,
-    Entry,
-    Group,
     Heading,
+    RowGroup,
     Section,
     Table,
+    TableCell,
     TableRow,
     interval,
     measured,
@@ -117,7 +117,7 @@ def comparison_table(results: Results) -> Table:
     """Return every comparison, a group for each pair of systems, in the order of the benchmarks."""
     pairs = dict.fromkeys((test.a, test.b) for test in results.comparisons)
     groups = tuple(
-        Group(tuple(_comparison_row(results, one) for one in ordered(results, a, b)), f"{b} against {a}")
+        RowGroup(tuple(_comparison_row(results, one) for one in ordered(results, a, b)), f"{b} against {a}")
         for a, b in pairs
     )
     notes = (
@@ -136,17 +136,17 @@ def _comparison_row(results: Results, test: Comparison) -> TableRow:
     said = verdict(test)
     difference = test.difference
     entries = (
-        Entry(test.measure),
-        Entry(
+        TableCell(test.measure),
+        TableCell(
             percent(difference.value, sign=True),
             (interval(difference, sign=True), *sample_size(difference)),
             tone=TONES[said],
         ),
-        Entry(said, tone=TONES[said]),
-        Entry(probability(test.p)),
-        Entry(probability(test.p_holm)),
-        Entry(percent(test.detectable)),
-        Entry(f"{test.wins:,} / {test.ties:,} / {test.losses:,}"),
+        TableCell(said, tone=TONES[said]),
+        TableCell(probability(test.p)),
+        TableCell(probability(test.p_holm)),
+        TableCell(percent(test.detectable)),
+        TableCell(f"{test.wins:,} / {test.ties:,} / {test.losses:,}"),
     )
     return TableRow(benchmark_title(results, test.benchmark), entries)
 
@@ -163,7 +163,7 @@ def seconds_table(results: Results) -> Table:
     named = {step for cell in results.cells for step in cell.seconds}
     steps = [*(one for one in STEPS if one in named), *sorted(named - set(STEPS))]
 
-    def entries(cell: Cell) -> tuple[Entry, ...]:
+    def entries(cell: Cell) -> tuple[TableCell, ...]:
         times = [_seconds(cell.seconds.get(step)) for step in steps]
         return (*times, _passages_a_second(cell))
 
@@ -176,17 +176,19 @@ def seconds_table(results: Results) -> Table:
     return Table("Seconds", "System", headings, _by_benchmark(results, chosen, entries), notes, flat=True)
 
 
-def _seconds(value: Value | None) -> Entry:
+def _seconds(value: Value | None) -> TableCell:
     if value is None:
-        return Entry()
-    return Entry(seconds(value.value), (f"{seconds(value.low)}–{seconds(value.high)}", *sample_size(value)))
+        return TableCell()
+    return TableCell(
+        seconds(value.value), (f"{seconds(value.low)}–{seconds(value.high)}", *sample_size(value))
+    )
 
 
-def _passages_a_second(cell: Cell) -> Entry:
+def _passages_a_second(cell: Cell) -> TableCell:
     rank = cell.seconds.get("rank")
     if rank is None or not cell.ranked or not rank.value > 0:
-        return Entry()
-    return Entry(seconds(cell.ranked / rank.value))
+        return TableCell()
+    return TableCell(seconds(cell.ranked / rank.value))
 
 
 # ── abstaining, calibration, citations ───────────────────────────────────────────────────────────────
@@ -202,7 +204,7 @@ def trust_table(results: Results) -> Table:
     columns = [name for name in TRUST if name in named]
     chosen = [cell for cell in results.cells if any(name in cell.measures for name in columns)]
 
-    def entries(cell: Cell) -> tuple[Entry, ...]:
+    def entries(cell: Cell) -> tuple[TableCell, ...]:
         return tuple(measured(cell.measures.get(name)) for name in columns)
 
     notes = (
@@ -219,14 +221,14 @@ def trust_table(results: Results) -> Table:
 
 
 def _by_benchmark(
-    results: Results, chosen: Sequence[Cell], entries: Callable[[Cell], tuple[Entry, ...]]
-) -> tuple[Group, ...]:
+    results: Results, chosen: Sequence[Cell], entries: Callable[[Cell], tuple[TableCell, ...]]
+) -> tuple[RowGroup, ...]:
     """Return a group of rows for each benchmark, a row for each system."""
     found = []
     for name, title in titles(results).items():
         rows = tuple(TableRow(cell.system, entries(cell)) for cell in chosen if cell.benchmark == name)
         if rows:
-            found.append(Group(rows, title))
+            found.append(RowGroup(rows, title))
     return tuple(found)
 
 
@@ -256,7 +258,7 @@ def curve_tables(results: Results) -> tuple[Table, ...]:
         rows = tuple(_curve_row(results, curve, xs) for curve in curves)
         headings = tuple(Heading(f"{x:g}", x_name) for x in xs)
         found.append(
-            Table(f"The points of the curves by {x_name}", "Curve", headings, (Group(rows),), folded=True)
+            Table(f"The points of the curves by {x_name}", "Curve", headings, (RowGroup(rows),), folded=True)
         )
     return tuple(found)
 
@@ -285,8 +287,10 @@ def system_table(results: Results) -> Table:
         (*(text or DASH for text in searched(results, system, every)), *_facts(system, list(named)))
         for system in results.systems
     ]
-    rows = tuple(TableRow(name, tuple(Entry(one[n]) for one in facts)) for n, name in enumerate(columns))
-    return Table("Systems", "Fact", tuple(Heading(system.name) for system in results.systems), (Group(rows),))
+    rows = tuple(TableRow(name, tuple(TableCell(one[n]) for one in facts)) for n, name in enumerate(columns))
+    return Table(
+        "Systems", "Fact", tuple(Heading(system.name) for system in results.systems), (RowGroup(rows),)
+    )
 
 
 def _facts(system: System, named: Sequence[str]) -> tuple[str, ...]:
@@ -312,7 +316,9 @@ def data_table(results: Results) -> Table:
             cell.data_sha256 or DASH,
             *(cell.made_of.get(name) or DASH for name in more),
         )
-        rows.append(TableRow(benchmark_title(results, cell.benchmark), tuple(map(Entry, texts))))
+        rows.append(TableRow(benchmark_title(results, cell.benchmark), tuple(map(TableCell, texts))))
     columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file", *more)
     headings = tuple(Heading(name) for name in columns)
-    return Table("Files and numbers of questions", "Benchmark", headings, (Group(tuple(rows)),), folded=True)
+    return Table(
+        "Files and numbers of questions", "Benchmark", headings, (RowGroup(tuple(rows)),), folded=True
+    )
