@@ -2,10 +2,12 @@
 
     python tools/ship.py CHECKPOINT --before stage1=CHECKPOINT --before round1=CHECKPOINT --name rankrag-135m
     python tools/ship.py CHECKPOINT --onto round2
+    python tools/ship.py CHECKPOINT --name rankrag-0.5b --base-folder FOLDER
 
 CHECKPOINT is what the last `rankrag train --stage 2` filled, over a base of the table; `--before` are the
 runs that it went on from, first to last, under the names that their files get. `--onto` says that it went on
-from what is shipped now: the files of that stay, its last run under the name given. Weights become float16
+from what is shipped now: the files of that stay, its last run under the name given. `--base-folder` is the folder that the run started from where
+it was not the table's name of the base: it is called by that name. Weights become float16
 (half the size; scores move by less than 0.001); what they were made of goes with them, without paths of a
 machine. The model card, README.md, is written by hand and stays.
 """
@@ -30,8 +32,12 @@ LAST = ("adapter_config.json", "rankrag.json", "curves.png")
 TEXTS = ("recipe.yaml", "training.json", "metrics.jsonl", "manifest.json")
 
 
-def ship(checkpoint: Path, before: dict[str, Path], name: str, onto: str | None = None) -> Path:
+def ship(
+    checkpoint: Path, before: dict[str, Path], name: str, onto: str | None = None, base_folder: str = ""
+) -> Path:
     """Copy what a checkpoint is and was made of into the package; return the folder."""
+    origin = registry.MODELS[name].origin
+    assert isinstance(origin, registry.Shipped), f"{name} is no model that ships"
     folder = PLACE / name
     folder.mkdir(parents=True, exist_ok=True)
     if onto:
@@ -44,12 +50,16 @@ def ship(checkpoint: Path, before: dict[str, Path], name: str, onto: str | None 
     (folder / "adapter_model.safetensors").chmod(0o644)
     for file in LAST:
         shutil.copyfile(checkpoint / file, folder / file)
+    for file in LAST[:2] if base_folder else ():
+        text = (folder / file).read_text(encoding="utf-8").replace(base_folder, origin.base)
+        (folder / file).write_text(text, encoding="utf-8")
     runs = [("", checkpoint), *((f"{run}.", before[run]) for run in reversed(before))]
     places = before | ({onto: folder} if onto else {})
     written: set[str] = set()
     for prefix, source in runs:
         for file in TEXTS:
             text = _without_places((source / file).read_text(encoding="utf-8"), places)
+            text = text.replace(base_folder, origin.base) if base_folder else text
             text = _without_name(text, name, onto) if onto else text
             if text not in written:  # stages of one blend have one manifest
                 (folder / f"{prefix}{file}").write_text(text, encoding="utf-8")
@@ -90,13 +100,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", type=Path)
-    earlier = parser.add_mutually_exclusive_group(required=True)
+    earlier = parser.add_mutually_exclusive_group()
     earlier.add_argument("--before", action="append", default=[], metavar="NAME=CHECKPOINT")
     earlier.add_argument("--onto", metavar="NAME")
     parser.add_argument("--name", default="rankrag-135m")
+    parser.add_argument("--base-folder", default="", metavar="FOLDER")
     chosen = parser.parse_args()
     before = {run: Path(place) for run, _, place in (text.partition("=") for text in chosen.before)}
-    folder = ship(chosen.checkpoint, before, chosen.name, chosen.onto)
+    folder = ship(chosen.checkpoint, before, chosen.name, chosen.onto, chosen.base_folder)
     total = sum(path.stat().st_size for path in folder.iterdir())
     print(json.dumps({"folder": str(folder), "MB": round(total / 1e6, 1)}))
 
