@@ -94,7 +94,7 @@ def test_search_wants_a_question_or_a_file(capsys: pytest.CaptureFixture[str], a
 
 def test_unknown_verbs_and_missing_options_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, "answer")[0] == 2
-    assert fails(capsys, "ask", "Why?")[0] == 2
+    assert fails(capsys, "train", "recipe.yaml")[0] == 2
     assert fails(capsys, "prompt", "show", "--template", "poem") == (
         2,
         "rankrag: error: found template 'poem', wanted one of paper, chat: choose one of them",

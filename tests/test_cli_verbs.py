@@ -10,6 +10,7 @@ import pytest
 
 from cli_call import call
 from rankrag import prompts
+from rankrag.cli import served
 from rankrag.cli.app import run
 
 PAGES = {
@@ -293,3 +294,19 @@ def test_a_long_build_says_first_what_it_takes(
     out = tool.text("index", str(tmp_path / "page.txt"), "--index", str(tmp_path / "i"), "--encoder", "none")
     assert "About 1 passages: from nothing that takes about 0 minutes" in tool.err
     assert "About" not in out
+
+
+def test_an_index_has_a_default_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "snow.txt").write_text("Snow is white in winter.")
+    call(capsys, "index", "snow.txt", "--encoder", "none")
+    assert (tmp_path / "rankrag.index" / "manifest.json").is_file()
+    assert "Snow is white" in call(capsys, "search", "snow")[0]
+    monkeypatch.setenv("RANKRAG_INDEX", "other")
+    call(capsys, "index", "snow.txt", "--encoder", "none")
+    assert (tmp_path / "other" / "manifest.json").is_file()
+    assert served.default_index() == Path("other")
+    monkeypatch.delenv("RANKRAG_INDEX")
+    assert served.default_index() == Path("rankrag.index")

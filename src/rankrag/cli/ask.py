@@ -13,6 +13,7 @@ from ..system.rag import as_question
 from ..types import Answer, Question, Style
 from . import answer_view, console, conversation
 from .options import (
+    DEFAULT_INDEX,
     CacheDir,
     CacheGB,
     GeneratorName,
@@ -44,8 +45,8 @@ Asked = Annotated[
 
 
 def ask(
-    index: IndexFolder,
     question: Asked = None,
+    index: IndexFolder = DEFAULT_INDEX,
     model: ModelName = models.DEFAULT_MODEL,
     ranker: RankerName = None,
     generator: GeneratorName = None,

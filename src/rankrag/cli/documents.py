@@ -13,13 +13,13 @@ from ..errors import NotFoundError
 from ..system import retrieval
 from ..types import Document
 from . import answer_view, console, progress
-from .options import Collection, IndexFolder, Output, StoreName, StoreURL, arguments
+from .options import DEFAULT_INDEX, Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
 app = typer.Typer(help="See, delete and copy the documents of an index.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_documents(index: IndexFolder, output: Output = "text") -> None:
+def list_documents(index: IndexFolder = DEFAULT_INDEX, output: Output = "text") -> None:
     """List the documents of an index, ordered by id."""
     from ..index import IndexDocuments
 
@@ -39,8 +39,8 @@ def _row(document: Document) -> tuple[str | Text, ...]:
 
 @app.command("delete")
 def delete(
-    index: IndexFolder,
     ids: Annotated[list[str], typer.Argument(help="Ids from `rankrag documents list`.")],
+    index: IndexFolder = DEFAULT_INDEX,
     output: Output = "text",
 ) -> None:
     """Remove documents and their passages from an index; the files they came from stay."""
@@ -60,8 +60,8 @@ def delete(
 
 @app.command("copy")
 def copy(
-    index: IndexFolder,
     to: Annotated[Path, typer.Argument(help="Folder of the new index.", metavar="TO")],
+    index: IndexFolder = DEFAULT_INDEX,
     store: StoreName = None,
     store_url: StoreURL = None,
     collection: Collection = None,

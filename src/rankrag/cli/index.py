@@ -14,7 +14,16 @@ from rich.text import Text
 from ..errors import PartialError
 from ..system import retrieval
 from . import answer_view, console, progress
-from .options import Collection, IndexFolder, Output, RayAddress, StoreName, StoreURL, arguments
+from .options import (
+    DEFAULT_INDEX,
+    Collection,
+    IndexFolder,
+    Output,
+    RayAddress,
+    StoreName,
+    StoreURL,
+    arguments,
+)
 
 if TYPE_CHECKING:
     from ..index import Estimate, Report, Settings
@@ -51,7 +60,7 @@ Language = Annotated[
 
 def index(
     paths: Paths,
-    index: IndexFolder,
+    index: IndexFolder = DEFAULT_INDEX,
     encoder: EncoderName = None,
     words: Words = None,
     language: Language = None,

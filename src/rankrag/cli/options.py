@@ -21,7 +21,14 @@ OutputKind = Literal["text", "json"]
 Output = Annotated[
     OutputKind, typer.Option("--output", help="Text for people, or one JSON document on standard output.")
 ]
-IndexFolder = Annotated[Path, typer.Option("--index", "-i", help="Folder of the index.", show_default=False)]
+DEFAULT_INDEX = Path("rankrag.index")
+"""Where an index lies if nothing else is said: in the folder that one works in."""
+
+INDEX_VARIABLE = "RANKRAG_INDEX"
+
+IndexFolder = Annotated[
+    Path, typer.Option("--index", "-i", envvar=INDEX_VARIABLE, help="Folder of the index.")
+]
 RetrieverName = Annotated[
     Literal["bm25", "dense", "hybrid"] | None,
     typer.Option("--retriever", help="Default: hybrid if the index has vectors, else bm25."),

@@ -16,7 +16,17 @@ from ..system import retrieval
 from ..system.rag import as_question
 from ..types import Filters, Hit, Question
 from . import answer_view, console, progress
-from .options import IndexFolder, Output, PathGlob, RayAddress, RetrieverName, Where, arguments, filters
+from .options import (
+    DEFAULT_INDEX,
+    IndexFolder,
+    Output,
+    PathGlob,
+    RayAddress,
+    RetrieverName,
+    Where,
+    arguments,
+    filters,
+)
 
 if TYPE_CHECKING:
     from ..index import Manifest
@@ -26,8 +36,8 @@ Searcher = Callable[[list[Question]], list[list[Hit]]]
 
 
 def search(
-    index: IndexFolder,
     question: Annotated[str | None, typer.Argument(help="What to search for.")] = None,
+    index: IndexFolder = DEFAULT_INDEX,
     questions: Annotated[
         Path | None, typer.Option("--questions", metavar="FILE", help="Questions: JSON lines, TSV or lines.")
     ] = None,

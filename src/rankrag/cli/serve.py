@@ -61,7 +61,8 @@ ServedIndex = Annotated[
     typer.Option(
         "--index",
         "-i",
-        help="Folder of the index; an empty folder becomes one. Default: one in your data folder.",
+        help="Folder of the index; an empty folder becomes one. Default: RANKRAG_INDEX, or ./rankrag.index "
+        "if it is there, or one in your data folder.",
         show_default=False,
     ),
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..system import RAG, SystemSpec, models, open_retrieval, open_system
 from ..system.retrieval import encoder_for, open_documents
 from ..types import Hit, Passage, Question, Ranker
-from .options import warn_untrained
+from .options import DEFAULT_INDEX, INDEX_VARIABLE, warn_untrained
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -28,8 +28,13 @@ BATCH = {"cpu": 32, "cuda": 256}
 
 
 def default_index() -> Path:
-    """Return where the index of a server lies that was started without one; it need not exist."""
-    return data_folder() / "index"
+    """Return where the index of a server lies that was started without one; it need not exist.
+
+    That is where the other commands look, if there is one, else a place of the user's own.
+    """
+    if named := os.environ.get(INDEX_VARIABLE):
+        return Path(named).expanduser()
+    return DEFAULT_INDEX if DEFAULT_INDEX.is_dir() else data_folder() / "index"
 
 
 def data_folder() -> Path:
