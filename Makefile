@@ -35,7 +35,7 @@ format: .venv/installed-dev ## put the code in the house format and mend what th
 install: .venv/installed ## set up .venv with the command line: models on this machine, every kind of document
 
 clean: ## remove .venv and everything else that make, the tests and the demo wrote
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo rankrag.index
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

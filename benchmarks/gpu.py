@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from limits import Model, body_weights, matmul_rate
 from rankrag.model.network import Network
 from rankrag.model.prefix_cache import PrefixCache
-from rankrag.model.scorer import Row, Scorer
+from rankrag.model.scorer import PromptTokens, Scorer
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +117,7 @@ def _ranking(model: Model, size: Size, n_passages: int, repeat: int, rate: float
         padded_s = _seconds(partial(_padded, model, rows), repeat, model.device)
     # From here on the model's attention is the engine's.
     scorer = Scorer(Network(model), PrefixCache(CACHE_BYTES), CHUNK_TOKENS)
-    asked = [Row(row.prefix, row.suffix[::-1]) for row in rows]
+    asked = [PromptTokens(row.prefix, row.suffix[::-1]) for row in rows]
     head = model.get_output_embeddings().weight.numel()
     whole = sum(len(row.prefix) + len(row.suffix) for row in rows)
     common = _COMMON * (len(rows) - 1)
@@ -142,7 +142,7 @@ def _ranking(model: Model, size: Size, n_passages: int, repeat: int, rate: float
     return {**found, "largest_difference": difference}
 
 
-def _rows(n_rows: int, vocabulary: int) -> list[Row]:
+def _rows(n_rows: int, vocabulary: int) -> list[PromptTokens]:
     """Return prompts that begin alike, then have a passage of 100 to 180 tokens and a question of 20."""
     draw = random.Random(1)
 
@@ -150,10 +150,10 @@ def _rows(n_rows: int, vocabulary: int) -> list[Row]:
         return tuple(draw.randrange(10, vocabulary) for _ in range(count))
 
     common, question = tokens(_COMMON), tokens(20)
-    return [Row(common + tokens(draw.randint(100, 180)), question) for _ in range(n_rows)]
+    return [PromptTokens(common + tokens(draw.randint(100, 180)), question) for _ in range(n_rows)]
 
 
-def _padded(model: Model, rows: Sequence[Row]) -> torch.Tensor:
+def _padded(model: Model, rows: Sequence[PromptTokens]) -> torch.Tensor:
     """Return the labels' log-probabilities by transformers' own pass, rows padded on the left."""
     import torch
 

@@ -18,7 +18,7 @@ from rankrag import prompts
 from rankrag.index import READABLE, IndexDocuments, build, open_store, retriever
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
 from rankrag.pipeline import Pipeline
-from rankrag.server import About, Settings, SharedLanguageModel, Telemetry, create_app
+from rankrag.server import About, ServerSettings, SharedLanguageModel, Telemetry, create_app
 from rankrag.server.listening import make_server
 from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
 
@@ -60,7 +60,7 @@ class _Nothing:
 def make_app(
     index: Path | None,
     lm: LanguageModel | None = None,
-    settings: Settings | None = None,
+    settings: ServerSettings | None = None,
     uploads: bool = True,
     threshold: float | None = None,
     budget: Budget | None = None,
@@ -69,7 +69,7 @@ def make_app(
     """Return an app over an index; the model is the fake one unless another is given."""
     telemetry = Telemetry()
     shared = SharedLanguageModel(lm or FakeLanguageModel(), n_shared, telemetry.batch)
-    settings = settings or Settings()
+    settings = settings or ServerSettings()
     if index is not None and uploads:
         (index / "uploads").mkdir(exist_ok=True)
         settings = replace(settings, uploads=index / "uploads", suffixes=READABLE)

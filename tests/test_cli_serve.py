@@ -15,7 +15,7 @@ import pytest
 import serve_process
 from rankrag.cli import serve, served
 from rankrag.cli.app import run
-from rankrag.server import Settings
+from rankrag.server import ServerSettings
 from rankrag.system import SystemSpec
 from serving import QUESTION, client, make_index, until
 
@@ -72,6 +72,8 @@ def test_names_that_browsers_may_use(host: str, more: tuple[str, ...], hosts: se
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "cache"))  # no encoder
     monkeypatch.setenv("RANKRAG_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("RANKRAG_INDEX", raising=False)
+    monkeypatch.chdir(tmp_path)
     return tmp_path / "data"
 
 
@@ -79,7 +81,7 @@ def test_an_index_is_made_in_the_data_folder(data: Path) -> None:
     assert served.default_index() == data / "index"
     assert served.make_index(served.default_index())
     assert not served.make_index(served.default_index())  # it is there
-    app = served.app_of(SystemSpec(data / "index", model="fake"), Settings(), read_only=False)
+    app = served.app_of(SystemSpec(data / "index", model="fake"), ServerSettings(), read_only=False)
     with client(app) as http:
         info = http.get("/v1/info").json()
         assert info["index"] == {"n_documents": 0, "n_passages": 0}

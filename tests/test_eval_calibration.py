@@ -21,7 +21,7 @@ from rankrag.eval.calibration import (
     reliability,
     threshold_for,
 )
-from rankrag.model.calibrated import Calibration, Kind
+from rankrag.model.calibrated import Calibration, MapKind
 
 FITS = {"temperature": fit_temperature, "isotonic": fit_isotonic}
 
@@ -38,7 +38,7 @@ def drawn(n: int, scale: float = 1.0, bias: float = 0.0, seed: int = 0) -> tuple
     return scores, rng.random(n) < logistic(scale * log_odds(scores) + bias)
 
 
-def curve(kind: Kind, scores: np.ndarray, labels: np.ndarray) -> Calibration:
+def curve(kind: MapKind, scores: np.ndarray, labels: np.ndarray) -> Calibration:
     return Calibration(kind, FITS[kind](scores, labels))
 
 
@@ -167,7 +167,7 @@ def test_blocks_are_scipys() -> None:
 
 
 @pytest.mark.parametrize("kind", ["temperature", "isotonic"])
-def test_a_fit_brings_relevance_near_the_truth(kind: Kind) -> None:
+def test_a_fit_brings_relevance_near_the_truth(kind: MapKind) -> None:
     scores, labels = drawn(4_000, scale=0.4, bias=-1.2)
     fresh, truth = drawn(20_000, scale=0.4, bias=-1.2, seed=1)
     mapped = curve(kind, scores, labels).apply(fresh)
@@ -177,7 +177,7 @@ def test_a_fit_brings_relevance_near_the_truth(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["temperature", "isotonic"])
-def test_no_order_changes(kind: Kind) -> None:
+def test_no_order_changes(kind: MapKind) -> None:
     scores, labels = drawn(300, scale=0.3)
     found = curve(kind, scores, labels)
     asked = np.unique(np.concatenate([np.linspace(0, 1, 2001), scores, [1e-9, 1 - 1e-9]]))

@@ -518,3 +518,12 @@ def test_documents_add_list_delete() -> None:
     write({"bad.txt": ""})
     with pytest.raises(PartialError, match=r"found 1 files that cannot be read.*bad.txt: it holds no text"):
         documents.add(["bad.txt"])
+
+
+def test_an_index_inside_of_a_folder_is_no_document() -> None:
+    write({"notes/a.txt": "cats"})
+    build(["."], INDEX)
+    report = build(["."], INDEX)
+    assert report.unchanged == ("notes/a.txt",)
+    assert report.added == ()
+    assert (str(INDEX), "an index") in report.passed_over

@@ -23,15 +23,15 @@ from mixed_corpus import assert_same, lines, write_corpus
 from qdrant_small import small_qdrant
 from rankrag.cli.evaluate import _worker
 from rankrag.cli.search import _searcher
-from rankrag.cli.systems import Plan, assemble, there
+from rankrag.cli.systems import SystemPlan, assemble, there
 from rankrag.errors import FailureError, InvalidInputError
-from rankrag.index import Report, Settings, StorePlace, build, open_store, ray_reader, spread
+from rankrag.index import BuildReport, Settings, StorePlace, build, open_store, ray_reader, spread
 from rankrag.index.manifest import read_manifest
 from rankrag.index.ray_reader import scan
-from rankrag.index.reading import File, Part, ReadSettings, Record
+from rankrag.index.reading import CollectionRecord, File, LineSpan, ReadSettings
 from rankrag.index.reading.records import json_lines
 from rankrag.index.spread import Worker
-from rankrag.index.store import Row
+from rankrag.index.store import StoredPassage
 from rankrag.types import Passage, Question
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")
@@ -251,8 +251,8 @@ def test_passages_on_a_server_are_the_same(cluster: str, capsys: pytest.CaptureF
     assert len(Path("spread.run").read_text().splitlines()) == 12 * 10
 
 
-def content_on_server(index: Path) -> dict[str, tuple[Row, list[float]]]:
-    found: dict[str, tuple[Row, list[float]]] = {}
+def content_on_server(index: Path) -> dict[str, tuple[StoredPassage, list[float]]]:
+    found: dict[str, tuple[StoredPassage, list[float]]] = {}
     for rows, vectors in open_store(index).batches():
         assert vectors is not None
         for row, vector in zip(rows, vectors.round(6).tolist(), strict=True):
@@ -306,7 +306,7 @@ def test_answers_are_those_of_the_local_system_after_a_stop_and_a_death(
 
 def test_a_worker_with_another_system_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     place, questions = eval_place.make(Path()), [Question("q0", "What is the capital of France?")]
-    plan = Plan(
+    plan = SystemPlan(
         "x", place / "index", (str(place / "x.run"),), (), None, "fake", None, 5, 1, True, True, True, ""
     )
     facts = assemble(there(plan)).made_of("capitals")
@@ -353,8 +353,10 @@ def test_a_file_that_changes_after_its_digest_is_refused() -> None:
     assert [one.problem for one in sent] == ["it changed while it was being read: run the same command again"]
 
 
-def read(file: File, after: int = 0, part: Part | None = None) -> list[Record]:
-    return [item for item in json_lines(file.path, file.name, after, part) if isinstance(item, Record)]
+def read(file: File, after: int = 0, part: LineSpan | None = None) -> list[CollectionRecord]:
+    return [
+        item for item in json_lines(file.path, file.name, after, part) if isinstance(item, CollectionRecord)
+    ]
 
 
 def test_parts_hold_the_records_of_the_whole(small_parts: None) -> None:
@@ -377,4 +379,4 @@ def test_addresses_that_cannot_be_joined() -> None:
     with pytest.raises(InvalidInputError, match="wanted local, auto or HOST:PORT"):
         build(["a.txt"], INDEX, ray="ray://somewhere:10001")
     assert not INDEX.exists()
-    assert isinstance(build(["a.txt"], INDEX), Report)
+    assert isinstance(build(["a.txt"], INDEX), BuildReport)

@@ -12,17 +12,19 @@ import pytest
 from rankrag.errors import InvalidInputError
 from rankrag.index.reading import records as records_module
 from rankrag.index.reading.kinds import COLLECTIONS
-from rankrag.index.reading.records import Found, Record, Told, Unreadable
+from rankrag.index.reading.records import CollectionRecord, FromCollection, Told, Unreadable
 from rankrag.types import Passage
 
 
-def found_in(path: Path, after: int = 0) -> list[Found]:
+def found_in(path: Path, after: int = 0) -> list[FromCollection]:
     kind = path.with_suffix("").suffix if path.suffix in (".gz", ".xz") else path.suffix
     return list(COLLECTIONS[kind].read(path, path.name, after))
 
 
 def read(path: Path, after: int = 0) -> list[tuple[int, Passage]]:
-    return [(item.number, item.passage) for item in found_in(path, after) if isinstance(item, Record)]
+    return [
+        (item.number, item.passage) for item in found_in(path, after) if isinstance(item, CollectionRecord)
+    ]
 
 
 def problems(path: Path) -> list[str]:
@@ -55,7 +57,7 @@ def test_packed_collections_and_going_on_within_one(tmp_path: Path, suffix: str,
     path.write_bytes(pack("".join(f'{{"id": "{n}", "text": "t {n}"}}\n' for n in range(1, 6)).encode()))
     assert [number for number, _ in read(path, after=3)] == [4, 5]
     last = found_in(path)[-1]
-    assert isinstance(last, Record)
+    assert isinstance(last, CollectionRecord)
     assert last.read == path.stat().st_size
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(InvalidInputError, match="found broken compression"):
@@ -197,7 +199,7 @@ def test_attributes_are_bounded_and_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("name,note\nAda," + "word " * 40_000 + "\n")
     (item,) = found_in(path)
-    assert isinstance(item, Record)
+    assert isinstance(item, CollectionRecord)
     assert item.cut == ("note",)
     assert len(item.passage.attributes["note"]) == 1000
     assert item.passage.attributes["name"] == "Ada"
@@ -205,7 +207,7 @@ def test_attributes_are_bounded_and_said_to_be(tmp_path: Path) -> None:
     wide = [f"c{n}" for n in range(20_000)]
     path.write_text(f"{','.join(wide)}\n{','.join(wide)}\n")
     (item,) = found_in(path)
-    assert isinstance(item, Record)
+    assert isinstance(item, CollectionRecord)
     assert sum(len(key) + len(value) for key, value in item.passage.attributes.items()) <= 16_000
     assert item.passage.text.endswith("c19999: c19999")
 

@@ -33,7 +33,7 @@ from rankrag.index import (
     read_manifest,
 )
 from rankrag.index.place import MEMORY
-from rankrag.index.store import REPLACED, FileRow, Row
+from rankrag.index.store import REPLACED, FileRow, StoredPassage
 from rankrag.index.stores import STORES, drop_store
 from rankrag.types import Hit, Passage, Source
 
@@ -134,7 +134,7 @@ def test_passages_come_back_as_they_went(store: Store) -> None:
 
 
 def test_batches_hold_all_that_was_added(store: Store) -> None:
-    seen: dict[str, Row] = {}
+    seen: dict[str, StoredPassage] = {}
     for rows, vectors in store.batches():
         assert vectors is not None
         assert vectors.shape == (len(rows), 26)
@@ -298,9 +298,9 @@ def test_an_open_store_sees_what_another_writes(store: Store) -> None:
 
 
 def test_what_a_killed_build_left_is_mended(store: Store) -> None:
-    stray = Row(Passage("stray", "A stray cat.", source=Source("stray.jsonl")), "stray", 1)
+    stray = StoredPassage(Passage("stray", "A stray cat.", source=Source("stray.jsonl")), "stray", 1)
     store.add([stray], np.asarray(LetterEncoder().encode_passages([stray.passage])))
-    half = Row(Passage("h1", "First half.", source=Source("docs/half.jsonl")), "h1", 1)
+    half = StoredPassage(Passage("h1", "First half.", source=Source("docs/half.jsonl")), "h1", 1)
     Path("docs/half.jsonl").write_text(
         '{"_id": "h1", "text": "First half."}\n{"_id": "h2", "text": "More."}\n'
     )
@@ -327,7 +327,7 @@ def test_other_languages(place: StorePlace) -> None:
 
 
 def test_vectors_of_another_dimension_are_refused(store: Store) -> None:
-    row = Row(Passage("new", "New.", source=Source("new.txt")), "new.txt", 1)
+    row = StoredPassage(Passage("new", "New.", source=Source("new.txt")), "new.txt", 1)
     for vectors in (np.ones((1, 25), np.float32), None):
         with pytest.raises(InvalidInputError, match=r"wanted \(1, 26\): encode them with the encoder"):
             store.add([row], vectors)

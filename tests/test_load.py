@@ -16,7 +16,8 @@ from rankrag import Passage, Question, Turn
 from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
 from rankrag.prompts import CHAT, UNANSWERABLE
-from rankrag.system import DEFAULT_MODEL, RetrieverKind, open_engine, open_retrieval
+from rankrag.system import DEFAULT_MODEL, open_engine, open_retrieval
+from rankrag.types import RetrieverKind
 
 PAGES = {
     "nairobi.md": "# Nairobi\n\nIt is the capital of Kenya. Nairobi was founded in 1899 as a depot.\n",

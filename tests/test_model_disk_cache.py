@@ -413,12 +413,12 @@ def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path)
     from fastapi.testclient import TestClient
 
     from rankrag.cli.served import app_of
-    from rankrag.server import Settings
+    from rankrag.server import ServerSettings
 
     spec = SystemSpec(model=str(llama), loading=Loading("float32", tmp_path, 1.0))
     found = []
     for _ in range(2):
-        app = app_of(spec, Settings(), read_only=True)
+        app = app_of(spec, ServerSettings(), read_only=True)
         with TestClient(app) as http:
             for question in ("Who hunts?", "When do they hunt?"):
                 body = {"query": question, "documents": [passage.text for passage in PASSAGES]}

@@ -382,6 +382,9 @@ TEXTS = (
 
 
 @pytest.mark.model
+@pytest.mark.skipif(
+    registry.installed("qwen2.5-coder-0.5b") is None, reason="needs `rankrag model pull qwen2.5-coder-0.5b`"
+)
 def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
     """Built from vocabulary and merges alone; the log has the run over 1,500 texts."""
     import json
@@ -401,6 +404,9 @@ def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
 
 
 @pytest.mark.model
+@pytest.mark.skipif(
+    registry.installed("qwen2.5-coder-0.5b") is None, reason="needs `rankrag model pull qwen2.5-coder-0.5b`"
+)
 def test_qwen_reads() -> None:
     from rankrag import prompts
     from rankrag.model.local import LocalLanguageModel

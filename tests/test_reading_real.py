@@ -32,8 +32,13 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     away = tmp_path_factory.mktemp("fetched")
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:"]
     for name in SDISTS:
-        done = subprocess.run([*fetch, "-d", str(away), name], capture_output=True, timeout=300, check=False)
-        if done.returncode:
+        try:
+            fetched = not subprocess.run(
+                [*fetch, "-d", str(away), name], capture_output=True, timeout=300
+            ).returncode
+        except subprocess.TimeoutExpired:
+            fetched = False
+        if not fetched:
             pytest.skip(f"{name} cannot be fetched from PyPI")
     for archive in away.glob("*.tar.gz"):
         with tarfile.open(archive) as packed:

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rankrag.errors import FailureError
-from rankrag.server import Access, Limits, Settings
+from rankrag.server import Access, Limits, ServerSettings
 from rankrag.server.telemetry import Lines
 from serving import QUESTION, client, make_app, make_index
 
@@ -26,7 +26,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def guarded(index: Path) -> Iterator[TestClient]:
     access = Access((KEY, OTHER), frozenset({"testserver"}), ("https://friend.example",))
-    with client(make_app(index, settings=Settings(access=access))) as found:
+    with client(make_app(index, settings=ServerSettings(access=access))) as found:
         yield found
 
 
@@ -116,7 +116,7 @@ def test_refusals_of_the_framework_are_the_client_s(guarded: TestClient) -> None
 
 def test_large_bodies_are_refused_by_what_they_say_and_by_what_comes(index: Path) -> None:
     limits = Limits(body_bytes=1000, upload_bytes=2000)
-    with client(make_app(index, settings=Settings(limits))) as http:
+    with client(make_app(index, settings=ServerSettings(limits))) as http:
         body = json.dumps({"question": "x" * 2000}).encode()
         said = http.post("/v1/ask", content=body, headers={"content-type": "application/json"})
         pieces = (body[at : at + 100] for at in range(0, len(body), 100))

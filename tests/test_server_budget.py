@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from rankrag.cli.served import app_of
 from rankrag.model import Budget, BudgetedRanker
-from rankrag.server import Settings, tools
+from rankrag.server import ServerSettings, tools
 from rankrag.system import FAKE_MODEL, SystemSpec
 from serving import QUESTION, client, make_app, make_index
 
@@ -87,6 +87,6 @@ def anyio_backend() -> str:
 
 def test_serve_brings_its_budget_to_the_pipeline(index: Path) -> None:
     spec = SystemSpec(index, "bm25", FAKE_MODEL, read_k=4, budget=Budget(patience=6))
-    ranker = app_of(spec, Settings(), read_only=True).state.rankrag.pipeline.ranker
+    ranker = app_of(spec, ServerSettings(), read_only=True).state.rankrag.pipeline.ranker
     assert isinstance(ranker, BudgetedRanker)
     assert (ranker.budget, ranker.read_k, ranker.least) == (Budget(patience=6), 4, 0.0)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rankrag.server import Access, Settings
+from rankrag.server import Access, ServerSettings
 from serving import QUESTION, live, make_app, make_index
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # their imports take seconds
@@ -25,7 +25,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(index: Path) -> Iterator[str]:
-    with live(make_app(index, settings=Settings(access=Access((KEY,))))) as found:
+    with live(make_app(index, settings=ServerSettings(access=Access((KEY,))))) as found:
         yield found
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from rankrag.server import Limits, Settings, listening
+from rankrag.server import Limits, ServerSettings, listening
 from rankrag.server.listening import most_connections
 from rankrag.server.safety import bodies
 from serving import client, live, make_app, make_index, until
@@ -136,7 +136,7 @@ def test_connections_stay_below_the_files(monkeypatch: pytest.MonkeyPatch, soft:
 @pytest.fixture
 def little_room(index: Path) -> Iterator[str]:
     limits = Limits(body_bytes=300_000, bodies_bytes=380_000)
-    with live(make_app(index, settings=Settings(limits))) as url:
+    with live(make_app(index, settings=ServerSettings(limits))) as url:
         yield url
 
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from rankrag.errors import InvalidInputError
 from rankrag.index import READABLE, IndexDocuments
-from rankrag.server import Limits, Settings
+from rankrag.server import Limits, ServerSettings
 from rankrag.server.job_files import Job
 from rankrag.server.jobs import Jobs
 from rankrag.server.safety.uploads import check_content, safe_name
@@ -297,7 +297,7 @@ def test_archives_that_would_burst_are_refused(tmp_path: Path) -> None:
     with pytest.raises(HTTPException, match="too many files"):
         check_content(path, ".docx", 1000)
     index = make_index(tmp_path / "i")
-    with client(make_app(index, settings=Settings(Limits(upload_bytes=100_000)))) as http:
+    with client(make_app(index, settings=ServerSettings(Limits(upload_bytes=100_000)))) as http:
         assert http.post("/v1/documents", files={"file": ("b.docx", bomb(2_000_000))}).status_code == 413
 
 
@@ -308,3 +308,36 @@ def test_an_index_may_be_only_read(tmp_path: Path) -> None:
         assert http.post("/v1/documents", files={"file": ("a.md", b"x")}).status_code == 403
         assert http.delete("/v1/documents/x").status_code == 403
         assert http.get("/v1/jobs").json()["data"] == []
+
+
+def test_the_content_of_every_kind_is_looked_at(tmp_path: Path) -> None:
+    """Archives are archives, older spreadsheets their container, and wide text is text."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("content.xml", "<p/>")
+    good = {
+        ".xlsx": packed.getvalue(),
+        ".epub": packed.getvalue(),
+        ".xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(64),
+        ".txt": "Überall".encode("utf-16"),
+        ".csv": b"a,b\n1,2\n",
+    }
+    for suffix, content in good.items():
+        path = tmp_path / f"good{suffix}"
+        path.write_bytes(content)
+        check_content(path, suffix, 2**20)
+    for suffix, content in ((".xlsx", b"text"), (".xls", b"text"), (".txt", b"a\0b"), (".epub", b"\0")):
+        path = tmp_path / f"bad{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(HTTPException) as refused:
+            check_content(path, suffix, 2**20)
+        assert refused.value.status_code == 415
+
+
+def test_lines_that_were_passed_over_are_told(tmp_path: Path) -> None:
+    lines = b'{"_id": "1", "text": "Owls hoot."}\nno json\n{"_id": "2", "text": "Dogs bark."}\n'
+    with client(make_app(make_index(tmp_path))) as http:
+        job = upload(http, ("animals.jsonl", lines))
+    assert job["status"] == "done"
+    reasons = [problem["reason"] for problem in job["problems"]]
+    assert reasons == ["passed over animals.jsonl:2: found broken JSON (Expecting value at column 1)"]

@@ -264,10 +264,10 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     go = threading.Event()
     add = IndexDocuments.add
 
-    def wait(self: IndexDocuments, paths: Any, progress: Any = None) -> Any:
+    def wait(self: IndexDocuments, paths: Any, progress: Any = None, note: Any = None) -> Any:
         while not go.wait(0.01):
             progress(1, 10, "bytes")
-        return add(self, paths, progress)
+        return add(self, paths, progress, note)
 
     monkeypatch.setattr(IndexDocuments, "add", wait)
     return go
@@ -310,7 +310,7 @@ def test_a_cancelled_replacement_keeps_the_file_of_what_is_in_the_index(
 
 
 def test_a_failure_says_nothing_of_the_machine(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: IndexDocuments, paths: Any, progress: Any = None) -> Any:
+    def fail(self: IndexDocuments, paths: Any, progress: Any = None, note: Any = None) -> Any:
         (path,) = paths
         raise FailureError(f"found {path} in {index} locked (process 4711), wanted it free")
 

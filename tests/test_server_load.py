@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from rankrag.model import FakeLanguageModel
-from rankrag.server import Limits, Settings
+from rankrag.server import Limits, ServerSettings
 from rankrag.server.desk import Desk, in_thread
 from rankrag.types import Prompt
 from serving import QUESTION, SlowModel, client, live, make_app, make_index, until
@@ -34,7 +34,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def busy(index: Path) -> Iterator[SimpleNamespace]:
     """A server with two places to work and two to wait, whose model is held."""
     model = SlowModel()
-    app = make_app(index, model, Settings(Limits(running=2, waiting=2, seconds=30)))
+    app = make_app(index, model, ServerSettings(Limits(running=2, waiting=2, seconds=30)))
     with live(app) as url, httpx.Client(base_url=url, timeout=30) as http:
         yield SimpleNamespace(model=model, app=app, url=url, http=http, desk=app.state.rankrag.desk)
         model.go.set()
@@ -128,7 +128,7 @@ def test_a_client_that_leaves_a_stream_stops_the_writing(index: Path) -> None:
 @pytest.mark.slow
 def test_time_is_limited(index: Path) -> None:
     model = SlowModel()
-    with live(make_app(index, model, Settings(Limits(seconds=0.5)))) as url:
+    with live(make_app(index, model, ServerSettings(Limits(seconds=0.5)))) as url:
         for path, body in (
             ("/rerank", {"query": "cats", "documents": DOCUMENTS}),
             ("/v1/ask", {"question": QUESTION}),

@@ -15,7 +15,7 @@ from rankrag.cli.served import default_index
 from rankrag.cli.served import make_index as make_empty
 from rankrag.index import IndexDocuments
 from rankrag.model import Budget
-from rankrag.server import Access, Settings
+from rankrag.server import Access, ServerSettings
 from serving import QUESTION, SlowModel, live, make_app, make_index
 
 if TYPE_CHECKING:
@@ -137,6 +137,8 @@ def test_it_begins_with_nothing_at_a_drop_zone(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANKRAG_DATA", str(tmp_path))
+    monkeypatch.delenv("RANKRAG_INDEX", raising=False)
+    monkeypatch.chdir(tmp_path)
     assert make_empty(default_index())
     faults: list[str] = []
     with live(make_app(default_index())) as url:
@@ -215,7 +217,7 @@ def test_it_says_what_a_budget_left_unscored(browser: Browser, index: Path) -> N
 
 
 def test_it_asks_for_a_key(browser: Browser, index: Path) -> None:
-    with live(make_app(index, settings=Settings(access=Access((KEY,))))) as url:
+    with live(make_app(index, settings=ServerSettings(access=Access((KEY,))))) as url:
         page = visit(browser, url)
         page.locator("dialog[open] input").first.fill(KEY)
         page.keyboard.press("Enter")

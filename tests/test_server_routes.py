@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rankrag import prompts
-from rankrag.server import Limits, Settings
+from rankrag.server import Limits, ServerSettings
 from serving import QUESTION, client, make_app, make_index
 
 
@@ -368,6 +368,6 @@ def test_models(http: TestClient) -> None:
 
 
 def test_fewer_passages_may_be_allowed(index: Path) -> None:
-    with client(make_app(index, settings=Settings(Limits(passages=30)))) as http:
+    with client(make_app(index, settings=ServerSettings(Limits(passages=30)))) as http:
         assert "at most 30" in error(chat(http, top_k=31))["message"]
         assert "at most 30" in error(http.post("/v1/search", json={"question": "x", "k": 31}))["message"]

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from rankrag.cli.served import _bounded, app_of
 from rankrag.model import Budget, BudgetedRanker
-from rankrag.server import Access, Limits, Settings, Vectors
+from rankrag.server import Access, Limits, ServerSettings, Vectors
 from rankrag.system import SystemSpec
 from rankrag.types import Hit, Question, Ranker
 from serving import QUESTION, client, make_app, make_index
@@ -35,7 +35,7 @@ def numbers(texts: Sequence[str]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def http(index: Path) -> Iterator[TestClient]:
     encoder = Vectors("small", 2, lambda texts: -numbers(texts), numbers)
-    with client(make_app(index, settings=Settings(encoder=encoder))) as found:
+    with client(make_app(index, settings=ServerSettings(encoder=encoder))) as found:
         yield found
 
 
@@ -134,7 +134,7 @@ def _passages() -> list:  # type: ignore[type-arg]
 
 def test_serve_brings_the_deadline(index: Path) -> None:
     spec = SystemSpec(index, "bm25", "fake", read_k=4)
-    state = app_of(spec, Settings(rerank_s=4.5), read_only=True).state.rankrag
+    state = app_of(spec, ServerSettings(rerank_s=4.5), read_only=True).state.rankrag
     assert state.settings.rerank_s == 4.5
     assert isinstance(state.settings.bounded(3.0, lambda _: None), BudgetedRanker)
     assert state.settings.encoder is None  # an index without vectors
@@ -228,7 +228,7 @@ def test_containers_reach_the_server_by_names_that_are_allowed(index: Path) -> N
     from rankrag.cli.serve import hosts
 
     names = hosts("127.0.0.1", ("host.docker.internal", "rankrag"))
-    with client(make_app(index, settings=Settings(Limits(), Access(hosts=names)))) as http:
+    with client(make_app(index, settings=ServerSettings(Limits(), Access(hosts=names)))) as http:
         for name in ("host.docker.internal:8000", "rankrag:8000", "Rankrag", "localhost"):
             assert http.get("/v1/models", headers={"host": name}).status_code == 200
         refused = http.get("/v1/models", headers={"host": "other:8000"})

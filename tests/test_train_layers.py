@@ -15,9 +15,9 @@ from rankrag.train import Job, train
 from rankrag.train.attend import QUERIES, blocks
 from rankrag.train.layers import Layers, can_train
 from rankrag.train.record import read_metrics
-from rankrag.train.rows import Row
+from rankrag.train.rows import TokenRow
 from rankrag.train.shared import Collator, bundles
-from rankrag.train.trainer import Batch, column_logprobs, target_nll
+from rankrag.train.trainer import TensorBatch, column_logprobs, target_nll
 from test_train_shared import random_rows, table
 
 pytestmark = [
@@ -63,9 +63,9 @@ def adapted(model: torch.nn.Module, **settings: object) -> PeftModel:
     return tuned
 
 
-def batch() -> Batch:
+def batch() -> TensorBatch:
     """Two bundles of unlike lengths and a row that shares nothing, padded into one batch."""
-    alone = Row(tuple(range(400, 430)), 26, "context_qa")
+    alone = TokenRow(tuple(range(400, 430)), 26, "context_qa")
     rows = [*random_rows(3, 24), alone]
     packed = sorted(bundles(table(rows), 200), key=lambda bundle: len(bundle.seq_lengths))
     chosen = [packed[0], packed[-1], packed[-2]]
@@ -88,7 +88,7 @@ def test_losses_and_gradients_are_those_of_peft(make: object, tmp_path: Path) ->
     theirs = target_nll(model, inputs).per_row()
     torch.autograd.backward(theirs.sum())
     wanted = gradients(model)
-    assert can_train(model)
+    assert can_train(model, 512)
     ours = target_nll(Layers(model, torch.float32), inputs).per_row()
     torch.autograd.backward(ours.sum())
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
@@ -163,11 +163,25 @@ def test_labels_are_judged_at_the_same_tokens(tmp_path: Path) -> None:
     ],
 )
 def test_other_adapters_are_left_to_peft(tmp_path: Path, settings: dict[str, object]) -> None:
-    assert not can_train(adapted(llama(tmp_path), **settings))
+    assert not can_train(adapted(llama(tmp_path), **settings), 512)
+
+
+def test_architectures_of_the_same_parts_are_left_to_peft() -> None:
+    """Granite multiplies what it adds; Mistral's tokens may see a window alone."""
+    from transformers import GraniteConfig, GraniteForCausalLM, MistralConfig, MistralForCausalLM
+
+    sizes: dict[str, Any] = {
+        "vocab_size": 64, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024,
+    }  # fmt: skip
+    assert not can_train(adapted(GraniteForCausalLM(GraniteConfig(**sizes))), 512)
+    narrow = adapted(MistralForCausalLM(MistralConfig(**sizes, sliding_window=256)))
+    assert not can_train(narrow, 512)
+    assert can_train(narrow, 256)
 
 
 def test_what_has_no_adapter_is_left_to_transformers(tmp_path: Path) -> None:
-    assert not can_train(llama(tmp_path))
+    assert not can_train(llama(tmp_path), 512)
 
 
 @pytest.mark.slow
@@ -177,7 +191,7 @@ def test_a_run_learns_what_it_learnt_through_peft(tmp_path: Path, monkeypatch: p
         losses = []
         for name in ("ours", "theirs"):
             if name == "theirs":
-                monkeypatch.setattr("rankrag.train.layers.can_train", lambda _: False)
+                monkeypatch.setattr("rankrag.train.layers.can_train", lambda *_: False)
             stage = train_tiny.stage(model, share_prefixes=True, max_steps=4)
             out = train(Job(stage, 2, blend, tmp_path / name), lambda *said: None)
             losses.append([line["loss"] for line in read_metrics(out / "metrics.jsonl") if "loss" in line])

@@ -9,7 +9,7 @@ import pytest
 
 import train_tiny
 from rankrag import prompts
-from rankrag.train.rows import Counts, Row, make_rows
+from rankrag.train.rows import RowCounts, TokenRow, make_rows
 from rankrag.train.start import Start, vocabulary
 
 Model = Any
@@ -28,9 +28,9 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(model_folder: Path) -> list[Row]:
+def rows(model_folder: Path) -> list[TokenRow]:
     words = vocabulary(Start(model_folder, "tiny"), prompts.PAPER.name)
-    return list(make_rows(train_tiny.examples(10), words, 512, Counts()))
+    return list(make_rows(train_tiny.examples(10), words, 512, RowCounts()))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def model(model_folder: Path) -> Model:
     return loaded.eval()
 
 
-def batch(rows: list[Row], padding_free: bool) -> dict[str, Any]:
+def batch(rows: list[TokenRow], padding_free: bool) -> dict[str, Any]:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     collate = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=padding_free)
@@ -53,7 +53,7 @@ def batch(rows: list[Row], padding_free: bool) -> dict[str, Any]:
     return made
 
 
-def by_hand(model: Model, rows: list[Row]) -> np.ndarray:
+def by_hand(model: Model, rows: list[TokenRow]) -> np.ndarray:
     """Return each row's mean loss, from all logits of one row at a time."""
     import torch
 
@@ -67,7 +67,9 @@ def by_hand(model: Model, rows: list[Row]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("padding_free", [False, True], ids=["padded", "flattened"])
-def test_losses_of_rows_are_those_computed_by_hand(model: Model, rows: list[Row], padding_free: bool) -> None:
+def test_losses_of_rows_are_those_computed_by_hand(
+    model: Model, rows: list[TokenRow], padding_free: bool
+) -> None:
     import torch
 
     from rankrag.train.trainer import target_nll
@@ -80,7 +82,9 @@ def test_losses_of_rows_are_those_computed_by_hand(model: Model, rows: list[Row]
 
 
 @pytest.mark.parametrize("padding_free", [False, True], ids=["padded", "flattened"])
-def test_the_head_of_accelerators_gives_the_same(model: Model, rows: list[Row], padding_free: bool) -> None:
+def test_the_head_of_accelerators_gives_the_same(
+    model: Model, rows: list[TokenRow], padding_free: bool
+) -> None:
     """TRL's fused head is what runs off the CPU; here it runs on it."""
     import torch
 
@@ -128,7 +132,7 @@ def test_a_step_weighs_as_it_says(model_folder: Path, tmp_path: Path, weighting:
     )
     out = train(Job(stage, 2, blend, tmp_path / "out"), lambda *said: None)
     words = vocabulary(Start(model_folder, "tiny"), "paper")
-    rows = list(make_rows(train_tiny.examples(10), words, 512, Counts()))
+    rows = list(make_rows(train_tiny.examples(10), words, 512, RowCounts()))
     untrained: Model = AutoModelForCausalLM.from_pretrained(model_folder, local_files_only=True)
     losses = by_hand(untrained.eval(), rows)
     counts = np.array([len(row.input_ids) - row.n_prompt for row in rows])

@@ -12,7 +12,7 @@ from rankrag import prompts
 from rankrag.model.ranker import ModelRanker
 from rankrag.model.tokenizer import Tokenizer
 from rankrag.train import apart
-from rankrag.train.rows import IGNORED, Counts, Row, Vocabulary, make_rows, write_rows
+from rankrag.train.rows import IGNORED, RowCounts, TokenRow, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
 from rankrag.types import Example, Passage, Prompt, Question, Turn
 
@@ -30,8 +30,10 @@ def words(folder: Path, form: str = "paper") -> Vocabulary:
     return vocabulary(Start(folder, "tiny"), form)
 
 
-def rows(examples: Iterable[Example], words: Vocabulary, max_length: int = 512) -> tuple[list[Row], Counts]:
-    counts = Counts()
+def rows(
+    examples: Iterable[Example], words: Vocabulary, max_length: int = 512
+) -> tuple[list[TokenRow], RowCounts]:
+    counts = RowCounts()
     return list(make_rows(examples, words, max_length, counts)), counts
 
 
@@ -189,7 +191,7 @@ def test_a_start_token_counts_as_any_other(folder: Path, tmp_path: Path) -> None
 def test_several_processes_make_the_rows_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apart, "CHUNK", 7)
     stage = train_tiny.stage(train_tiny.write_model(tmp_path), dataset_num_proc=2, max_length=100)
-    counts, items = Counts(), list(train_tiny.examples(100))
+    counts, items = RowCounts(), list(train_tiny.examples(100))
     found = list(apart.rows_apart(items, stage, counts))
     wanted, counted = rows(items, words(tmp_path), 100)
     assert found == wanted

@@ -15,12 +15,12 @@ from rankrag.train import Job, train
 from rankrag.train.branches import ATTENTION, Branches, _attention_interface, register
 from rankrag.train.recipe import parse_stage
 from rankrag.train.record import read_metrics
-from rankrag.train.rows import IGNORED, Row
+from rankrag.train.rows import IGNORED, TokenRow
 from rankrag.train.shared import MOST_ROWS, Bundle, Collator, bundles, layout, visible
 from rankrag.train.trainer import target_nll
 
 
-def table(rows: Sequence[Row]) -> dict[str, list[list[int]]]:
+def table(rows: Sequence[TokenRow]) -> dict[str, list[list[int]]]:
     return {"input_ids": [list(r.input_ids) for r in rows], "labels": [list(r.labels) for r in rows]}
 
 
@@ -38,7 +38,7 @@ def unbundled(found: Sequence[Bundle]) -> list[tuple[list[int], list[int]]]:
     return sorted(rows)
 
 
-def random_rows(seed: int, n: int = 60) -> list[Row]:
+def random_rows(seed: int, n: int = 60) -> list[TokenRow]:
     """Rows over a few passages, some alike to the last token of the prompt, one of them twice."""
     draw = random.Random(seed)
     passages = [[draw.randrange(3, 500) for _ in range(draw.randrange(5, 40))] for _ in range(6)]
@@ -46,7 +46,7 @@ def random_rows(seed: int, n: int = 60) -> list[Row]:
     for _ in range(n):
         prompt = [1, 2, *draw.choice(passages), *draw.choices(range(3, 9), k=draw.randrange(1, 8))]
         target = draw.choices(range(300, 310), k=draw.randrange(1, 4))
-        rows.append(Row((*prompt, *target), len(prompt), "rank"))
+        rows.append(TokenRow((*prompt, *target), len(prompt), "rank"))
     return [*rows, rows[0]]
 
 
@@ -63,7 +63,7 @@ def test_every_row_is_in_one_bundle_as_it_was(seed: int) -> None:
 
 
 def test_rows_that_share_little_stay_apart() -> None:
-    rows = [Row((1, 2, 3, first, 5, 6, 7, 8, 9), 8, "rank") for first in (4, 5, 6)]
+    rows = [TokenRow((1, 2, 3, first, 5, 6, 7, 8, 9), 8, "rank") for first in (4, 5, 6)]
     assert [len(bundle.seq_lengths) for bundle in bundles(table(rows), 100)] == [2, 2, 2]
 
 

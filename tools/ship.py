@@ -6,9 +6,9 @@
 
 CHECKPOINT is what the last `rankrag train --stage 2` filled, over a base of the table; `--before` are the
 runs that it went on from, first to last, under the names that their files get. `--onto` says that it went on
-from what is shipped now: the files of that stay, its last run under the name given. `--base-folder` is the folder that the run started from where
-it was not the table's name of the base: it is called by that name. Weights become float16
-(half the size; scores move by less than 0.001); what they were made of goes with them, without paths of a
+from what is shipped now: the files of that stay, its last run under the name given. `--base-folder` is the
+folder that the run started from, where it was not called by the base's name. Weights become float16 (half
+the size; scores move by less than 0.001); what they were made of goes with them, without paths of a
 machine. The model card, README.md, is written by hand and stays.
 """
 

@@ -26,6 +26,9 @@ Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
 
 
+RetrieverKind = Literal["bm25", "dense", "hybrid"]
+"""By words, by vectors, or by both."""
+
 Progress = Callable[[int, int, str], None]
 """Is told how much is done, of how much, and of what (`bytes` or `passages`)."""
 
@@ -242,8 +245,16 @@ class Citer(Protocol):
 class Documents(Protocol):
     """What a server or a command line needs of an index to change it."""
 
-    def add(self, paths: Iterable[str], progress: Progress | None = None) -> tuple[Document, ...]:
-        """Index the files, replacing those that changed; return what was added or replaced."""
+    def add(
+        self,
+        paths: Iterable[str],
+        progress: Progress | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> tuple[Document, ...]:
+        """Index the files, replacing those that changed; return what was added or replaced.
+
+        `note` is told what was guessed, cut or passed over in a file that was read.
+        """
         ...
 
     def count(self) -> tuple[int, int]:

@@ -30,8 +30,8 @@ ROOM_NEEDED = 2_000_000_000
 """Bytes that pulling the two defaults needs at most: two wheels and what is made of them."""
 
 
-State = Literal["ok", "missing", "left out"]
-STYLES: dict[State, str] = {"ok": "green", "missing": "yellow", "left out": "bright_black"}
+CheckState = Literal["ok", "missing", "left out"]
+STYLES: dict[CheckState, str] = {"ok": "green", "missing": "yellow", "left out": "bright_black"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Check:
     """
 
     name: str
-    state: State
+    state: CheckState
     found: str
     remedy: str = ""
 
@@ -80,7 +80,7 @@ def packages() -> Iterator[Check]:
         target = f"'rankrag[{extra}]'" if extra else "rankrag"
         label = f"extra {extra}" if extra else "core"
         if missing:
-            state: State = "missing" if extra in NEEDED else "left out"
+            state: CheckState = "missing" if extra in NEEDED else "left out"
             yield Check(label, state, f"no {', '.join(missing)}", f"pip install {target}")
         else:
             yield Check(label, "ok", have)

@@ -31,7 +31,7 @@ from .options import (
     budget,
     warn_untrained,
 )
-from .systems import Measured, Plan, assemble, index_of, indexed, run_file, run_names, short_hash, there
+from .systems import Measured, SystemPlan, assemble, index_of, indexed, run_file, run_names, short_hash, there
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
@@ -154,7 +154,7 @@ def predict(
     May be interrupted at any time and goes on where it stopped; a larger -n asks only what is missing.
     Relevances are kept in OUT/relevance.sqlite for other runs, but not with --time-budget nor with --ray.
     """
-    plan = Plan(
+    plan = SystemPlan(
         name=name, index=index, runs=tuple(run or ()), corpus=tuple(corpus or ()), retriever=retriever,
         model=model, generator=generator, retrieve_k=retrieve_k, read_k=read_k, ranking=ranking, cite=cite,
         generating=generate, corpus_name=corpus_name, ranker=ranker, precision=precision,
@@ -164,7 +164,7 @@ def predict(
 
 
 def _predict_checked(
-    plan: Plan, bounds: tuple[float | None, int | None, int | None], asking: Asking, output: str
+    plan: SystemPlan, bounds: tuple[float | None, int | None, int | None], asking: Asking, output: str
 ) -> None:
     """Predict once the arguments are found to fit each other."""
     with arguments():
@@ -178,7 +178,7 @@ def _predict_checked(
         console.emit({"system": plan.name, "answers": str(asking.out / plan.name), "refused": refused})
 
 
-def predict_all(plan: Plan, asking: Asking) -> int:
+def predict_all(plan: SystemPlan, asking: Asking) -> int:
     """Let a system answer samples of benchmarks below a folder; return how many it refused."""
     from ..eval.gold import sample
     from ..eval.load import load_benchmark
@@ -206,7 +206,7 @@ def predict_all(plan: Plan, asking: Asking) -> int:
     return refused
 
 
-def _gold_found(plan: Plan, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:
+def _gold_found(plan: SystemPlan, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:
     """Return how many gold passages of each sample an index or corpus holds, None where nobody can know.
 
     Where it holds none, says so: every measure by gold would be zero, and not mean it.
@@ -227,7 +227,7 @@ def _gold_found(plan: Plan, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dic
     return {name: len(wanted & held) if wanted else None for name, wanted in gold.items()}
 
 
-def _held(plan: Plan, passages: set[str]) -> set[str] | None:
+def _held(plan: SystemPlan, passages: set[str]) -> set[str] | None:
     """Return those of some passages that the texts of a plan hold, None where it has no texts of its own."""
     from ..index import open_store
 
@@ -267,7 +267,7 @@ def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], as
 
 
 def _worker(
-    plan: Plan, facts: Mapping[str, str], benchmark: str, questions: Sequence[Question], max_tokens: int
+    plan: SystemPlan, facts: Mapping[str, str], benchmark: str, questions: Sequence[Question], max_tokens: int
 ) -> Callable[[list[Question]], list[Outcome]]:
     """Open a system, on a worker; what it is made of has to lie there, the same, under the same paths."""
     from ..eval.predict import asked

@@ -26,7 +26,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..index import Estimate, Report, Settings
+    from ..index import BuildReport, Estimate, Settings
 
 LONG_S, VERY_LONG_S = 60, 900
 """Estimated seconds from which the cost of a build is said, and from which a person is asked first."""
@@ -129,7 +129,7 @@ def _size(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
-def _record(folder: Path, settings: Settings, report: Report) -> dict[str, object]:
+def _record(folder: Path, settings: Settings, report: BuildReport) -> dict[str, object]:
     lists = {
         what: [{"path": path, key: words} for path, words in pairs]
         for what, pairs, key in (
@@ -142,7 +142,7 @@ def _record(folder: Path, settings: Settings, report: Report) -> dict[str, objec
     return {"index": str(folder), "encoder": encoder, **asdict(report), **lists}
 
 
-def _show(folder: Path, settings: Settings, report: Report) -> None:
+def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
     vectors = f"vectors by {settings.encoder.name}" if settings.encoder else "no vectors"
     total = f"{_number(report.n_files, 'file')}, {_number(report.n_passages, 'passage')}, {vectors}"
     console.say(f"{folder}: {total}")

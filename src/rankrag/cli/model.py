@@ -14,7 +14,7 @@ from . import answer_view, console, progress
 from .options import Output, arguments
 
 if TYPE_CHECKING:
-    from ..model.pull import ModelRow, Plan
+    from ..model.pull import ModelRow, PullCost
 
 app = typer.Typer(help="Fetch models and look after them.", no_args_is_help=True)
 
@@ -54,7 +54,7 @@ def pull(names: Names = None, output: Output = "text") -> None:
         console.emit({"models": [{"name": name, "path": path} for name, path in folders.items()]})
 
 
-def _cost(plan: Plan) -> str:
+def _cost(plan: PullCost) -> str:
     sizes = (f"{n / 1e6:,.0f} MB" for n in (plan.n_download, plan.n_disk, plan.n_memory))
     return "is {} to download, {} on disk, {} of memory in float32".format(*sizes)
 

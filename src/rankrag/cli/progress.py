@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from time import monotonic
 from typing import TypeVar
@@ -12,17 +12,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
 from rich.text import Text
 
+from .. import types
 from . import console
 
-Report = Callable[[int, int, str], None]
-"""Takes (done, total, unit) as a step goes on; a total of 0 is one that nobody knows."""
-
 LINE_EVERY_S = 10.0
-Item = TypeVar("Item")
+Tracked = TypeVar("Tracked")
 
 
 @contextlib.contextmanager
-def reporting() -> Iterator[Report]:
+def reporting() -> Iterator[types.Progress]:
     """Show on standard error what is reported until the block ends."""
     err = console.err()
     if err.is_terminal:
@@ -32,7 +30,7 @@ def reporting() -> Iterator[Report]:
         yield _Lines(err)
 
 
-def track(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
+def track(items: Iterable[Tracked], total: int, unit: str) -> Iterator[Tracked]:
     """Yield the items, showing how many of them are done."""
     with reporting() as report:
         for done, item in enumerate(items, 1):

@@ -14,7 +14,7 @@ from .. import formats
 from ..errors import InvalidInputError
 from ..system import retrieval
 from ..system.rag import as_question
-from ..types import Filters, Hit, Question
+from ..types import Filters, Hit, Question, RetrieverKind
 from . import answer_view, console, progress
 from .options import (
     DEFAULT_INDEX,
@@ -29,7 +29,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..index import Manifest
+    from ..index import IndexManifest
 
 Rankings = Iterator[tuple[Question, list[Hit]]]
 Searcher = Callable[[list[Question]], list[list[Hit]]]
@@ -93,7 +93,7 @@ def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
 
 
 def _searcher(
-    index: Path, manifest: Manifest, kind: retrieval.RetrieverKind, k: int, wanted: Filters | None
+    index: Path, manifest: IndexManifest, kind: RetrieverKind, k: int, wanted: Filters | None
 ) -> Searcher:
     """Open the index, on a worker; it has to lie there under the same path, in the same state."""
     from ..index import read_manifest

@@ -18,6 +18,7 @@ from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoun
 from ..system import SystemSpec, models
 from . import console
 from .options import (
+    INDEX_VARIABLE,
     CacheDir,
     CacheGB,
     GeneratorName,
@@ -37,7 +38,7 @@ from .served import app_of, default_index, make_index
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from ..server import Settings
+    from ..server import ServerSettings
 
 RERANK_S = 4.5
 """Seconds after which a rerank is answered with what is ranked: many clients give up after five."""
@@ -53,7 +54,10 @@ SHORTEST_KEY = 16
 Index = Annotated[
     Path | None,
     typer.Option(
-        "--index", "-i", help="Folder of the index. Without one only passages that are sent are ranked."
+        "--index",
+        "-i",
+        envvar=INDEX_VARIABLE,
+        help="Folder of the index. Without one only passages that are sent are ranked.",
     ),
 ]
 ServedIndex = Annotated[
@@ -167,7 +171,7 @@ def serve(
         spec.check()
         _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
-    from ..server import Access, Limits, Settings
+    from ..server import Access, Limits, ServerSettings
 
     limits = Limits(
         running=max_running,
@@ -180,7 +184,7 @@ def serve(
         passages=max_passages,
     )
     access = Access(keys, hosts(host, allow_host or ()), tuple(allow_origin or ()))
-    settings = Settings(limits, access, rerank_s=rerank_deadline or None)
+    settings = ServerSettings(limits, access, rerank_s=rerank_deadline or None)
     _run(spec, settings, read_only, (host, port), grace)
 
 
@@ -221,9 +225,9 @@ def mcp(
         )
         spec.check()
     _check_extra()
-    from ..server import Settings, speak
+    from ..server import ServerSettings, speak
 
-    app = app_of(spec, Settings(), read_only=True)
+    app = app_of(spec, ServerSettings(), read_only=True)
     speak(app.state.rankrag)
 
 
@@ -280,7 +284,9 @@ def _check_extra() -> None:
             raise MissingExtraError(package, "serve")
 
 
-def _run(spec: SystemSpec, settings: Settings, read_only: bool, at: tuple[str, int], grace_s: float) -> None:
+def _run(
+    spec: SystemSpec, settings: ServerSettings, read_only: bool, at: tuple[str, int], grace_s: float
+) -> None:
     """Load what is served, holding its address meanwhile, and serve it."""
     with _bound(*at) as listener:
         with console.working(f"loading {spec.names()}"):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from ..system import RAG, SystemSpec, models, open_retrieval, open_system
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from ..index import PassageEncoder
-    from ..server import About, Settings, Vectors
+    from ..server import About, ServerSettings, Vectors
 
 BATCH = {"cpu": 32, "cuda": 256}
 """Prompts that share a pass of the model: enough to fill the device, few enough to give others a turn."""
@@ -65,7 +66,7 @@ def make_index(folder: Path) -> bool:
     return True
 
 
-def app_of(spec: SystemSpec, settings: Settings, read_only: bool) -> FastAPI:
+def app_of(spec: SystemSpec, settings: ServerSettings, read_only: bool) -> FastAPI:
     """Return the app over an index and its models, all loaded."""
     from ..server import SharedLanguageModel, Telemetry, create_app
 
@@ -80,6 +81,8 @@ def app_of(spec: SystemSpec, settings: Settings, read_only: bool) -> FastAPI:
         return replace(engine, lm=SharedLanguageModel(engine.lm, at_once, telemetry.batch), own=engine.lm)
 
     rag = open_system(spec, retrieval, shared)
+    if rag.judging is None and rag.pipeline.ranker is not None:
+        rag = replace(rag, pipeline=replace(rag.pipeline, ranker=_OneAtATime(rag.pipeline.ranker)))
     if spec.ranking:
         warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.threshold is not None)
     encoder = documents.encoder if documents is not None else None
@@ -106,6 +109,21 @@ class _TellingRanker:
         ranked = self.ranker.rank(question, hits)
         self.tell(ranked)
         return ranked
+
+
+@dataclass(frozen=True, slots=True)
+class _OneAtATime:
+    """Ranks as a cross-encoder does: for one request at a time, and for none that is over."""
+
+    ranker: Ranker
+    lock: Lock = field(default_factory=Lock)
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        from ..server import check_stopped
+
+        with self.lock:
+            check_stopped()
+            return self.ranker.rank(question, hits)
 
 
 def _bounded(ranker: Ranker, seconds: float, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
@@ -137,14 +155,21 @@ def _about(spec: SystemSpec, rag: RAG, kind: str) -> About:
     lm = ranks.own or ranks.lm
     cache, disk = (lm.cache, lm.disk) if isinstance(lm, LocalLanguageModel) else (None, None)
     return About(
-        model=spec.answers_with,
+        model=_public(spec.answers_with),
+        ranker=_public(spec.ranks_with) if spec.ranking and spec.ranks_with != spec.answers_with else "",
         trained=rag.trained,
         retriever=kind if spec.index is not None else "",
         version=__version__,
-        n_tokens=rag.answering.lm.n_tokens,
+        n_tokens=(rag.judging or rag.answering).lm.n_tokens,
         cache=(lambda: (len(cache), cache.n_bytes, cache.hits, cache.misses)) if cache is not None else None,
         disk=(lambda: (disk.n_bytes, disk.counts.hits, disk.counts.misses)) if disk is not None else None,
     )
+
+
+def _public(name: str) -> str:
+    """Return the name of a model without the address of its server or a folder's place: clients read it."""
+    name = name.partition("@")[0]
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def _device(engine: models.Engine) -> str:

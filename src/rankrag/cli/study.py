@@ -23,7 +23,7 @@ from . import answer_view, console, progress
 from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
-from .systems import Plan
+from .systems import SystemPlan
 
 if TYPE_CHECKING:
     from ..eval.load import Loaded
@@ -66,9 +66,9 @@ def study(
         console.say("\n".join(map(str, written)))
 
 
-def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path) -> Plan:
+def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path) -> SystemPlan:
     """Return a system of a study as an evaluation asks it; `model` may have been trained for it."""
-    return Plan(
+    return SystemPlan(
         name=name,
         index=Path(setup.index) if setup.index else None,
         runs=tuple(setup.run),

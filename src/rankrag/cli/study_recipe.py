@@ -10,18 +10,18 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..system import models, retrieval
-from ..types import Task
+from ..system import models
+from ..types import RetrieverKind, Task
 
 STUDIES = Path(__file__).parents[1] / "eval" / "studies"
 """The studies that come with the package, by file name."""
 
 
-class _Strict(BaseModel):
+class _StudyModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Training(_Strict):
+class Training(_StudyModel):
     """A checkpoint to be trained for one system, on a part of a built blend."""
 
     recipe: str = Field(description="path of the recipe")
@@ -34,12 +34,12 @@ class Training(_Strict):
     )
 
 
-class Setup(_Strict):
+class Setup(_StudyModel):
     """What a system is made of; a variant says only what differs from the base."""
 
     index: str | None = Field(default=None, description="folder of the index")
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
-    retriever: retrieval.RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
+    retriever: RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
     model: str | None = Field(default=models.DEFAULT_MODEL, description="ranks and answers")
     ranker: str | None = Field(default=None, description="folder of a cross-encoder that ranks in its place")
     precision: models.Precision | None = Field(
@@ -55,7 +55,7 @@ class Setup(_Strict):
     line: str = Field(default="", description="which curve it stands on")
 
 
-class Study(_Strict):
+class Study(_StudyModel):
     """A row of systems on some benchmarks."""
 
     title: str = Field(description="of the report")

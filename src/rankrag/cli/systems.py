@@ -1,6 +1,6 @@
 """A system to be measured: a retriever or runs, a ranker or none, a generator or none.
 
-Where `load.py` puts together what a person asks, this puts together what an evaluation compares.
+Where `system/` puts together what a person asks, this puts together what an evaluation compares.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
 from ..system import models, rankers, retrieval, spec
 from ..system.open import citer as model_citer
-from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, Usage
+from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, RetrieverKind, Usage
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -31,7 +31,7 @@ DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SystemPlan:
     """What a system is made of, as the command line says it.
 
     `index` is searched with `retriever`, or, where there are `runs`, holds the texts of what they name;
@@ -45,7 +45,7 @@ class Plan:
     index: Path | None
     runs: tuple[str, ...]
     corpus: tuple[str, ...]
-    retriever: retrieval.RetrieverKind | None
+    retriever: RetrieverKind | None
     model: str | None
     generator: str | None
     retrieve_k: int
@@ -65,7 +65,7 @@ class Plan:
 class Measured:
     """A system that can be asked, with what a report says of it."""
 
-    plan: Plan
+    plan: SystemPlan
     system: System
     shelf: retrieval.Retrieval | None
     engine: models.Engine | None
@@ -135,7 +135,7 @@ def _unless_refused(pipeline: Pipeline, question: Question) -> Answer:
         raise InvalidInputError(str(refusal)) from refusal
 
 
-def there(plan: Plan) -> Plan:
+def there(plan: SystemPlan) -> SystemPlan:
     """Return a plan for another process: with absolute paths, and no file that machines would share."""
 
     def placed(name: str | None) -> str | None:
@@ -153,7 +153,7 @@ def there(plan: Plan) -> Plan:
     )
 
 
-def assemble(plan: Plan) -> Measured:
+def assemble(plan: SystemPlan) -> Measured:
     """Return a system ready to be asked; raises InvalidInputError for a plan that makes none."""
     _check(plan)
     shelf = None if plan.runs or plan.index is None else retrieval.open_retrieval(plan.index, plan.retriever)
@@ -180,13 +180,13 @@ def assemble(plan: Plan) -> Measured:
     return found
 
 
-def _opened(name: str, plan: Plan) -> models.Engine:
+def _opened(name: str, plan: SystemPlan) -> models.Engine:
     """Return a model, on this machine with the numbers that the plan asks for."""
     precision = plan.precision if models.is_here(name) else None
     return models.open_engine(name, loading=models.Loading(precision))
 
 
-def _check(plan: Plan) -> None:
+def _check(plan: SystemPlan) -> None:
     spec.check_counts(plan.retrieve_k, plan.read_k)
     if not re.fullmatch(r"[^/\\:\s.][^/\\:]*", plan.name):
         raise InvalidInputError(
@@ -196,20 +196,20 @@ def _check(plan: Plan) -> None:
         raise InvalidInputError("found neither an index nor runs, wanted --index DIR or --run FILE")
 
 
-def run_names(plan: Plan) -> list[str]:
+def run_names(plan: SystemPlan) -> list[str]:
     """Return a name for each run: that of its file or folder, the whole path where two are alike."""
     stems = [Path(run).stem for run in plan.runs]
     return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, plan.runs, strict=True)]
 
 
-def _cites(plan: Plan, judge: models.Engine | None) -> bool:
+def _cites(plan: SystemPlan, judge: models.Engine | None) -> bool:
     """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
     asks = plan.ranking and plan.ranker is None  # the model itself ranks, so it can look for sources, too
     able = judge is not None and (asks or not judge.remote)
     return plan.cite and plan.generating and able
 
 
-def _ranker(plan: Plan, engine: models.Engine | None, system: System) -> CachedRanker:
+def _ranker(plan: SystemPlan, engine: models.Engine | None, system: System) -> CachedRanker:
     from ..model import ModelRanker
     from ..model.cross_encoder import CrossEncoderRanker
 
@@ -233,7 +233,7 @@ def _ranker(plan: Plan, engine: models.Engine | None, system: System) -> CachedR
 # ── what a report says ───────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(plan: Plan, engine: models.Engine | None, answering: models.Engine | None) -> dict[str, str]:
+def _facts(plan: SystemPlan, engine: models.Engine | None, answering: models.Engine | None) -> dict[str, str]:
     facts = {}
     if engine is not None and plan.model is not None:
         facts = {
@@ -265,12 +265,12 @@ def _facts(plan: Plan, engine: models.Engine | None, answering: models.Engine | 
     return facts
 
 
-def indexed(plan: Plan) -> Path | None:
+def indexed(plan: SystemPlan) -> Path | None:
     """Return the folder of a plan's index where there is one."""
     return plan.index if plan.index is not None and (plan.index / "manifest.json").exists() else None
 
 
-def index_of(plan: Plan) -> str:
+def index_of(plan: SystemPlan) -> str:
     """Return what holds the texts of a plan, as a report says it; empty without an index."""
     from ..index import read_manifest
 
@@ -313,7 +313,7 @@ def _file(path: str) -> str:
 # ── retrieval from runs ──────────────────────────────────────────────────────────────────────────────
 
 
-def _runs_shelf(plan: Plan, benchmark: str, questions: Sequence[Question]) -> retrieval.Retrieval:
+def _runs_shelf(plan: SystemPlan, benchmark: str, questions: Sequence[Question]) -> retrieval.Retrieval:
     # A fusion looks deeper than what is taken, as `Hybrid` does.
     depth = plan.retrieve_k if len(plan.runs) == 1 else max(plan.retrieve_k, DEPTH)
     runs = [_read_run(run_file(run, benchmark), questions, depth) for run in plan.runs]
@@ -363,7 +363,7 @@ def _read_run(path: Path, questions: Sequence[Question], k: int) -> dict[str, li
     return {name: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
 
 
-def _texts(plan: Plan, ids: set[str]) -> dict[str, Passage]:
+def _texts(plan: SystemPlan, ids: set[str]) -> dict[str, Passage]:
     from ..index import open_store
 
     found: dict[str, Passage] = {}

@@ -1,13 +1,13 @@
 """Documents to passages to a searchable store, and what searches it."""
 
-from .build import Report, build
+from .build import BuildReport, build
 from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
-from .manifest import UPLOADS, Manifest, older_kind, read_manifest
+from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
 from .place import StoreName, StorePlace, collection_of
 from .reading import READABLE
-from .retrievers import BM25, Dense, Hybrid, RetrieverName, fuse, retriever, why_nothing
+from .retrievers import BM25, Dense, Hybrid, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings
 from .store import Store
 from .stores import open_store
@@ -17,14 +17,13 @@ __all__ = [
     "LANGUAGES",
     "READABLE",
     "UPLOADS",
+    "BuildReport",
     "Dense",
     "Estimate",
     "Hybrid",
     "IndexDocuments",
-    "Manifest",
+    "IndexManifest",
     "PassageEncoder",
-    "Report",
-    "RetrieverName",
     "Settings",
     "Store",
     "StoreName",

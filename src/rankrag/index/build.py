@@ -26,9 +26,9 @@ from .reading import (
     COLLECTIONS,
     Apart,
     File,
+    FileReader,
     LocalReader,
     Portion,
-    Reader,
     ReadSettings,
     clean,
     exists,
@@ -36,7 +36,7 @@ from .reading import (
     is_under,
 )
 from .settings import PassageEncoder, Settings
-from .store import REPLACED, FileRow, Row, Store
+from .store import REPLACED, FileRow, Store, StoredPassage
 from .stores import make_store
 from .words import scripts
 
@@ -60,7 +60,7 @@ _CHARACTERS = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BuildReport:
     """What a build did, by names of files; `failed` pairs a name with the reason.
 
     `passed_over` pairs what was met in folders and not read with the reason, `notes` a file that was read
@@ -91,7 +91,7 @@ def build(
     settings: Settings | None = None,
     progress: Progress | None = None,
     ray: str | None = None,
-) -> Report:
+) -> BuildReport:
     """Bring an index up to date with files, folders and globs, making it if it is not there.
 
     Files with the digest they had are passed over, changed ones replaced. A file that cannot be read is
@@ -123,7 +123,7 @@ def build(
 @contextlib.contextmanager
 def _reader(
     ray: str | None, reading: ReadSettings, encoder: PassageEncoder | None, progress: Progress
-) -> Iterator[Reader]:
+) -> Iterator[FileReader]:
     """Give the reader of this machine, or one whose workers are on a Ray cluster."""
     if ray is None:
         with Apart() as apart:
@@ -157,7 +157,12 @@ class _Builder:
     """Builds an index; `ahead` says that its reader also encodes."""
 
     def __init__(
-        self, store: Store, encoder: PassageEncoder | None, progress: Progress, reader: Reader, ahead: bool
+        self,
+        store: Store,
+        encoder: PassageEncoder | None,
+        progress: Progress,
+        reader: FileReader,
+        ahead: bool,
     ) -> None:
         self.store = store
         self.encoder = None if ahead else encoder
@@ -170,7 +175,7 @@ class _Builder:
         self.known = store.files()
         self.batch = (BATCH_FROM_WORKERS if ahead else BATCH_WITH_VECTORS) if encoder else BATCH
         self.n_passages = len(store)
-        self.rows: list[Row] = []
+        self.rows: list[StoredPassage] = []
         self.vectors: list[np.ndarray] = []
         self.characters = 0
         self.files: list[FileRow] = []
@@ -195,7 +200,7 @@ class _Builder:
         self.done.removed += sorted(gone)
         self.store.remove_files(gone)
 
-    def finish(self) -> Report:
+    def finish(self) -> BuildReport:
         """Commit what is left, bring the indexes up to date and count."""
         self._commit()
         done = self.done
@@ -206,7 +211,7 @@ class _Builder:
             self.progress(n_passages, n_passages, "passages")
         n_files = len(self.store.files())
         write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
-        return Report(
+        return BuildReport(
             tuple(done.added), tuple(done.replaced), tuple(done.unchanged), tuple(done.removed),
             tuple(done.failed), n_files, n_passages, dict(self.scripts.most_common()), (), tuple(done.notes),
             done.n_records, done.n_skipped, done.n_made,
@@ -303,12 +308,12 @@ class _Builder:
         if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
             self.ids = self.store.ids()
 
-    def _distinct(self, name: str, rows: list[Row]) -> tuple[list[Row], int]:
+    def _distinct(self, name: str, rows: list[StoredPassage]) -> tuple[list[StoredPassage], int]:
         """Return the passages of records under ids that no other passage has, and how many were renamed.
 
         An id that is taken is the file's own: `42` becomes `NAME#42`.
         """
-        found: list[Row] = []
+        found: list[StoredPassage] = []
         renamed = 0
         for (document, record), group in groupby(rows, key=lambda row: (row.document, row.record)):
             passages = list(group)

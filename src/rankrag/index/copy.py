@@ -13,7 +13,7 @@ from ..types import Progress
 from .manifest import (
     COPYING,
     FORMAT,
-    Manifest,
+    IndexManifest,
     building,
     moment,
     read_manifest,
@@ -44,7 +44,7 @@ class _Note:
 
 def copy_index(
     source: Path, target: Path, store: StorePlace | None = None, progress: Progress | None = None
-) -> Manifest:
+) -> IndexManifest:
     """Copy an index into a new folder and the store named (LanceDB by default); return its manifest.
 
     Nothing is written to the source. The target opens only when it is whole and its counts are those of the
@@ -73,7 +73,7 @@ def copy_index(
     return manifest
 
 
-def _begun(before: Store, target: Path, place: StorePlace) -> Manifest:
+def _begun(before: Store, target: Path, place: StorePlace) -> IndexManifest:
     """Return the manifest of the target, and note what it is a copy of; a beginning of another goes."""
     manifest = replace(
         before.manifest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,21 @@ class IndexDocuments:
     folder: Path
     encoder: PassageEncoder | None = None
 
-    def add(self, paths: Iterable[str], progress: Progress | None = None) -> tuple[Document, ...]:
+    def add(
+        self,
+        paths: Iterable[str],
+        progress: Progress | None = None,
+        note: Callable[[str], None] | None = None,
+    ) -> tuple[Document, ...]:
         """Index the files, replacing those that changed; return what was added or replaced.
 
-        Raises PartialError if some files could not be read; the others are in.
+        `note` is told what was guessed, cut or passed over in a file that was read. Raises PartialError if
+        some files could not be read; the others are in.
         """
         report = build(paths, self.folder, Settings(encoder=self.encoder), progress)
+        if note is not None:
+            for _, words in report.notes:
+                note(words)
         if report.failed:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in report.failed[:5])
             raise PartialError(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sentence_transformers.sentence_transformer.modules import Transformer
 
 Similarity = Literal["cosine", "dot"]
-Progress = Callable[[int, int], None]
+EncodeProgress = Callable[[int, int], None]
 """Told how many of how many texts are encoded."""
 
 Text = str | tuple[str, str]
@@ -147,13 +147,15 @@ class Encoder:
     device: str | None = None
     batch_size: int | None = None
 
-    def encode_queries(self, queries: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+    def encode_queries(self, queries: Sequence[str], progress: EncodeProgress | None = None) -> np.ndarray:
         """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
         prefix = self._settings.query_prefix if self._settings else ""
         texts = [prefix + normalize("NFC", text) for text in queries]
         return self._encode(self._query_model, texts, "query", progress)
 
-    def encode_passages(self, passages: Sequence[Passage], progress: Progress | None = None) -> np.ndarray:
+    def encode_passages(
+        self, passages: Sequence[Passage], progress: EncodeProgress | None = None
+    ) -> np.ndarray:
         """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine.
 
         The row of a passage longer than the encoder reads is the mean of its windows, each under the title.
@@ -263,7 +265,7 @@ class Encoder:
         return f"{prefix}{passage.title}{join}{passage.text}"
 
     def _encode(
-        self, model: SentenceTransformer, texts: Sequence[Text], task: str, progress: Progress | None
+        self, model: SentenceTransformer, texts: Sequence[Text], task: str, progress: EncodeProgress | None
     ) -> np.ndarray:
         import numpy as np
 

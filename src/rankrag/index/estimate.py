@@ -11,7 +11,7 @@ from time import perf_counter
 from ..errors import InvalidInputError
 from ..types import Passage
 from .manifest import plan
-from .reading import COLLECTIONS, File, Record, find, passages_of_record, records_of
+from .reading import COLLECTIONS, CollectionRecord, File, find, passages_of_record, records_of
 from .settings import Settings
 
 # Measured on two cores of 2.6 GHz; docs/indexing.md says with what.
@@ -72,10 +72,10 @@ def _sampled(file: File, words: int, sample: list[Passage]) -> tuple[float, floa
     """Return the passages of a collection, and the seconds to read it, by its first records."""
     started = perf_counter()
     count = 0
-    last: Record | None = None
+    last: CollectionRecord | None = None
     try:
         for item in islice(records_of(file, words), _SAMPLE):
-            if not isinstance(item, Record):
+            if not isinstance(item, CollectionRecord):
                 continue
             last = item
             passages = passages_of_record(last, file.name, words)
@@ -88,7 +88,7 @@ def _sampled(file: File, words: int, sample: list[Passage]) -> tuple[float, floa
     return count * share, (perf_counter() - started) * share
 
 
-def _share(file: File, last: Record | None) -> float:
+def _share(file: File, last: CollectionRecord | None) -> float:
     """Return how many times the sample goes into the file."""
     return 1.0 if last is None or last.number < _SAMPLE else max(1.0, file.size / max(1, last.read))
 

@@ -16,8 +16,8 @@ from ..errors import InvalidInputError
 from ..types import Document, Filters, Hit, Passage, Source
 from .conditions import attribute, attributes, condition, is_in, quote
 from .limits import check_words
-from .manifest import Manifest, check_vectors, searched_by
-from .store import Batch, FileRow, Row
+from .manifest import IndexManifest, check_vectors, searched_by
+from .store import Batch, FileRow, StoredPassage
 from .tables import broken, committing, files_schema, index_words, is_there, open_table, words_column
 from .words import query_words, words
 
@@ -51,7 +51,7 @@ _OLD_VERSIONS = timedelta(hours=1)
 class LanceStore:
     """An open index. Each change is one commit: it happens whole or not at all, and readers see it next."""
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: IndexManifest) -> None:
         self.folder = folder
         self.manifest = manifest
         if not (is_there(folder, "files") and is_there(folder, "passages")):
@@ -67,13 +67,15 @@ class LanceStore:
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         with committing(self.folder):
             self._passages.add(_batch(rows, vectors, self.manifest, self._passages.schema))
 
-    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def replace(
+        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+    ) -> None:
         """Add passages in the place of all that the files named have, in one commit."""
         import pyarrow as pa
 
@@ -196,7 +198,7 @@ class LanceStore:
         columns = [*_COLUMNS, "document", "record", *(["vector"] if encoder else [])]
         for batch in self._passages.search().select(columns).to_batches(batch_size=_READ_AT_ONCE):
             rows = [
-                Row(_passage(row), str(row["document"]), _number(row["record"]) or 0)
+                StoredPassage(_passage(row), str(row["document"]), _number(row["record"]) or 0)
                 for row in batch.drop_columns(["vector"] if encoder else []).to_pylist()
             ]
             yield rows, _vectors(batch["vector"], encoder.dimension) if encoder else None
@@ -284,7 +286,7 @@ _COLUMNS = ["id", "content", "title", "path", "page", "start", "end", "attribute
 
 
 def _batch(
-    rows: Sequence[Row], vectors: np.ndarray | None, manifest: Manifest, schema: pa.Schema
+    rows: Sequence[StoredPassage], vectors: np.ndarray | None, manifest: IndexManifest, schema: pa.Schema
 ) -> pa.RecordBatch:
     import pyarrow as pa
 

@@ -47,7 +47,7 @@ class EncoderUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class IndexManifest:
     """What an index was built with and what it holds.
 
     `root` is the folder from which documents are named: where the first build was started. It is kept
@@ -77,7 +77,7 @@ class Manifest:
         return Path(os.path.normpath(folder.resolve() / self.root))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> IndexManifest:
     """Return the manifest of an index.
 
     Raises NotFoundError if there is no such folder, InvalidInputError if it is no index, a broken one,
@@ -104,7 +104,7 @@ def read_manifest(folder: Path) -> Manifest:
         place = StorePlace(**values.pop("store", {}))
         scripts = tuple(values.pop("scripts", ()))
         used = EncoderUsed(**encoder) if encoder else None
-        manifest = Manifest(**values, encoder=used, store=place, scripts=scripts)
+        manifest = IndexManifest(**values, encoder=used, store=place, scripts=scripts)
     except OSError as error:
         raise FailureError(
             f"found that {folder / _NAME} cannot be read ({error.strerror}), wanted rights and a sound disk: "
@@ -119,7 +119,7 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: IndexManifest) -> None:
     """Write the manifest; a reader sees the old one or the new one."""
     values = asdict(manifest)
     if not manifest.own_words:  # as the version that made it wrote it, which goes on reading it
@@ -131,7 +131,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         stream.write("\n")
 
 
-def plan(folder: Path, settings: Settings) -> Manifest:
+def plan(folder: Path, settings: Settings) -> IndexManifest:
     """Return the manifest of the index in the folder, or the one that a new index there would get.
 
     Writes nothing. Raises InvalidInputError if the index was built with other settings, the folder
@@ -159,13 +159,15 @@ def vacant(folder: Path) -> None:
         )
 
 
-def updated(manifest: Manifest, n_files: int, n_passages: int, scripts: Iterable[str] = ()) -> Manifest:
+def updated(
+    manifest: IndexManifest, n_files: int, n_passages: int, scripts: Iterable[str] = ()
+) -> IndexManifest:
     """Return the manifest with new counts, further scripts and the time of now."""
     seen = tuple(sorted({*manifest.scripts, *scripts}))
     return replace(manifest, n_files=n_files, n_passages=n_passages, scripts=seen, updated=_now())
 
 
-def older_kind(folder: Path, manifest: Manifest) -> str | None:
+def older_kind(folder: Path, manifest: IndexManifest) -> str | None:
     """Return, for an index of the older kind, a line that says so and how to bring it up to date."""
     if manifest.own_words:
         return None
@@ -279,7 +281,7 @@ def _locked_on_windows(descriptor: int) -> bool:
     return True
 
 
-def _new(folder: Path, settings: Settings) -> Manifest:
+def _new(folder: Path, settings: Settings) -> IndexManifest:
     if settings.language not in (None, *LANGUAGES):
         raise InvalidInputError(
             f"found language {settings.language!r}, wanted one of {', '.join(LANGUAGES)}: choose one of them"
@@ -289,7 +291,7 @@ def _new(folder: Path, settings: Settings) -> Manifest:
     store = settings.store or LANCEDB
     check_place(store)
     encoder = settings.encoder
-    return Manifest(
+    return IndexManifest(
         words=WORDS if settings.words is None else settings.words,
         language=LANGUAGE if settings.language is None else settings.language,
         encoder=None
@@ -308,7 +310,7 @@ def root_from(root: Path, folder: Path) -> str:
     return Path(os.path.relpath(root, place) if place.is_relative_to(root) else root).as_posix()
 
 
-def _check(folder: Path, manifest: Manifest, settings: Settings) -> None:
+def _check(folder: Path, manifest: IndexManifest, settings: Settings) -> None:
     for name, option in (("words", "--passage-words"), ("language", "--language")):
         wanted, found = getattr(settings, name), getattr(manifest, name)
         if wanted is not None and wanted != found:

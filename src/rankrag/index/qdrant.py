@@ -19,7 +19,7 @@ from ..types import Document, Filters, Hit, Passage
 from .bm25 import passage_vector, query_vector
 from .conditions import attribute
 from .limits import check_words
-from .manifest import Manifest, check_vectors, searched_by
+from .manifest import IndexManifest, check_vectors, searched_by
 from .qdrant_points import (
     NAMED,
     POINTS,
@@ -46,7 +46,7 @@ from .qdrant_server import (
     read_about,
     write_about,
 )
-from .store import Batch, FileRow, Row
+from .store import Batch, FileRow, StoredPassage
 from .words import query_words, spellings, words, words_before
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class QdrantStore:
     id are one point: the later replaces the earlier.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
+    def __init__(self, folder: Path, manifest: IndexManifest) -> None:
         self.folder = folder
         self.manifest = manifest
         self._place = manifest.store
@@ -76,7 +76,7 @@ class QdrantStore:
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         if not rows:
             return
@@ -93,7 +93,9 @@ class QdrantStore:
             with asking(self._place):
                 self._client.upsert(self._place.collection, points, wait=True)
 
-    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def replace(
+        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+    ) -> None:
         """Add passages in the place of all that the files named have; what is left of the older goes last."""
         from qdrant_client.models import Filter, FilterSelector, HasIdCondition
 
@@ -253,7 +255,7 @@ class QdrantStore:
         wanted = [DENSE] if self.manifest.encoder else False
         for points in self._pages(self._place.collection, True, wanted, POINTS):
             rows = [
-                Row(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
+                StoredPassage(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
                 for p in (point.payload or {} for point in points)
             ]
             vectors = [point.vector[DENSE] for point in points if isinstance(point.vector, dict)]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..types import Passage, Source
 from .conditions import attribute, attributes
 from .qdrant_server import DENSE, WORDS
-from .store import Row
+from .store import StoredPassage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,7 +40,9 @@ _SPACE = uuid.UUID("3f1d0a0e-5a55-5c2b-9d0c-6a6b2f1f7b11")
 # ── points ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def as_point(row: Row, weights: Weights, n_words: int, vector: list[float] | None) -> models.PointStruct:
+def as_point(
+    row: StoredPassage, weights: Weights, n_words: int, vector: list[float] | None
+) -> models.PointStruct:
     """Return a passage as it is sent; one without any word or vector is a point all the same."""
     from qdrant_client.models import PointStruct
 
@@ -102,9 +104,9 @@ def is_in(name: str, values: Sequence[str]) -> models.FieldCondition:
 # ── requests ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def requests(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def requests(rows: Sequence[StoredPassage]) -> Iterator[list[StoredPassage]]:
     """Yield the rows in parts of bounded size, not dividing a record: a killed build goes on after one."""
-    part: list[Row] = []
+    part: list[StoredPassage] = []
     characters = 0
     for _, group in groupby(enumerate(rows), key=_whole):
         record = [row for _, row in group]
@@ -118,7 +120,7 @@ def requests(rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _whole(item: tuple[int, Row]) -> tuple[str, int]:
+def _whole(item: tuple[int, StoredPassage]) -> tuple[str, int]:
     """Return what rows that go together share; those of a file that is one document go one by one."""
     at, row = item
     path = row.passage.source.path if row.passage.source else ""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
-from .manifest import Manifest
+from .manifest import IndexManifest
 from .place import MEMORY, StorePlace
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def write_about(place: StorePlace, about: About) -> None:
 # ── collections ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def make_collections(folder: Path, manifest: Manifest) -> None:
+def make_collections(folder: Path, manifest: IndexManifest) -> None:
     """Make the collections that are not there yet; a kill at any moment leaves what the next call completes.
 
     Raises InvalidInputError if collections of these names belong to something else.
@@ -194,7 +194,7 @@ def _refuse_foreign(place: StorePlace) -> None:
         )
 
 
-def check_owner(folder: Path, manifest: Manifest, about: About) -> None:
+def check_owner(folder: Path, manifest: IndexManifest, about: About) -> None:
     """Raise InvalidInputError if the collections belong to another index."""
     if about.created != manifest.created:
         place = manifest.store
@@ -205,7 +205,7 @@ def check_owner(folder: Path, manifest: Manifest, about: About) -> None:
         )
 
 
-def _make_passages(client: QdrantClient, manifest: Manifest) -> None:
+def _make_passages(client: QdrantClient, manifest: IndexManifest) -> None:
     from qdrant_client import models
 
     dense = {}
@@ -229,7 +229,7 @@ def _make_payload_indexes(client: QdrantClient, place: StorePlace) -> None:
     client.create_payload_index(place.collection, "record", PayloadSchemaType.INTEGER)
 
 
-def check_collections(folder: Path, manifest: Manifest) -> About:
+def check_collections(folder: Path, manifest: IndexManifest) -> About:
     """Return what the server keeps about an index that is there, whole and of the right dimension.
 
     Raises NotFoundError for a collection that is gone, InvalidInputError for another's or one of vectors that
@@ -257,7 +257,7 @@ def check_collections(folder: Path, manifest: Manifest) -> About:
     return about
 
 
-def drop_collections(_folder: Path, manifest: Manifest) -> None:
+def drop_collections(_folder: Path, manifest: IndexManifest) -> None:
     """Delete the collections of this very index; those of another stay."""
     place, client = manifest.store, client_of(manifest.store)
     about = read_about(place)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import InvalidInputError, MissingExtraError
 from ..types import Progress
-from .reading import COLLECTIONS, Apart, File, Part, Plan, Portion, ReadSettings, clean
+from .reading import COLLECTIONS, Apart, File, LineSpan, Portion, ReadPlan, ReadSettings, clean
 from .settings import PassageEncoder
 from .spread import Worker, in_tasks, in_tasks_then_actors
 
 if TYPE_CHECKING:
     import numpy as np
 
-Item = TypeVar("Item")
+Batched = TypeVar("Batched")
 
 PART_BYTES = 16 * 2**20
 """Bytes of a piece: of JSON lines that are not compressed, or of documents that lie side by side."""
@@ -41,7 +41,7 @@ class Scan:
 
     digest: str = ""
     stamp: tuple[int, int] = (0, 0)
-    parts: tuple[Part, ...] = ()
+    parts: tuple[LineSpan, ...] = ()
     problem: str = ""
 
 
@@ -53,7 +53,7 @@ class Wanted:
     file: File
     after: int
     stamp: tuple[int, int]
-    part: Part | None = None
+    part: LineSpan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class RayReader:
         self.sent: Iterator[Sent] = iter(())
         self.next: Sent | None = None
 
-    def begin(self, files: Sequence[File], plan: Plan) -> None:
+    def begin(self, files: Sequence[File], plan: ReadPlan) -> None:
         """Find the digests of all files, then begin to read those that the plan wants."""
         files = [replace(file, path=file.path.absolute()) for file in files if clean(file.name) == file.name]
         self.numbers = {file.name: number for number, file in enumerate(files)}
@@ -136,9 +136,9 @@ def _size(file: File) -> int:
         return 0  # its scan says why
 
 
-def _grouped(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
+def _grouped(items: Sequence[Batched], sizes: Sequence[int]) -> list[list[Batched]]:
     """Divide what is to be read into tasks, in order: what is small goes together."""
-    groups: list[list[Item]] = []
+    groups: list[list[Batched]] = []
     total = 0
     for item, size in zip(items, sizes, strict=True):
         if not groups or total + size > PART_BYTES or len(groups[-1]) == _FILES:
@@ -185,7 +185,7 @@ def scan(file: File) -> Scan:
     if not (file.kind == ".jsonl" and file.path.suffix.lower() == ".jsonl"):
         return Scan(digest.hexdigest(), stamp)
     pairs = pairwise([*marks, (at, before)])
-    parts = [Part(start, end, number) for (start, number), (end, _) in pairs if start < end]
+    parts = [LineSpan(start, end, number) for (start, number), (end, _) in pairs if start < end]
     return Scan(digest.hexdigest(), stamp, tuple(parts))
 
 

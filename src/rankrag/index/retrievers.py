@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 from ..errors import InvalidInputError
-from ..types import Filters, Hit, Retriever
+from ..types import Filters, Hit, Retriever, RetrieverKind
 from .limits import check_search
 from .manifest import check_encoder, older_kind
 from .settings import PassageEncoder
 from .store import Store
 from .words import query_words, scripts
-
-RetrieverName = Literal["bm25", "dense", "hybrid"]
 
 RRF_K = 60
 """The constant of reciprocal rank fusion; its authors found results flat around it."""
@@ -117,14 +115,14 @@ def _listed(names: Iterable[str]) -> str:
     return " and ".join(sorted(names))
 
 
-def retriever(name: RetrieverName, store: Store, encoder: PassageEncoder | None = None) -> Retriever:
+def retriever(name: RetrieverKind, store: Store, encoder: PassageEncoder | None = None) -> Retriever:
     """Return the retriever of that name over an index.
 
     Raises InvalidInputError for another name, or if vectors are wanted and the index has none, has those
     of another encoder, or no encoder is given.
     """
-    if name not in get_args(RetrieverName):
-        names = ", ".join(get_args(RetrieverName))
+    if name not in get_args(RetrieverKind):
+        names = ", ".join(get_args(RetrieverKind))
         raise InvalidInputError(f"found retriever {name!r}, wanted one of {names}: choose one of them")
     if name == "bm25":
         return BM25(store)

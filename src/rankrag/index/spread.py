@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import ray.data
 
-Item = TypeVar("Item")
-Found = TypeVar("Found")
+Shipment = TypeVar("Shipment")
+Kept = TypeVar("Kept")
 Out = TypeVar("Out")
-Worker = Callable[[list[Item]], list[Out]]
+Worker = Callable[[list[Shipment]], list[Out]]
 
 STUCK_S = 7200
 """Seconds without any result after which the work is given up: Ray Data tries what kills its workers for
@@ -89,16 +89,16 @@ def _start(address: str) -> None:
         ) from error
 
 
-def in_tasks(items: Sequence[Item], work: Callable[[Item], Iterable[Out]]) -> Iterator[Out]:
+def in_tasks(items: Sequence[Shipment], work: Callable[[Shipment], Iterable[Out]]) -> Iterator[Out]:
     """Yield what `work` yields for each item, in order; each item is a task."""
     if items:
         yield from _results(_tasks(_given(items), work, cpus=1.0))
 
 
 def in_tasks_then_actors(
-    items: Sequence[Item],
-    work: Callable[[Item], Iterable[Found]],
-    make: Callable[[], Worker[Found, Out]],
+    items: Sequence[Shipment],
+    work: Callable[[Shipment], Iterable[Kept]],
+    make: Callable[[], Worker[Kept, Out]],
     on_gpus: bool = False,
 ) -> Iterator[Out]:
     """Yield, in order, what is made of all that `work` yields by the workers that `make` gives.
@@ -118,8 +118,8 @@ def in_tasks_then_actors(
 
 
 def in_actors(
-    items: Sequence[Item],
-    make: Callable[[], Worker[Item, Out]],
+    items: Sequence[Shipment],
+    make: Callable[[], Worker[Shipment, Out]],
     at_once: int = 16,
     on_gpus: bool = False,
 ) -> Iterator[Out]:
@@ -138,7 +138,7 @@ def _resource(name: str) -> int:
     return int(ray.cluster_resources().get(name, 0))
 
 
-def _given(items: Sequence[Item], n_blocks: int | None = None) -> ray.data.Dataset:
+def _given(items: Sequence[Shipment], n_blocks: int | None = None) -> ray.data.Dataset:
     """Return the items in as many blocks, by default one each; a block is what a task is given."""
     import ray.data
 
@@ -154,12 +154,14 @@ def _given(items: Sequence[Item], n_blocks: int | None = None) -> ray.data.Datas
         return ray.data.from_items(rows, override_num_blocks=n_blocks or len(rows))
 
 
-def _tasks(given: ray.data.Dataset, work: Callable[[Item], Iterable[Out]], cpus: float) -> ray.data.Dataset:
+def _tasks(
+    given: ray.data.Dataset, work: Callable[[Shipment], Iterable[Out]], cpus: float
+) -> ray.data.Dataset:
     return given.map_batches(partial(_work, work), batch_size=None, batch_format="pyarrow", num_cpus=cpus)
 
 
 def _actors(
-    given: ray.data.Dataset, make: Callable[[], Worker[Item, Out]], cpus: int, gpus: int = 0
+    given: ray.data.Dataset, make: Callable[[], Worker[Shipment, Out]], cpus: int, gpus: int = 0
 ) -> ray.data.Dataset:
     import ray.data
 
@@ -174,15 +176,15 @@ def _actors(
     )
 
 
-def _work(work: Callable[[Item], Iterable[Out]], batch: pa.Table) -> Iterator[pa.Table]:
-    items: Iterator[Item] = _unpacked(batch)
+def _work(work: Callable[[Shipment], Iterable[Out]], batch: pa.Table) -> Iterator[pa.Table]:
+    items: Iterator[Shipment] = _unpacked(batch)
     for item in items:
         for found in work(item):
             yield _packed([found])
 
 
 class _Actor:
-    def __init__(self, make: Callable[[], Worker[Found, Out]]) -> None:
+    def __init__(self, make: Callable[[], Worker[Kept, Out]]) -> None:
         self.worker = make()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -223,6 +225,6 @@ def _packed(found: Sequence[object]) -> pa.Table:
     return pa.table({_COLUMN: pa.array([pickle.dumps(one) for one in found], pa.large_binary())})
 
 
-def _unpacked(batch: pa.Table) -> Iterator[Item]:
+def _unpacked(batch: pa.Table) -> Iterator[Shipment]:
     for one in batch[_COLUMN]:
         yield pickle.loads(one.as_buffer())

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ..types import Document, Filters, Hit, Passage
-from .manifest import Manifest
+from .manifest import IndexManifest
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredPassage:
     """A passage as it is stored: with its document, and the number of its record in the file (from 1)."""
 
     passage: Passage
@@ -32,7 +32,7 @@ class FileRow:
     complete: bool
 
 
-Batch = tuple[list[Row], "np.ndarray | None"]
+Batch = tuple[list[StoredPassage], "np.ndarray | None"]
 """Passages with their vectors, shape (rows, dimension), or None in an index without vectors."""
 
 
@@ -54,17 +54,19 @@ class Store(Protocol):
         ...
 
     @property
-    def manifest(self) -> Manifest:
+    def manifest(self) -> IndexManifest:
         """What the index was built with."""
         ...
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         ...
 
-    def replace(self, names: Sequence[str], rows: Sequence[Row], vectors: np.ndarray | None = None) -> None:
+    def replace(
+        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+    ) -> None:
         """Add passages in the place of all that the files named have; a reader sees old or new, never none.
 
         Rows of other files may be among them. `names` are at most `REPLACED`.

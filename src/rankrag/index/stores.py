@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import lance, qdrant, qdrant_server, tables
-from .manifest import Manifest, read_manifest
+from .manifest import IndexManifest, read_manifest
 from .place import StoreName
 from .store import Store
 
@@ -16,9 +16,9 @@ from .store import Store
 class _Kind:
     """What can be done with a store before it is open; each is given the folder and the manifest."""
 
-    make: Callable[[Path, Manifest], None]
-    open: Callable[[Path, Manifest], Store]
-    drop: Callable[[Path, Manifest], None]
+    make: Callable[[Path, IndexManifest], None]
+    open: Callable[[Path, IndexManifest], Store]
+    drop: Callable[[Path, IndexManifest], None]
 
 
 STORES: Mapping[StoreName, _Kind] = {
@@ -37,13 +37,13 @@ def open_store(folder: Path) -> Store:
     return STORES[manifest.store.name].open(folder, manifest)
 
 
-def make_store(folder: Path, manifest: Manifest) -> Store:
+def make_store(folder: Path, manifest: IndexManifest) -> Store:
     """Open the store of an index, making what of it is not there yet; a kill at any moment does no harm."""
     kind = STORES[manifest.store.name]
     kind.make(folder, manifest)
     return kind.open(folder, manifest)
 
 
-def drop_store(folder: Path, manifest: Manifest) -> None:
+def drop_store(folder: Path, manifest: IndexManifest) -> None:
     """Remove all that a store holds of an index; nothing happens if it holds nothing."""
     STORES[manifest.store.name].drop(folder, manifest)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FailureError, InvalidInputError, RankRAGError
-from .manifest import Manifest
+from .manifest import IndexManifest
 from .words import tokenizer_before
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _session() -> Session:
     return lancedb.Session(index_cache_size_bytes=size, metadata_cache_size_bytes=size // _METADATA_SHARE)
 
 
-def make_tables(folder: Path, manifest: Manifest) -> None:
+def make_tables(folder: Path, manifest: IndexManifest) -> None:
     """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
     database = connect(folder)
     try:
@@ -68,7 +68,7 @@ def make_tables(folder: Path, manifest: Manifest) -> None:
         raise broken(folder, error) from error
 
 
-def drop_tables(folder: Path, _manifest: Manifest) -> None:
+def drop_tables(folder: Path, _manifest: IndexManifest) -> None:
     """Remove the tables."""
     for name in ("files", "passages"):
         shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
@@ -103,7 +103,7 @@ def open_table(folder: Path, name: str) -> Table:
     return connect(folder, timedelta(0)).open_table(name)
 
 
-def index_words(passages: Table, manifest: Manifest) -> None:
+def index_words(passages: Table, manifest: IndexManifest) -> None:
     """Make the BM25 index of a table of passages anew."""
     from lancedb.index import FTS
 
@@ -112,7 +112,7 @@ def index_words(passages: Table, manifest: Manifest) -> None:
     passages.create_index(words_column(manifest), config=config, replace=True)
 
 
-def words_column(manifest: Manifest) -> str:
+def words_column(manifest: IndexManifest) -> str:
     """Return the column that BM25 searches; an index of the older kind had LanceDB split its texts."""
     return "words" if manifest.own_words else "content"
 

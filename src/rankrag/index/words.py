@@ -113,11 +113,11 @@ def _spelled(spelled: list[str], language: str) -> list[str]:
     try:
         return [*chain.from_iterable(map(known.__getitem__, spelled))]
     except KeyError:
-        missing = [*{spelling for spelling in spelled if spelling not in known}]
-    with _LOCK:
+        pass
+    with _LOCK:  # another thread may forget all of them between a look and the next
         if len(known) > _KNOWN:
             known.clear()
-            missing = [*set(spelled)]
+        missing = [*{spelling for spelling in spelled if spelling not in known}]
         known.update(zip(missing, _analysed(missing, language), strict=True))
         return [*chain.from_iterable(map(known.__getitem__, spelled))]
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
-Item = TypeVar("Item")
-Found = TypeVar("Found")
+Piece = TypeVar("Piece")
+Outcome = TypeVar("Outcome")
 
 _lock = Lock()
 _usual: list[int] = []
@@ -25,15 +25,15 @@ def n_workers() -> int:
 
 
 def run_apart(
-    pool: ThreadPoolExecutor, work: Callable[[Item], Found], items: Sequence[Item]
-) -> Iterator[Found]:
+    pool: ThreadPoolExecutor, work: Callable[[Piece], Outcome], items: Sequence[Piece]
+) -> Iterator[Outcome]:
     """Yield what the work finds for each item, in order.
 
     Products of a few hundred rows gain less from a second thread than a second piece of work does, since
     the steps between them run on one thread and every product waits for its slowest part.
     """
     with _one_thread_a_product():
-        futures: list[Future[Found]] = [pool.submit(work, item) for item in items]
+        futures: list[Future[Outcome]] = [pool.submit(work, item) for item in items]
         try:
             for future in futures:
                 yield future.result()

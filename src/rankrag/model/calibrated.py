@@ -22,7 +22,7 @@ from ..types import Hit, Question, Ranker
 
 FILE = "calibration.json"
 
-Kind = Literal["temperature", "isotonic"]
+MapKind = Literal["temperature", "isotonic"]
 
 _NEAR = 1e-12
 """Relevances are kept so far from 0 and 1 before their log-odds are taken."""
@@ -42,7 +42,7 @@ class Calibration:
     the file of pairs, `model` a mark of the weights (see `weights_mark`).
     """
 
-    kind: Kind
+    kind: MapKind
     points: tuple[tuple[float, float], ...]
     threshold: float | None = None
     precision: float | None = None
@@ -160,8 +160,8 @@ def _pair(value: object) -> tuple[float, float] | None:
 
 def _check_map(found: Calibration) -> None:
     """Raise ValueError for a map that does not rise or a threshold that no relevance has."""
-    if found.kind not in get_args(Kind):
-        raise ValueError(f"kind {found.kind!r}, wanted one of {', '.join(get_args(Kind))}")
+    if found.kind not in get_args(MapKind):
+        raise ValueError(f"kind {found.kind!r}, wanted one of {', '.join(get_args(MapKind))}")
     if not all(math.isfinite(x) and math.isfinite(y) for x, y in found.points):
         raise ValueError("points that are not numbers")
     if found.kind == "temperature":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-Progress = Callable[[str, int, int], None]
+PullProgress = Callable[[str, int, int], None]
 """Told a step (`download`, `join`, `convert`, `check`), how much is done and how much there is (bytes, or
 tensors for `convert`). Calls may come from another thread, one at a time."""
 
@@ -20,7 +20,7 @@ def silent(step: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def watched(folder: Path, total: int, progress: Progress) -> Iterator[None]:
+def watched(folder: Path, total: int, progress: PullProgress) -> Iterator[None]:
     """Report the growth of a folder, in bytes, until the block ends."""
     over = threading.Event()
 

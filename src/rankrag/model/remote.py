@@ -59,7 +59,7 @@ _NAME = re.compile(r"(?P<way>openai|openai-text):(?P<model>.*?)(?:@(?P<url>https
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class RemoteName:
     """What a name `openai:MODEL@URL` stands for."""
 
     way: Way
@@ -72,7 +72,7 @@ def is_remote(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def resolve(name: str) -> Reference:
+def resolve(name: str) -> RemoteName:
     """Return way, model and base URL of a name; nothing is sent.
 
     Raises InvalidInputError for a name without a model, without a URL, or with one that cannot be used.
@@ -89,7 +89,7 @@ def resolve(name: str) -> Reference:
             f"found no server for {name!r}, wanted its URL, since documents go nowhere unasked: "
             "set OPENAI_BASE_URL=http://HOST:PORT/v1 or write it behind the name: openai:MODEL@http://HOST:PORT/v1"
         )
-    return Reference(way, found["model"].strip(), checked_url(url))
+    return RemoteName(way, found["model"].strip(), checked_url(url))
 
 
 def open_remote(name: str) -> RemoteLanguageModel:

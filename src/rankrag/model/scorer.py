@@ -25,7 +25,7 @@ _WORTH_A_CHUNK = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PromptTokens:
     """A prompt in tokens: a beginning worth remembering, and at least one token after it."""
 
     prefix: tuple[int, ...]
@@ -49,7 +49,7 @@ class Scorer:
         self.chunk_tokens = chunk_tokens
         self.disk: DiskCache | None = None
 
-    def score(self, rows: Sequence[Row], tokens: Sequence[int]) -> torch.Tensor:
+    def score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> torch.Tensor:
         """Return natural-log probabilities, (rows, tokens), of each token right after each row."""
         import torch
 
@@ -73,7 +73,7 @@ class Scorer:
         return Match(known, known.n_tokens) if known else self._known(name)
 
     def _packed(
-        self, rows: Sequence[Row], numbers: Sequence[int]
+        self, rows: Sequence[PromptTokens], numbers: Sequence[int]
     ) -> Iterator[tuple[list[int], torch.Tensor]]:
         names = {number: key(rows[number].prefix) for number in numbers}
         each = sorted(set(names.values()))
@@ -107,7 +107,7 @@ class Scorer:
                     break
         return [name for name, often in zip(kept, frequent, strict=True) if often]
 
-    def _job(self, number: int, row: Row, name: bytes, base: Match) -> _Job:
+    def _job(self, number: int, row: PromptTokens, name: bytes, base: Match) -> _Job:
         entry = self.cache.get(name)
         if entry is not None:
             known = Match(entry, entry.n_tokens)

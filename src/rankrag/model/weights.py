@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-Precision = Literal["float32", "bfloat16", "float16"]
+WeightPrecision = Literal["float32", "bfloat16", "float16"]
 
 
 def load_weights(
-    folder: Path, adapter: Path | None, device: str | None, precision: Precision | None
+    folder: Path, adapter: Path | None, device: str | None, precision: WeightPrecision | None
 ) -> PreTrainedModel:
     """Return the causal language model of a folder, in evaluation mode, its adapter merged.
 

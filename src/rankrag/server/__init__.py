@@ -3,18 +3,19 @@
 from .app import create_app
 from .listening import listen
 from .routes.tools import speak, tools
-from .settings import About, Access, Limits, Settings, Vectors
-from .sharing import SharedLanguageModel
+from .settings import About, Access, Limits, ServerSettings, Vectors
+from .sharing import SharedLanguageModel, check_stopped
 from .telemetry import Telemetry, log_lines
 
 __all__ = [
     "About",
     "Access",
     "Limits",
-    "Settings",
+    "ServerSettings",
     "SharedLanguageModel",
     "Telemetry",
     "Vectors",
+    "check_stopped",
     "create_app",
     "listen",
     "log_lines",

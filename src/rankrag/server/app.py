@@ -23,7 +23,7 @@ from .safety.access import Guard
 from .safety.bodies import BodyLimits
 from .safety.errors import CatchAll
 from .safety.request_log import RequestLog
-from .settings import Settings
+from .settings import ServerSettings
 from .state import State
 from .telemetry import Telemetry
 
@@ -31,7 +31,7 @@ from .telemetry import Telemetry
 def create_app(
     pipeline: Pipeline,
     documents: Documents | None = None,
-    settings: Settings | None = None,
+    settings: ServerSettings | None = None,
     telemetry: Telemetry | None = None,
 ) -> FastAPI:
     """Return an app that serves a pipeline over HTTP.
@@ -39,7 +39,7 @@ def create_app(
     Its language model is called from several threads: wrap one that runs here in `SharedLanguageModel`.
     `documents` is what the index of the pipeline holds; with `settings.uploads` clients may change it.
     """
-    settings, telemetry = settings or Settings(), telemetry or Telemetry()
+    settings, telemetry = settings or ServerSettings(), telemetry or Telemetry()
     limits = settings.limits
     jobs = Jobs(settings.uploads, documents) if settings.uploads and documents else None
     desk = Desk(limits.running, limits.waiting, limits.seconds)

@@ -14,7 +14,7 @@ from .settings import Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PassRequest:
     """What a request changes of the pipeline; None leaves what the server was started with.
 
     `passages` are the client's own, used in place of the index. `max_tokens` is the most pieces that the
@@ -66,7 +66,7 @@ class Shorter:
         return replace(found, limit=min(found.limit or self.max_tokens, self.max_tokens))
 
 
-def granted(pipeline: Pipeline, wish: Wish, limits: Limits) -> Pipeline:
+def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
     """Return the pipeline with what a request wishes.
 
     `read_k` is at most `retrieve_k`: of ten passages retrieved no more than ten can be read. Raises

@@ -25,7 +25,7 @@ _log = logging.getLogger("rankrag.server")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A file that did not get in, and why."""
+    """What is to be told of a file: why it did not get in, or what was guessed or passed over in it."""
 
     path: str
     reason: str

@@ -254,22 +254,26 @@ class Jobs:
     def _run(self, job: Job) -> None:
         sizes = [_size(self.place(name)) for name in job.files]
         job = replace(job, status="running", total=sum(sizes))
+        n_failed = 0
         for n, name in enumerate(job.files):
             self._check(job)
             before = sum(sizes[:n])
             if job.ended.get(name, 0) >= MOST_ENDS:
                 reason = f"the server ended {MOST_ENDS} times while this file went in: it is left out"
-                job = replace(job, problems=(*job.problems, Problem(name, reason)))
+                job, went_in = replace(job, problems=(*job.problems, Problem(name, reason))), False
             else:
-                job = self._index(job, name, before)
+                job, went_in = self._index(job, name, before)
+            n_failed += not went_in
             job = self._note(
                 replace(job, done=before + sizes[n], unit="bytes", total=sum(sizes), at="", waits_for="")
             )
-        status: Status = "failed" if len(job.problems) == len(job.files) else "done"
+        # A file that was read may have its problems, too: lines passed over, an encoding that was guessed.
+        status: Status = "failed" if n_failed == len(job.files) else "done"
         self._note(replace(job, status=status))
         self._forget()
 
-    def _index(self, job: Job, name: str, before: int) -> Job:
+    def _index(self, job: Job, name: str, before: int) -> tuple[Job, bool]:
+        """Return the job after one more file, and whether the file went in."""
         path, self._has_moved = str(self.place(name)), False
 
         def progress(done: int, total: int, unit: str) -> None:
@@ -282,7 +286,8 @@ class Jobs:
 
         try:
             job = self._note(replace(job, at=name))
-            documents = self._when_free(job, lambda: self.documents.add([path], progress))
+            notes: list[str] = []
+            documents = self._when_free(job, lambda: self.documents.add([path], progress, notes.append))
         except (_CancelledError, _ClosedError):
             raise
         except (RankRAGError, OSError) as error:
@@ -291,8 +296,10 @@ class Jobs:
             _log.error("bug while indexing an upload", exc_info=error)
             problem = Problem(name, "the server failed on this file; its log says why")
         else:
-            return replace(job, documents=(*job.documents, *documents))
-        return replace(job, problems=(*job.problems, problem))
+            told = tuple(Problem(name, self._public(note, name)) for note in dict.fromkeys(notes))
+            job = replace(job, documents=(*job.documents, *documents), problems=(*job.problems, *told))
+            return job, True
+        return replace(job, problems=(*job.problems, problem)), False
 
     def _when_free(self, job: Job, change: Callable[[], tuple[Document, ...]]) -> tuple[Document, ...]:
         """Return what a change returns, once no other process changes the index."""
@@ -338,7 +345,10 @@ class Jobs:
         """Return what a client is told of a failure: nothing of where the server keeps its files, or how."""
         if isinstance(error, OSError):
             return f"{error.strerror or 'the server failed on this file; its log says why'}"
-        text = str(error)
+        return self._public(str(error), name)
+
+    def _public(self, text: str, name: str) -> str:
+        """Return a text for clients: without the server's folders and processes."""
         for path, shown in (
             (str(self.place(name)), name),
             (str(self.folder), "uploads"),

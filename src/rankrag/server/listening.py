@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import begin_closing
-from .safety.errors import INVALID, SERVER, Kind, shape
+from .safety.errors import INVALID, SERVER, ErrorKind, shape
 
 HEAD_S = 10.0
 """Seconds that a connection has for the first line and the headers of a request."""
@@ -130,7 +130,7 @@ class Connection(H11Protocol):
             self.transport.close()
 
     def _refuse(self, status: int, message: str, kind: str) -> None:
-        body = json.dumps(shape(message, Kind(status, kind))).encode()
+        body = json.dumps(shape(message, ErrorKind(status, kind))).encode()
         head = (
             f"HTTP/1.1 {status} {'Bad Request' if status == 400 else 'Service Unavailable'}\r\n"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"

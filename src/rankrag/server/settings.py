@@ -55,7 +55,11 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the server says of its model and index. `n_tokens` counts as the model does."""
+    """What the server says of its models and index.
+
+    `model` answers; `ranker` is the name of what ranks, where that is another. `n_tokens` counts as the model
+    that ranks does.
+    """
 
     model: str = "rankrag"
     trained: bool = False
@@ -66,6 +70,7 @@ class About:
     """Entries, bytes, hits and misses of the remembered prefixes, where the engine has such a cache."""
     disk: Callable[[], tuple[int, int, int]] | None = None
     """Bytes, hits and misses of the states on disk, where there are such."""
+    ranker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,7 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """Everything about a server but its pipeline and documents.
 
     `uploads` is the folder that keeps what was sent, with the state of its jobs; without one nothing can

@@ -12,7 +12,7 @@ from ..pipeline import Pipeline
 from ..types import Answer, Documents, Ranker
 from .desk import Desk
 from .jobs import Jobs
-from .settings import About, Limits, Settings
+from .settings import About, Limits, ServerSettings
 from .telemetry import Telemetry
 
 
@@ -26,7 +26,7 @@ class State:
     pipeline: Pipeline
     documents: Documents | None
     jobs: Jobs | None
-    settings: Settings
+    settings: ServerSettings
     telemetry: Telemetry
     desk: Desk
 

@@ -3,7 +3,7 @@
 from .models import CACHE_GB, DEFAULT_MODEL, FAKE_MODEL, Engine, Loading, Precision, open_engine
 from .open import open_system
 from .rag import RAG, load
-from .retrieval import Retrieval, RetrieverKind, open_retrieval
+from .retrieval import Retrieval, open_retrieval
 from .spec import SystemSpec
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Loading",
     "Precision",
     "Retrieval",
-    "RetrieverKind",
     "SystemSpec",
     "load",
     "open_engine",

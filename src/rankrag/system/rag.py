@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..formats import is_text
 from ..pipeline import Pipeline
-from ..types import Answer, Filters, Hit, Passage, Question, Ranker, Style, Turn
+from ..types import Answer, Filters, Hit, Passage, Question, Ranker, RetrieverKind, Style, Turn
 from .models import CACHE_GB, DEFAULT_MODEL, Engine, Loading, Precision
-from .retrieval import RetrieverKind
 from .spec import SystemSpec
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import prompts
 from ..errors import InvalidInputError, NotFoundError
-from ..types import Filters, Hit, Question, Retriever
+from ..types import Filters, Hit, Question, Retriever, RetrieverKind
 
 if TYPE_CHECKING:
     from ..index import IndexDocuments, StorePlace
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 NO_ENCODER = "none"
 """In place of an encoder's name: BM25 alone."""
 
-RetrieverKind = Literal["bm25", "dense", "hybrid"]
 StoreKind = Literal["lancedb", "qdrant"]
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
+from ..types import RetrieverKind
 from .models import DEFAULT_MODEL, Loading, check_loading, check_model, is_here
 from .rankers import is_cross_encoder
-from .retrieval import RetrieverKind
 
 if TYPE_CHECKING:
     from ..model import Budget

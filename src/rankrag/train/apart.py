@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 from ..types import Example
 from .recipe import Stage
-from .rows import Counts, Row, Vocabulary, make_rows
+from .rows import RowCounts, TokenRow, Vocabulary, make_rows
 from .start import find_start, vocabulary
 
 CHUNK = 500
@@ -23,13 +23,13 @@ _words: Vocabulary | None = None
 """How a worker reads the template, settled when it starts."""
 
 
-def rows_apart(examples: Iterable[Example], stage: Stage, counts: Counts) -> Iterator[Row]:
+def rows_apart(examples: Iterable[Example], stage: Stage, counts: RowCounts) -> Iterator[TokenRow]:
     """Yield the rows of `make_rows`, in the same order, made by `stage.dataset_num_proc` processes."""
     rest = iter(examples)
     chunks = iter(lambda: list(islice(rest, CHUNK)), [])
     # Spawned: threads of the tokenizer and of PyTorch do not survive a fork.
     with ProcessPoolExecutor(stage.dataset_num_proc, get_context("spawn"), _begin, (stage,)) as pool:
-        running: deque[Future[tuple[list[Row], Counts]]] = deque()
+        running: deque[Future[tuple[list[TokenRow], RowCounts]]] = deque()
         try:
             for chunk in chunks:
                 running.append(pool.submit(_make, chunk, stage.max_length))
@@ -47,13 +47,13 @@ def _begin(stage: Stage) -> None:
     _words = vocabulary(find_start(stage), stage.template)
 
 
-def _make(examples: list[Example], max_length: int) -> tuple[list[Row], Counts]:
+def _make(examples: list[Example], max_length: int) -> tuple[list[TokenRow], RowCounts]:
     assert _words is not None
-    counts = Counts()
+    counts = RowCounts()
     return list(make_rows(examples, _words, max_length, counts)), counts
 
 
-def _taken(future: Future[tuple[list[Row], Counts]], counts: Counts) -> list[Row]:
+def _taken(future: Future[tuple[list[TokenRow], RowCounts]], counts: RowCounts) -> list[TokenRow]:
     rows, found = future.result()
     counts.add(found)
     return rows

@@ -13,22 +13,19 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from .. import prompts
 from ..errors import InvalidInputError
 from ..model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from ..model.registry import locate
 from ..model.tokenizer import Tokenizer, load_tokenizer
-from ..model.weights import load_weights
+from ..model.weights import WeightPrecision, load_weights
 from .folder import CURVES, METRICS, TRAINING, guarded, write_json
 from .jinja import chat_template
 from .start import hush, tokenizer_files
 
-Precision = Literal["float32", "bfloat16", "float16"]
 
-
-def export(checkpoint: Path, out: Path, precision: Precision | None = None) -> Path:
+def export(checkpoint: Path, out: Path, precision: WeightPrecision | None = None) -> Path:
     """Write the exported model to a new folder `out` and return it.
 
     An adapter is merged into its base. `precision` is the format of the weights (None: float32). Raises

@@ -48,7 +48,7 @@ class Projection:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class DecoderLayer:
     """One block of the model: two norms (weight and epsilon) and its four joint projections."""
 
     norm: tuple[Tensor, float]
@@ -100,7 +100,7 @@ class Layers:
 
     def _block(
         self,
-        layer: Layer,
+        layer: DecoderLayer,
         hidden: Tensor,
         turn: tuple[Tensor, Tensor],
         lengths: Sequence[Sequence[int]],
@@ -117,21 +117,36 @@ class Layers:
         return hidden + layer.down(gated)
 
 
-def can_train(model: torch.nn.Module) -> bool:
-    """Say whether a model is what `Layers` computes: on a CPU, Llama's parts, adapters alone trainable."""
+KNOWN = frozenset({"llama", "mistral", "qwen2"})
+"""Architectures that put their parts together as `Layers` does; Granite and SmolLM3 have the same parts."""
+
+
+def can_train(model: torch.nn.Module, max_length: int) -> bool:
+    """Say whether `Layers` computes what a model does for rows of so many tokens.
+
+    That is so on a CPU, for the `KNOWN` architectures, where all that is trained is an adapter on every
+    projection.
+    """
     causal = _causal(model)
     if causal is None or causal.device.type != "cpu" or not has_llama_parts(causal):
         return False
     config = causal.config
-    plain = getattr(config, "hidden_act", "") == "silu" and not getattr(config, "use_sliding_window", False)
+    if config.model_type not in KNOWN or config.hidden_act != "silu" or _window(config) < max_length:
+        return False
     projections = [part for block in causal.model.layers for part in _projections(block)]
     trained = sum(p.requires_grad for p in model.parameters())
+    # Projections of one input are computed as one, with one scale.
+    alike = {(part.scaling.get(ADAPTER), part.r.get(ADAPTER)) for part in projections if _is_adapted(part)}
     return (
-        plain
-        and all(_is_adapted(part) for part in projections)
-        and trained == 2 * len(projections)
-        and not any(hasattr(block.self_attn, "q_norm") for block in causal.model.layers)
+        all(_is_adapted(part) for part in projections) and trained == 2 * len(projections) and len(alike) == 1
     )
+
+
+def _window(config: Module) -> int:
+    """Return the tokens that a token sees at most."""
+    windows = getattr(config, "layer_types", None) is None or "sliding_attention" in config.layer_types
+    limit = getattr(config, "sliding_window", None) if windows else None
+    return int(limit or config.max_position_embeddings)
 
 
 def _causal(model: torch.nn.Module) -> Module | None:
@@ -163,10 +178,10 @@ def _is_adapted(layer: Module) -> bool:
     )
 
 
-def _layer(block: Module, dtype: torch.dtype) -> Layer:
+def _layer(block: Module, dtype: torch.dtype) -> DecoderLayer:
     attention, mlp = block.self_attn, block.mlp
     first, second = block.input_layernorm, block.post_attention_layernorm
-    return Layer(
+    return DecoderLayer(
         norm=(first.weight, first.variance_epsilon),
         attention=_projection((attention.q_proj, attention.k_proj, attention.v_proj), dtype),
         output=_projection((attention.o_proj,), dtype),

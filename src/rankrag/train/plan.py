@@ -17,7 +17,7 @@ from .apart import rows_apart
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
 from .order import order_rows
 from .recipe import Stage, StageNumber
-from .rows import PARTS, Counts, Vocabulary, make_rows, write_arrow, write_rows
+from .rows import PARTS, RowCounts, Vocabulary, make_rows, write_arrow, write_rows
 from .shared import bundles
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Plan:
 
     rows: Dataset
     held_out: Mapping[str, Dataset]
-    counts: Counts
+    counts: RowCounts
     tokens_at: np.ndarray
     steps_in_epoch: float
     examples_in_step: float
@@ -118,18 +118,18 @@ def _launched() -> bool:
     return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
-def _rows(examples: Path, target: Path, words: Vocabulary, stage: Stage) -> tuple[Dataset, Counts]:
+def _rows(examples: Path, target: Path, words: Vocabulary, stage: Stage) -> tuple[Dataset, RowCounts]:
     """Return the rows of a file of examples with what became of them, written once."""
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
 
     arrow, counted = target.with_suffix(".arrow"), target.with_suffix(".json")
     if not counted.exists():
-        counts, read = Counts(), read_examples(str(examples))
+        counts, read = RowCounts(), read_examples(str(examples))
         apart = stage.dataset_num_proc > 1
         made = rows_apart(read, stage, counts) if apart else make_rows(read, words, stage.max_length, counts)
         write_rows(arrow, made)
         write_json(counted, asdict(counts))
-    return Dataset.from_file(str(arrow)), Counts(**read_json(counted))
+    return Dataset.from_file(str(arrow)), RowCounts(**read_json(counted))
 
 
 def _bundled(rows: Dataset, target: Path, max_length: int) -> Dataset:

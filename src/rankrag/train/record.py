@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -15,13 +15,11 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ..errors import FormatError
 from ..formats import read_records, writing
+from ..types import Progress
 from .folder import CURVES, EVENTS, METRICS
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
-
-Report = Callable[[int, int, str], None]
-"""Takes (done, total, unit) as a step goes on."""
 
 
 class Recorder(TrainerCallback):
@@ -32,7 +30,7 @@ class Recorder(TrainerCallback):
     evaluation `eval_loss` and its parts. `tokens_at[n]` are the tokens read after n steps.
     """
 
-    def __init__(self, folder: Path, tokens_at: np.ndarray, steps_in_epoch: float, report: Report) -> None:
+    def __init__(self, folder: Path, tokens_at: np.ndarray, steps_in_epoch: float, report: Progress) -> None:
         self.path = folder / METRICS
         self.events = folder / EVENTS
         self.tokens_at = tokens_at
@@ -62,7 +60,7 @@ class Recorder(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Report the tokens done."""
+        """Progress the tokens done."""
         if state.is_world_process_zero:
             self.report(int(self.tokens_at[state.global_step]), int(self.tokens_at[-1]), "tokens")
 

@@ -31,7 +31,7 @@ IGNORED = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TokenRow:
     """One example as tokens: `input_ids[n_prompt:]` is the target with its end, the rest is read only."""
 
     input_ids: tuple[int, ...]
@@ -69,7 +69,7 @@ class Vocabulary:
 
 
 @dataclass(slots=True)
-class Counts:
+class RowCounts:
     """What became of the examples: rows by task, tokens, passages cut, and rows dropped by reason."""
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Counts:
     characters_cut: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def add(self, other: Counts) -> None:
+    def add(self, other: RowCounts) -> None:
         """Add what became of further examples."""
         for mine, theirs in ((self.rows, other.rows), (self.dropped, other.dropped)):
             for name, count in theirs.items():
@@ -91,8 +91,8 @@ class Counts:
 
 
 def make_rows(
-    examples: Iterable[Example], vocabulary: Vocabulary, max_length: int, counts: Counts
-) -> Iterator[Row]:
+    examples: Iterable[Example], vocabulary: Vocabulary, max_length: int, counts: RowCounts
+) -> Iterator[TokenRow]:
     """Yield a row for every example that can be taught in `max_length` tokens, counting what happens.
 
     Passages are cut until the row fits; frame, question and target never are. An example is dropped,
@@ -112,7 +112,7 @@ def make_rows(
         yield row
 
 
-def _row(item: Example, vocabulary: Vocabulary, max_length: int) -> tuple[Row | str, int]:
+def _row(item: Example, vocabulary: Vocabulary, max_length: int) -> tuple[TokenRow | str, int]:
     """Return the row of an example, or the reason why there is none, and the characters cut."""
 
     def build(passages: Sequence[Passage]) -> Prompt:
@@ -121,7 +121,7 @@ def _row(item: Example, vocabulary: Vocabulary, max_length: int) -> tuple[Row | 
     prompt_ids, target_ids = vocabulary.encode(build(item.passages))
     target_ids = [*target_ids, *vocabulary.end]
     if len(prompt_ids) + len(target_ids) <= max_length:
-        return Row((*prompt_ids, *target_ids), len(prompt_ids), item.task), 0
+        return TokenRow((*prompt_ids, *target_ids), len(prompt_ids), item.task), 0
     # What the tokenizer puts before every text (a BOS) is in the ids, but not in the counts of `fit`.
     extra = len(prompt_ids) - _length(build(item.passages), vocabulary)
     budget = max_length - len(target_ids) - extra
@@ -132,7 +132,7 @@ def _row(item: Example, vocabulary: Vocabulary, max_length: int) -> tuple[Row | 
     if _lost(item, short, vocabulary.form):
         return "the cut took the answer away", 0
     prompt_ids, _ = vocabulary.encode(short)
-    row = Row((*prompt_ids, *target_ids), len(prompt_ids), item.task)
+    row = TokenRow((*prompt_ids, *target_ids), len(prompt_ids), item.task)
     return row, sum(cut.length - cut.kept for cut in cuts)
 
 
@@ -153,7 +153,7 @@ def _lost(item: Example, short: Prompt, form: prompts.Template) -> bool:
 ROWS_AT_ONCE = 2000
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> int:
+def write_rows(path: Path, rows: Iterable[TokenRow]) -> int:
     """Write rows as an Arrow stream with input_ids, labels, task and length; return their number.
 
     The file takes its name once it is whole; training reads it memory-mapped, so a blend of any size

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError, MissingExtraError
 from ..model.checkpoint import Checkpoint, write_checkpoint
 from ..model.tokenizer import load_tokenizer
+from ..types import Progress
 from . import folder as folders
 from .folder import MANIFEST, METRICS, RECIPE, RUN, STATE, TRAINING
 from .plan import Job, Plan, make_plan
-from .rows import Counts, Vocabulary
+from .rows import RowCounts, Vocabulary
 from .start import (
     Start,
     attention,
@@ -38,13 +39,12 @@ from .start import (
 )
 
 if TYPE_CHECKING:
-    from .record import Report
     from .trainer import StageConfig, TargetTrainer
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tensorboard", "matplotlib")
 
 
-def train(job: Job, report: Report) -> Path:
+def train(job: Job, report: Progress) -> Path:
     """Train one stage and return its checkpoint folder; a killed run goes on from its last state.
 
     `report` is called with (tokens done, all tokens, "tokens"). Started by `accelerate launch` or
@@ -98,7 +98,7 @@ def _identity(job: Job) -> dict[str, object]:
 # ── the trainer ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Report) -> TargetTrainer:
+def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Progress) -> TargetTrainer:
     import torch
     from transformers import PrinterCallback, set_seed
 
@@ -123,7 +123,8 @@ def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Repo
     trainer.remove_callback(PrinterCallback)
     trainer.report = report
     model = trainer.model
-    if n_devices() == 1 and model is not None and can_train(model):
+    recompute = job.stage.gradient_checkpointing is True  # asked for to save memory, which ours does not
+    if n_devices() == 1 and not recompute and model is not None and can_train(model, job.stage.max_length):
         trainer.layers = Layers(model, torch.bfloat16 if in_half(job.stage) else torch.float32)
         trainer.data_collator = Collator(mask=False)
     return trainer
@@ -188,7 +189,7 @@ def check_launch(n_gpus: int, n_processes: int) -> None:
 
 
 def _finish(
-    job: Job, start: Start, trainer: TargetTrainer, counts: Counts, versions: Mapping[str, str]
+    job: Job, start: Start, trainer: TargetTrainer, counts: RowCounts, versions: Mapping[str, str]
 ) -> None:
     """Turn the folder of the run into a checkpoint."""
     from .record import draw_curves
@@ -222,7 +223,7 @@ def _tidy(finished: Path, start: Start) -> None:
         shutil.copyfile(path, finished / path.name)
 
 
-def _write_facts(job: Job, start: Start, counts: Counts, versions: Mapping[str, str]) -> None:
+def _write_facts(job: Job, start: Start, counts: RowCounts, versions: Mapping[str, str]) -> None:
     import yaml
 
     settings = {f"stage{job.number}": job.stage.model_dump(mode="json")}

@@ -19,9 +19,9 @@ from .rows import IGNORED
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
 
-    from .record import Report
+    from ..types import Progress
 
-Batch = dict[str, Tensor]
+TensorBatch = dict[str, Tensor]
 
 
 @dataclass
@@ -65,7 +65,7 @@ class TargetTrainer(SFTTrainer):
     args: StageConfig
     layers: Layers | None = None
     """The quick way through the model, where there is one."""
-    report: Report | None = None
+    report: Progress | None = None
     """Told how far an evaluation is."""
     # `compute_loss` divides by the rows (or tokens) of the whole step; the trainer is not to do it again.
     loss_is_scaled_for_ga = True  # type: ignore[assignment]  # the base class says None | bool in words only
@@ -76,7 +76,7 @@ class TargetTrainer(SFTTrainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: Batch,
+        inputs: TensorBatch,
         return_outputs: bool = False,  # noqa: ARG002  # the trainer's own signature; nothing asks for outputs
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
@@ -138,7 +138,7 @@ class TargetTrainer(SFTTrainer):
         gathered: Tensor = self.accelerator.gather_for_metrics(values) if self.args.world_size > 1 else values
         return gathered
 
-    def _judged(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _judged(self, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Return the loss of each row, and log P(True) - log P(False) with whether True is right."""
         logprobs, labels, row = column_logprobs(self.layers or self.model_wrapped, batch)
         nll = -logprobs.gather(1, labels[:, None])[:, 0]
@@ -169,7 +169,7 @@ def ranking_measures(margins: np.ndarray) -> dict[str, float]:
     return measures
 
 
-def target_nll(model: torch.nn.Module | Layers, inputs: Batch) -> Targets:
+def target_nll(model: torch.nn.Module | Layers, inputs: TensorBatch) -> Targets:
     """Return the losses of the target tokens of a batch (padded, or flattened without padding).
 
     The language-model head runs at the target positions alone. On an accelerator that is TRL's fused
@@ -181,7 +181,7 @@ def target_nll(model: torch.nn.Module | Layers, inputs: Batch) -> Targets:
     return Targets(-logprobs.gather(1, labels[:, None])[:, 0], row, _n_rows(inputs))
 
 
-def fused_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
+def fused_nll(model: torch.nn.Module, inputs: TensorBatch) -> Targets:
     """Return the same from TRL's fused head, which never holds all logits of a batch."""
     rest = {name: value for name, value in inputs.items() if name != "lengths"}  # the mask says the same
     scored = model(**rest, fused_lm_head=True)
@@ -189,7 +189,7 @@ def fused_nll(model: torch.nn.Module, inputs: Batch) -> Targets:
     return Targets(-scored.log_probs[mask], _row_numbers(inputs)[mask], _n_rows(inputs))
 
 
-def column_logprobs(model: torch.nn.Module | Layers, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def column_logprobs(model: torch.nn.Module | Layers, inputs: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return log-probabilities (tokens, vocabulary) of the target tokens, their ids and their rows.
 
     The head runs at the columns of the batch in which any row has a target token; `Layers` at them alone.
@@ -212,7 +212,7 @@ def column_logprobs(model: torch.nn.Module | Layers, inputs: Batch) -> tuple[Ten
     return torch.log_softmax(logits[mask].float(), dim=-1), labels[mask], row[mask]
 
 
-def _flat_logprobs(layers: Layers, inputs: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _flat_logprobs(layers: Layers, inputs: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
     """Return what `column_logprobs` does, of the batch's items one after the other without padding."""
     lengths = _lengths(inputs["lengths"])
     width = inputs["input_ids"].shape[1]
@@ -248,7 +248,7 @@ def _additive(mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape).masked_fill_(~mask, float("-inf"))
 
 
-def _row_numbers(inputs: Batch) -> Tensor:
+def _row_numbers(inputs: TensorBatch) -> Tensor:
     """Return which row predicts each label after the first column, shape of `labels[:, 1:]`."""
     if "seq_idx" in inputs:
         return inputs["seq_idx"][:, 1:].long()
@@ -256,5 +256,5 @@ def _row_numbers(inputs: Batch) -> Tensor:
     return torch.arange(shape[0], device=inputs["labels"].device)[:, None].expand(shape)
 
 
-def _n_rows(inputs: Batch) -> int:
+def _n_rows(inputs: TensorBatch) -> int:
     return int(inputs["seq_idx"].max()) + 1 if "seq_idx" in inputs else len(inputs["labels"])

@@ -3,8 +3,8 @@
 from .apart import Apart
 from .kinds import COLLECTIONS
 from .passages import Portion, ReadSettings, passages_of_record, records_of
-from .readers import LocalReader, Plan, Reader
-from .records import Part, Record
+from .readers import FileReader, LocalReader, ReadPlan
+from .records import CollectionRecord, LineSpan
 from .texts import clean
 from .walk import READABLE, File, exists, find, is_under
 
@@ -12,14 +12,14 @@ __all__ = [
     "COLLECTIONS",
     "READABLE",
     "Apart",
+    "CollectionRecord",
     "File",
+    "FileReader",
+    "LineSpan",
     "LocalReader",
-    "Part",
-    "Plan",
     "Portion",
+    "ReadPlan",
     "ReadSettings",
-    "Reader",
-    "Record",
     "clean",
     "exists",
     "find",

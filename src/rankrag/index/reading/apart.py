@@ -22,7 +22,7 @@ from typing import IO, cast
 
 from ...errors import InvalidInputError, MissingExtraError
 from .passages import Portion, ReadSettings, is_apart, read_portions
-from .records import Part
+from .records import LineSpan
 from .walk import File
 
 HEADER = struct.Struct(">Q")
@@ -54,13 +54,13 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ReadRequest:
     """What the process is asked to read, within which limits."""
 
     file: File
     settings: ReadSettings
     after: int
-    part: Part | None
+    part: LineSpan | None
     memory: int
     processor_s: int
 
@@ -97,14 +97,14 @@ class Apart:
         self.end()
 
     def portions(
-        self, file: File, settings: ReadSettings, after: int = 0, part: Part | None = None
+        self, file: File, settings: ReadSettings, after: int = 0, part: LineSpan | None = None
     ) -> Iterator[Portion]:
         """Yield the passages of a file. Raises InvalidInputError, MissingExtraError or OSError."""
         if not is_apart(file.kind):
             yield from read_portions(file, settings, after, part)
             return
         time_s = self.limits.time_s + self.limits.time_per_mb_s * file.size / _MEGABYTE
-        wish = Wish(file, settings, after, part, self.limits.memory, math.ceil(time_s))
+        wish = ReadRequest(file, settings, after, part, self.limits.memory, math.ceil(time_s))
         done = False
         try:
             self._send(wish)
@@ -132,7 +132,7 @@ class Apart:
                 cast("IO[bytes]", stream).close()
         process.wait()
 
-    def _send(self, wish: Wish) -> None:
+    def _send(self, wish: ReadRequest) -> None:
         for attempt in (1, 2):
             if self.process is None:
                 self.process = _started()

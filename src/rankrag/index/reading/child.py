@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import MissingExtraError, RankRAGError
-from .apart import Failed, Wish, out_of_memory, read, write
+from .apart import Failed, ReadRequest, out_of_memory, read, write
 from .passages import read_portions
 
 _MOST_WISH = 2**24
@@ -22,7 +22,7 @@ def main() -> None:
     sys.setrecursionlimit(3000)
     memory: int | None = None
     with contextlib.suppress(EOFError, BrokenPipeError):
-        while isinstance(wish := read(sys.stdin.buffer, _MOST_WISH), Wish):
+        while isinstance(wish := read(sys.stdin.buffer, _MOST_WISH), ReadRequest):
             if memory is None:
                 memory = wish.memory
                 _bound_memory(memory)
@@ -30,7 +30,7 @@ def main() -> None:
             _answer(out, wish)
 
 
-def _answer(out: IO[bytes], wish: Wish) -> None:
+def _answer(out: IO[bytes], wish: ReadRequest) -> None:
     try:
         for portion in read_portions(wish.file, wish.settings, wish.after, wish.part):
             write(out, portion)

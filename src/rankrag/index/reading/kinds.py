@@ -17,7 +17,7 @@ from .mail import mailbox, read_eml
 from .notebooks import read_ipynb
 from .pdf import read_pdf
 from .plain import read_markdown, read_rst, read_text
-from .records import Found, csv_rows, json_lines
+from .records import FromCollection, csv_rows, json_lines
 from .sheets import read_sheets
 from .slides import read_pptx
 from .texts import Extract, Text
@@ -42,7 +42,7 @@ class DocumentKind:
 class CollectionKind:
     """How a kind of collection is read: given a file, its name, and how many of its records to leave out."""
 
-    read: Callable[[Path, str, int], Iterator[Found]]
+    read: Callable[[Path, str, int], Iterator[FromCollection]]
     apart: bool = False
     packs: bool = True
 

@@ -12,7 +12,7 @@ from typing import cast
 from .encodings import decode
 from .html import read_html
 from .packed import opened
-from .records import Enclosed, Found, Unreadable
+from .records import Enclosed, FromCollection, Unreadable
 from .texts import Attached, Block, Extract, Paragraph, shortened
 
 _HEADERS = ("from", "to", "cc", "date", "subject")
@@ -46,7 +46,7 @@ LONGEST_MAIL = 64 * 2**20
 """Bytes of a mail in a mailbox; a longer one is named and passed over."""
 
 
-def mailbox(path: Path, name: str, after: int = 0) -> Iterator[Found]:
+def mailbox(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
     """Yield the mails of a mailbox that follow the first `after`.
 
     A line that begins with `From ` after a blank one begins a mail, as all programs that write mailboxes
@@ -54,7 +54,7 @@ def mailbox(path: Path, name: str, after: int = 0) -> Iterator[Found]:
     """
     number, held, size, blank = 0, [b""], 0, True
 
-    def mail(read: int) -> Iterator[Found]:
+    def mail(read: int) -> Iterator[FromCollection]:
         if size > LONGEST_MAIL:
             yield Unreadable(
                 number, f"{name}#{number}: found a mail of more than {LONGEST_MAIL:,} bytes", read

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError, RankRAGError
 from ...types import Passage, Source
-from ..store import Row
+from ..store import StoredPassage
 from .cut import cut
 from .kinds import COLLECTIONS, DOCUMENTS
 from .parse import WORDS, parse, parse_bytes
-from .records import Enclosed, Part, Record, Told, Unreadable, json_lines
+from .records import CollectionRecord, Enclosed, LineSpan, Told, Unreadable, json_lines
 from .texts import Section, Text
 from .walk import File
 
@@ -43,7 +43,7 @@ class Portion:
     not; `notes` tell what was guessed, cut or not read.
     """
 
-    rows: list[Row]
+    rows: list[StoredPassage]
     read: int
     vectors: np.ndarray | None = None
     records: int = 0
@@ -57,8 +57,8 @@ def is_apart(kind: str) -> bool:
 
 
 def records_of(
-    file: File, words: int, after: int = 0, part: Part | None = None
-) -> Iterator[Record | Unreadable | Told]:
+    file: File, words: int, after: int = 0, part: LineSpan | None = None
+) -> Iterator[CollectionRecord | Unreadable | Told]:
     """Yield the records of a collection or of a part of it, its broken lines, and what to tell of it."""
     if part is not None:
         found = json_lines(file.path, file.name, after, part)
@@ -71,7 +71,7 @@ def records_of(
             yield item
 
 
-def _enclosed(item: Enclosed, file_name: str, words: int) -> Iterator[Record | Unreadable | Told]:
+def _enclosed(item: Enclosed, file_name: str, words: int) -> Iterator[CollectionRecord | Unreadable | Told]:
     name = f"{file_name}#{item.number}"
     try:
         text = parse_bytes(item.data, name, item.kind, words)
@@ -86,11 +86,13 @@ def _enclosed(item: Enclosed, file_name: str, words: int) -> Iterator[Record | U
         yield Unreadable(item.number, f"{name}: {_reason(error)}", item.read)
         return
     yield from (Told(f"{name}: {note}") for note in text.notes)
-    yield Record(item.number, Passage(name, text.text, text.title, None, text.attributes), item.read)
+    yield CollectionRecord(
+        item.number, Passage(name, text.text, text.title, None, text.attributes), item.read
+    )
 
 
 def read_portions(
-    file: File, settings: ReadSettings, after: int = 0, part: Part | None = None
+    file: File, settings: ReadSettings, after: int = 0, part: LineSpan | None = None
 ) -> Iterator[Portion]:
     """Yield a document as one portion, a collection (or a part of it) as a portion a record.
 
@@ -115,11 +117,11 @@ def _reason(error: Exception) -> str:
 
 def _document(file: File, words: int) -> Portion:
     text = parse(file.path, file.kind, words)
-    rows = [Row(passage, file.name, 1) for passage in passages_of_text(text, file.name, words)]
+    rows = [StoredPassage(passage, file.name, 1) for passage in passages_of_text(text, file.name, words)]
     return Portion(rows, file.size, notes=text.notes)
 
 
-def _collection(file: File, settings: ReadSettings, after: int, part: Part | None) -> Iterator[Portion]:
+def _collection(file: File, settings: ReadSettings, after: int, part: LineSpan | None) -> Iterator[Portion]:
     skipped = 0
     cut_names: dict[str, int] = {}
     for item in records_of(file, settings.words, after, part):
@@ -136,7 +138,9 @@ def _collection(file: File, settings: ReadSettings, after: int, part: Part | Non
                 cut_names[name] = cut_names.get(name, 0) + 1
             passages = passages_of_record(item, file.name, settings.words)
             document = item.passage.id
-            yield Portion([Row(passage, document, item.number) for passage in passages], item.read, records=1)
+            yield Portion(
+                [StoredPassage(passage, document, item.number) for passage in passages], item.read, records=1
+            )
     if skipped > NAMED:
         yield Portion([], 0, notes=(f"passed over {skipped - NAMED:,} more lines",))
     if cut_names:
@@ -152,7 +156,7 @@ def _cut_note(names: dict[str, int]) -> str:
     return f"attributes cut or left out as too long, in up to {records}: {shown}{more}"
 
 
-def passages_of_record(record: Record, name: str, words: int) -> list[Passage]:
+def passages_of_record(record: CollectionRecord, name: str, words: int) -> list[Passage]:
     """Return a record's passages: whole under its own id, or cut under `id#1`, `id#2`, ...
 
     Offsets count in the text of the record.

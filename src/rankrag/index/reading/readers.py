@@ -10,14 +10,14 @@ from .apart import Apart
 from .passages import Portion, ReadSettings
 from .walk import File
 
-Plan = Callable[[File, str], int | None]
+ReadPlan = Callable[[File, str], int | None]
 """Told a file and its digest, says after which record to read it: 0 from the start, None not at all."""
 
 
-class Reader(Protocol):
+class FileReader(Protocol):
     """Reads files for a builder, which asks for them one by one and in the order of `begin`."""
 
-    def begin(self, files: Sequence[File], plan: Plan) -> None:
+    def begin(self, files: Sequence[File], plan: ReadPlan) -> None:
         """Take note of what will be asked for; one that reads ahead starts here."""
         ...
 
@@ -40,7 +40,7 @@ class LocalReader:
     settings: ReadSettings
     apart: Apart
 
-    def begin(self, files: Sequence[File], plan: Plan) -> None:
+    def begin(self, files: Sequence[File], plan: ReadPlan) -> None:
         """Do nothing: a file is read when it is asked for."""
 
     def digest(self, file: File) -> str:

@@ -34,7 +34,7 @@ ATTRIBUTES = 16_000
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CollectionRecord:
     """A document of a collection: its line or row (from 1), its content, the bytes read so far.
 
     `cut` names the attributes that were too long, or too many, to be kept whole.
@@ -73,7 +73,7 @@ class Enclosed:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class LineSpan:
     """Whole lines of a file of JSON lines: bytes `start` to `end`, and how many lines come before them."""
 
     start: int
@@ -81,14 +81,16 @@ class Part:
     before: int
 
 
-Found = Record | Unreadable | Told | Enclosed
+FromCollection = CollectionRecord | Unreadable | Told | Enclosed
 """What comes out of a collection, in the order of the file."""
 
-Item = tuple[int, Passage | str, tuple[str, ...]]
+RecordOutcome = tuple[int, Passage | str, tuple[str, ...]]
 """The number of a record, and what it holds or why it cannot be read, and the attributes that were cut."""
 
 
-def json_lines(path: Path, name: str, after: int = 0, part: Part | None = None) -> Iterator[Found]:
+def json_lines(
+    path: Path, name: str, after: int = 0, part: LineSpan | None = None
+) -> Iterator[FromCollection]:
     """Yield the records of JSON lines, or of one part of them, that follow the first `after` lines.
 
     `name` is what messages and made-up ids call the file. Raises InvalidInputError for a file whose
@@ -109,7 +111,7 @@ def json_lines(path: Path, name: str, after: int = 0, part: Part | None = None) 
         yield _record(number, item, cut, part.start + piece.tell())
 
 
-def csv_rows(path: Path, name: str, after: int = 0) -> Iterator[Found]:
+def csv_rows(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
     """Yield the rows of a CSV or TSV file under its header; raises as `json_lines` does.
 
     Without a column `text` a row's text is its cells, `column: value` a line.
@@ -125,8 +127,12 @@ def csv_rows(path: Path, name: str, after: int = 0) -> Iterator[Found]:
             yield _record(number, item, cut, position())
 
 
-def _record(number: int, item: Passage | str, cut: tuple[str, ...], read: int) -> Record | Unreadable:
-    return Unreadable(number, item, read) if isinstance(item, str) else Record(number, item, read, cut)
+def _record(
+    number: int, item: Passage | str, cut: tuple[str, ...], read: int
+) -> CollectionRecord | Unreadable:
+    return (
+        Unreadable(number, item, read) if isinstance(item, str) else CollectionRecord(number, item, read, cut)
+    )
 
 
 # ── encodings ────────────────────────────────────────────────────────────────────────────────────────
@@ -156,7 +162,7 @@ class _JsonLines:
         self.encoding: str | None = None
         self.note = ""
 
-    def of(self, stream: io.BufferedIOBase, after: int, before: int) -> Iterator[Item]:
+    def of(self, stream: io.BufferedIOBase, after: int, before: int) -> Iterator[RecordOutcome]:
         for number, line in enumerate(_lines(stream), before + 1):
             if number <= after:
                 continue
@@ -165,7 +171,7 @@ class _JsonLines:
             elif line.strip():
                 yield self._item(number, line)
 
-    def _item(self, number: int, line: bytes) -> Item:
+    def _item(self, number: int, line: bytes) -> RecordOutcome:
         try:
             return (number, *_passage(self.name, number, self._object(number, line)))
         except FormatError as error:
@@ -279,7 +285,7 @@ class _Rows:
         self.tabs = tabs
         self.line = 0
 
-    def of(self, text: io.TextIOBase, after: int) -> Iterator[Item]:
+    def of(self, text: io.TextIOBase, after: int) -> Iterator[RecordOutcome]:
         csv.field_size_limit(LONGEST_LINE)
         lines = self._lines(text)
         first = next(lines, "")
@@ -337,7 +343,7 @@ class _Rows:
             self.line = begun + reader.line_num
             yield row
 
-    def _item(self, number: int, columns: list[str], row: list[str] | str) -> Item:
+    def _item(self, number: int, columns: list[str], row: list[str] | str) -> RecordOutcome:
         if isinstance(row, str):
             return number, f"{self.name}:{self.line}: {row}", ()
         if any(cell.strip() for cell in row[len(columns) :]):

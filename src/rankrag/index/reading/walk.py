@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -161,11 +162,24 @@ def _walk(folder: str) -> Iterator[tuple[Path, str]]:
                 yield Path(here, name), LINK
             elif name in MADE:
                 yield Path(here, name), "a folder that programs fill: give it by name to have it read"
-        folders[:] = [name for name in seen if name not in MADE]
+            elif _is_index(Path(here, name)):
+                yield Path(here, name), "an index"
+        folders[:] = [name for name in seen if name not in MADE and not _is_index(Path(here, name))]
         for name in names:
             path = Path(here, name)
             if not name.startswith("."):
                 yield path, (kind(path) or UNREAD) if path.is_file() else "no file, or a link to nothing"
+
+
+def _is_index(folder: Path) -> bool:
+    """Say whether a folder holds an index: its tables and its lock are no documents."""
+    manifest = folder / "manifest.json"
+    try:
+        return (
+            manifest.is_file() and {"format", "n_passages"} <= json.loads(manifest.read_text("utf-8")).keys()
+        )
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _expand(pattern: str) -> Iterator[tuple[Path, str]]:

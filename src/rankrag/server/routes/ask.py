@@ -13,7 +13,7 @@ from ...errors import InvalidInputError
 from ...formats import answer_record, hit_record
 from ...types import Question, Style
 from ..desk import each
-from ..granting import Wish, changes, granted
+from ..granting import PassRequest, changes, granted
 from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
 from ..safety.errors import fault_event
 from ..state import Shared
@@ -54,6 +54,7 @@ async def info(state: Shared) -> dict[str, object]:
     upload = {"max_bytes": state.limits.upload_bytes, "suffixes": list(state.settings.suffixes)}
     return {
         "model": state.about.model,
+        "ranker": state.about.ranker or state.about.model,
         "trained": state.about.trained,
         "version": state.about.version,
         "retriever": state.about.retriever,
@@ -72,7 +73,7 @@ async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     texts = {f"history.{n}": one.content for n, one in enumerate(body.history)}
     check_lengths({"question": body.question, **texts}, state.limits)
     question = asked(body.question, body)
-    wish = Wish(body.retrieve_k, body.read_k, body.threshold, body.rank)
+    wish = PassRequest(body.retrieve_k, body.read_k, body.threshold, body.rank)
     pipeline = granted(state.pipeline, wish, state.limits)
     if body.stream:
         steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))

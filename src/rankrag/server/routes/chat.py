@@ -13,10 +13,11 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError
+from ...formats import Record
 from ...pipeline import Pipeline
 from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
 from ..desk import each
-from ..granting import Wish, granted, plain_steps
+from ..granting import PassRequest, granted, plain_steps
 from ..requests import (
     MOST_MESSAGES,
     Filter,
@@ -34,8 +35,6 @@ from ..stream import EventStream, event
 
 routes = APIRouter()
 
-Record = dict[str, object]
-
 PLAIN = "rankrag-chat"
 """The name of a model that answers without looking anything up: for prompts that are no questions, such as
 those by which chat programs have a title or tags made for a conversation."""
@@ -47,7 +46,7 @@ READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
 """Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
 
 
-class Part(Foreign):
+class MessagePart(Foreign):
     """A part of a message; only text is read."""
 
     type: str = "text"
@@ -58,7 +57,7 @@ class ChatMessage(Foreign):
     """A message of a chat."""
 
     role: Annotated[Text, Field(max_length=50)]
-    content: Text | Annotated[list[Part], Field(max_length=MOST_MESSAGES)] | None = None
+    content: Text | Annotated[list[MessagePart], Field(max_length=MOST_MESSAGES)] | None = None
 
     def words(self) -> str:
         """Return the text of a message; raises InvalidInputError for images and other parts."""
@@ -212,7 +211,7 @@ def _chat(body: ChatRequest, state: State) -> Chat:
         raise InvalidInputError(
             f"found documents or filters beside the model {PLAIN}, wanted none: it looks nothing up"
         )
-    wish = Wish(
+    wish = PassRequest(
         retrieve_k=body.top_k,
         read_k=body.top_n,
         threshold=body.min_score,

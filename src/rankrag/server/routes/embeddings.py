@@ -10,12 +10,11 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from ...errors import InvalidInputError
+from ...formats import Record
 from ..requests import Foreign, Name, Text, check_lengths, check_number
 from ..state import Shared
 
 routes = APIRouter()
-
-Record = dict[str, object]
 
 
 class EmbeddingRequest(Foreign):

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ...errors import InvalidInputError, RankRAGError
 from ...types import Answer, Hit, Passage, Question
 from ..desk import BusyError, ClosingError, OverdueError, in_thread
-from ..granting import Wish, granted
+from ..granting import PassRequest, granted
 from ..requests import check_lengths, check_number
 from ..state import State
 
@@ -46,7 +46,7 @@ INSTRUCTIONS = (
 )
 
 
-class Found(BaseModel):
+class FoundPassage(BaseModel):
     """A passage with its score; none where the server's budget for ranking was spent before."""
 
     id: str
@@ -83,7 +83,7 @@ class Answered(BaseModel):
     text: str
     abstained: bool
     citations: list[Cited]
-    passages: list[Found]
+    passages: list[FoundPassage]
 
 
 def tools(state: State) -> MCPServer:
@@ -211,7 +211,7 @@ def _search(state: State) -> Callable[..., object]:
         question: Asked,
         k: Annotated[int, Field(ge=1, description="Passages wanted.")] = 10,
         rank: Annotated[bool, Field(description="Have the model order them by relevance.")] = False,
-    ) -> list[Found]:
+    ) -> list[FoundPassage]:
         with told():
             asked, ranker = _asked(state, question), state.ranker() if rank else None
             check_number("k", k, state.limits)
@@ -250,7 +250,7 @@ def _ask(state: State) -> Callable[..., object]:
     ) -> Answered:
         with told():
             asked = _asked(state, question)
-            pipeline = granted(state.pipeline, Wish(read_k=read_k), state.limits)
+            pipeline = granted(state.pipeline, PassRequest(read_k=read_k), state.limits)
         return _answered(state.finished(await _done(state, context, lambda: pipeline.ask(asked))))
 
     return ask
@@ -289,9 +289,9 @@ def _score(hit: Hit) -> float | None:
     return hit.score if hit.scored else None
 
 
-def _found(hit: Hit) -> Found:
+def _found(hit: Hit) -> FoundPassage:
     passage = hit.passage
-    return Found(
+    return FoundPassage(
         id=passage.id,
         score=_score(hit),
         title=passage.title,

@@ -37,18 +37,18 @@ class Guard:
             refusal = errors.response(
                 f"found the host {_host(headers)!a}, wanted a name that this server knows: start it with "
                 "--allow-host",
-                errors.Kind(421, "permission_error", "unknown_host"),
+                errors.ErrorKind(421, "permission_error", "unknown_host"),
             )
         elif not self._is_ours(headers):
             refusal = errors.response(
                 "found a script of another site, wanted one that may call: start the server with "
                 "--allow-origin",
-                errors.Kind(403, "permission_error", "unknown_origin"),
+                errors.ErrorKind(403, "permission_error", "unknown_origin"),
             )
         elif self._keys and scope["path"] not in OPEN and not self._has_key(headers):
             refusal = errors.response(
                 "found no valid API key, wanted one as `Authorization: Bearer KEY`",
-                errors.Kind(401, "authentication_error", "invalid_api_key"),
+                errors.ErrorKind(401, "authentication_error", "invalid_api_key"),
             )
             refusal.headers["www-authenticate"] = "Bearer"
         else:

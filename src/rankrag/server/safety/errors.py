@@ -31,7 +31,7 @@ INVALID, SERVER = "invalid_request_error", "server_error"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ErrorKind:
     """What a failure becomes: its status, its type and its code."""
 
     status: int
@@ -39,16 +39,16 @@ class Kind:
     code: str | None = None
 
 
-KINDS: dict[type[Exception], Kind] = {
-    InvalidInputError: Kind(400, INVALID),
-    NotFoundError: Kind(404, INVALID, "not_found"),
-    MissingError: Kind(501, SERVER, "not_installed"),
-    BusyError: Kind(429, "rate_limit_error", "busy"),
-    OverdueError: Kind(504, SERVER, "timeout"),
-    ClosingError: Kind(503, SERVER, "closing"),
-    StoppedError: Kind(499, INVALID, "client_left"),
-    FailureError: Kind(503, SERVER, "failure"),
-    PartialError: Kind(400, INVALID),
+KINDS: dict[type[Exception], ErrorKind] = {
+    InvalidInputError: ErrorKind(400, INVALID),
+    NotFoundError: ErrorKind(404, INVALID, "not_found"),
+    MissingError: ErrorKind(501, SERVER, "not_installed"),
+    BusyError: ErrorKind(429, "rate_limit_error", "busy"),
+    OverdueError: ErrorKind(504, SERVER, "timeout"),
+    ClosingError: ErrorKind(503, SERVER, "closing"),
+    StoppedError: ErrorKind(499, INVALID, "client_left"),
+    FailureError: ErrorKind(503, SERVER, "failure"),
+    PartialError: ErrorKind(400, INVALID),
 }
 """The first kind that fits counts; anything else is a bug of ours, and says no more than that."""
 
@@ -56,23 +56,23 @@ _TYPES = {401: "authentication_error", 403: "permission_error"}
 """Types of refusals by status; others are the client's below 500, ours from there on."""
 
 
-def shape(message: str, kind: Kind, param: str | None = None) -> dict[str, object]:
+def shape(message: str, kind: ErrorKind, param: str | None = None) -> dict[str, object]:
     """Return the body of an error."""
     return {"error": {"message": message, "type": kind.type, "param": param, "code": kind.code}}
 
 
-def response(message: str, kind: Kind, param: str | None = None) -> JSONResponse:
+def response(message: str, kind: ErrorKind, param: str | None = None) -> JSONResponse:
     """Return an error as a response."""
     return JSONResponse(shape(message, kind, param), kind.status)
 
 
-def told(error: Exception) -> tuple[str, Kind]:
+def told(error: Exception) -> tuple[str, ErrorKind]:
     """Return what a client is told of an error; a bug is logged whole and told in general words."""
     kind = next((kind for cls, kind in KINDS.items() if isinstance(error, cls)), None)
     if kind is not None:
         return str(error), kind
     _log.error("bug", exc_info=error)
-    return "the server failed on this request; its log says why", Kind(500, SERVER, "bug")
+    return "the server failed on this request; its log says why", ErrorKind(500, SERVER, "bug")
 
 
 def fault_event(error: Exception) -> str:
@@ -127,14 +127,14 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa:
 
 def _refusal(error: HTTPException) -> JSONResponse:
     other = INVALID if error.status_code < 500 else SERVER
-    kind = Kind(error.status_code, _TYPES.get(error.status_code, other))
+    kind = ErrorKind(error.status_code, _TYPES.get(error.status_code, other))
     answer = response(str(error.detail), kind)
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _too_deep(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    return response("found JSON nested too deep to read, wanted a plain request", Kind(400, INVALID))
+    return response("found JSON nested too deep to read, wanted a plain request", ErrorKind(400, INVALID))
 
 
 async def _unfit(request: Request, error: Exception) -> JSONResponse:
@@ -142,13 +142,13 @@ async def _unfit(request: Request, error: Exception) -> JSONResponse:
     fault = error.errors()[0]
     where = ".".join(str(part) for part in fault["loc"] if part not in ("body", "query", "path"))
     if fault["type"] == "json_invalid":
-        return response(f"found a body that is no JSON ({_reason(fault)})", Kind(400, INVALID))
+        return response(f"found a body that is no JSON ({_reason(fault)})", ErrorKind(400, INVALID))
     if fault["type"] == "model_attributes_type" and isinstance(error.body, bytes | str):
         found = request.headers.get("content-type", "none")
-        return response(f"found the content type {found}, wanted application/json", Kind(400, INVALID))
+        return response(f"found the content type {found}, wanted application/json", ErrorKind(400, INVALID))
     # The place may hold a name of the client's making, a filter's for one.
     where = where if len(where) <= 200 else where[:200] + "…"
-    return response(f"{where or 'body'}: {_wanted(fault)}", Kind(400, INVALID), where or None)
+    return response(f"{where or 'body'}: {_wanted(fault)}", ErrorKind(400, INVALID), where or None)
 
 
 def _wanted(fault: Mapping[str, Any]) -> str:

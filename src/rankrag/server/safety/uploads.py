@@ -22,7 +22,10 @@ UNPACKED = 16
 ENTRIES = 10_000
 """Most files in an archive: a document with a thousand pictures has a tenth of that."""
 
-_ZIPPED = (".docx", ".pptx")
+_ZIPPED = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb", ".ods", ".epub")
+_OLE = (".xls",)
+_OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of the container of older Office files
+_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # marks of UTF-16 and UTF-32, which hold zeros
 _ENTRY = 200  # bytes of an archive's table of contents for each of its files, name and all
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
 _PIECE = 2**20
@@ -82,8 +85,11 @@ def check_content(path: Path, suffix: str, most: int) -> None:
             _check(b"%PDF-" in stream.read(1024), "a PDF")
         elif suffix in _ZIPPED:
             _check_archive(stream, most)
+        elif suffix in _OLE:
+            _check(stream.read(len(_OLE_MARK)) == _OLE_MARK, "a spreadsheet")
         else:
-            _check(b"\0" not in stream.read(8192), "text")
+            start = stream.read(8192)
+            _check(start.startswith(_WIDE) or b"\0" not in start, "text")
 
 
 def _check_archive(stream: BinaryIO, most: int) -> None:
@@ -94,7 +100,9 @@ def _check_archive(stream: BinaryIO, most: int) -> None:
         with zipfile.ZipFile(stream) as archive:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError) as error:
-        raise HTTPException(415, "found a file that is no Office document, wanted one: check it") from error
+        raise HTTPException(
+            415, "found a file that is no archive, as its name says, wanted one: check it"
+        ) from error
     if len(entries) > ENTRIES:
         raise _too_many()
     size = sum(entry.file_size for entry in entries)
