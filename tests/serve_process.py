@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,11 +41,12 @@ def served(command: Sequence[str], log: Path, files: int | None = None) -> Itera
     """Run a command that serves and says where; `files` is the most that it may have open."""
 
     def limit() -> None:
-        if files is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     with log.open("wb") as stream:
-        process = subprocess.Popen(command, stderr=stream, preexec_fn=limit)
+        process = subprocess.Popen(command, stderr=stream, preexec_fn=limit if files is not None else None)
     try:
         until(lambda: " at http://127.0.0.1:" in log.read_text() or process.poll() is not None, 60)
         assert process.poll() is None, log.read_text()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -69,6 +68,8 @@ def asks(server: Served) -> float:
 @pytest.fixture
 def many_files() -> Iterator[None]:
     """Let this process itself have as many connections as the test needs."""
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < 4096:
         pytest.skip(f"needs 4,096 open files, may have {hard}")

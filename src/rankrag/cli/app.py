@@ -111,6 +111,9 @@ def main() -> NoReturn:
     # On a GPU attention by cuDNN plans anew for every length of prompts: tenths of a second each time, others
     # found (FunASR, issue 3704).
     os.environ.setdefault("TORCH_CUDNN_SDPA_DEPRIORITIZED", "1")
+    if sys.platform == "win32":  # a pipe has an old code page there, without most of what documents hold
+        for stream in (sys.stdin, sys.stdout, sys.stderr):
+            stream.reconfigure(encoding="utf-8")
     sys.exit(run(sys.argv[1:]))
 
 

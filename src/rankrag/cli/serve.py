@@ -322,7 +322,9 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
     except OSError as error:
         raise _not_had(host, port, error) from error
     with socket.socket(family, kind, proto) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # On Windows SO_REUSEADDR would let two servers have one port, and nobody knew who answers.
+        reuse = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+        listener.setsockopt(socket.SOL_SOCKET, reuse, 1)
         try:
             listener.bind(address)
         except OSError as error:

@@ -272,12 +272,15 @@ def _locked_on_windows(descriptor: int) -> bool:
     import importlib
 
     msvcrt = importlib.import_module("msvcrt")
+    before = os.lseek(descriptor, 0, os.SEEK_CUR)
     try:
         # Bytes far behind the end can be locked, and leave the process number readable for others.
         os.lseek(descriptor, 2**20, os.SEEK_SET)
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
     except OSError:
         return False
+    finally:
+        os.lseek(descriptor, before, os.SEEK_SET)  # the stream over it does not know that it was moved
     return True
 
 

@@ -56,11 +56,14 @@ def _lock(stream: IO[str]) -> bool:
         import fcntl
     except ImportError:
         windows = importlib.import_module("msvcrt")
+        before = os.lseek(stream.fileno(), 0, os.SEEK_CUR)
         try:
             os.lseek(stream.fileno(), 2**20, os.SEEK_SET)
             windows.locking(stream.fileno(), windows.LK_NBLCK, 1)
         except OSError:
             return False
+        finally:
+            os.lseek(stream.fileno(), before, os.SEEK_SET)
         return True
     try:
         fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

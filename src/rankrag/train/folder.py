@@ -104,7 +104,8 @@ def last_state(out: Path) -> Path | None:
 
 def _is_whole(state: Path) -> bool:
     try:
-        return isinstance(json.loads((state / "trainer_state.json").read_text())["global_step"], int)
+        said = json.loads((state / "trainer_state.json").read_text(encoding="utf-8"))
+        return isinstance(said["global_step"], int)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
