@@ -8,7 +8,8 @@ ENV PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PYTHONUNBUFFERED=1 \
     RANKRAG_CACHE=/models \
-    RANKRAG_DATA=/data
+    RANKRAG_DATA=/data \
+    RANKRAG_INDEX=/data/index
 
 # 1000 is the first user of most machines, who can then read and write a folder that is mounted at /data.
 RUN useradd --uid 1000 --create-home rankrag \
