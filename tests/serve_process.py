@@ -43,6 +43,7 @@ def served(command: Sequence[str], log: Path, files: int | None = None) -> Itera
     def limit() -> None:
         import resource
 
+        assert files is not None
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
 
     with log.open("wb") as stream:

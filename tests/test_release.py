@@ -269,7 +269,7 @@ def test_a_lock_on_windows_leaves_the_file_where_it_was(
     from rankrag.index import manifest
 
     windows = Locking()
-    monkeypatch.setitem(sys.modules, "msvcrt", windows)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with (tmp_path / "lock").open("a+", encoding="ascii") as stream:
         assert manifest._locked_on_windows(stream.fileno())
         stream.truncate(0)
