@@ -84,3 +84,57 @@ def test_showing_what_was_never_built_names_the_command(
 ) -> None:
     _, err = call(capsys, "data", "show", str(tmp_path), code=4)
     assert "rankrag data build" in err
+
+
+def test_a_check_lists_all_that_is_missing_and_how_to_get_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A copy of the hub counts as there; nothing is asked of a network here, and nothing is written."""
+    data = tmp_path / "data"
+    split = data / "hub" / "a" / "b" / "c" / "train.jsonl"
+    split.parent.mkdir(parents=True)
+    split.write_text("{}\n")
+    (data / "one.json").write_text("not read")
+    (data / "recipe.yaml").write_text(
+        """
+name: small
+model: smollm2-135m
+blend:
+  draws: {stage2: 4}
+  benchmarks: ["eval/*.jsonl"]
+  get: {two.json: "https://example.org/two (train)"}
+  ingredients:
+    one: {source: squad, files: [one.json, two.json], task: context_qa, weight: 1}
+    two: {source: squad, files: [two.json], task: retrieval_qa, weight: 1}
+    three: {source: drop, format: chatqa, files: ["hub:a/b:c:train"], task: context_qa, weight: 1}
+    four: {source: quoref, files: ["gone*.json"], task: context_qa, weight: 1}
+"""
+    )
+    check = ("data", "build", str(data / "recipe.yaml"), "--data-root", str(data), "--check")
+    out, _ = call(capsys, *check, code=4)
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in lines[1:-1]] == [
+        ["here", "one.json"],
+        ["missing", "two.json"],
+        ["here", "hub:a/b:c:train"],
+        ["missing", "gone*.json"],
+        ["missing", "eval/*.jsonl"],
+    ]
+    assert "one, two" in lines[2]
+    assert "https://example.org/two (train)" in lines[2]
+    assert lines[-1] == "2 of 5 can be had, 3 missing"
+    found = json.loads(call(capsys, *check, "--output", "json", code=4)[0])
+    assert found["ok"] is False
+    assert found["needs"][1]["wanted_by"] == ["one", "two"]
+    _, err = call(capsys, *check[:-1], "--out", str(tmp_path / "b"), code=4)
+    assert "found no two.json, gone*.json, eval/*.jsonl in" in err
+    assert not (tmp_path / "b" / "examples.jsonl").exists()
+    assert {path.name for path in data.iterdir()} == {"hub", "one.json", "recipe.yaml"}
+
+
+def test_a_check_without_a_fault_ends_well(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    out, _ = call(capsys, "data", "build", str(data / "recipe.yaml"), "--check")
+    assert "wiki.jsonl" in out
+    assert "passages.webquestions.jsonl" not in out  # written by the build itself
+    _, err = call(capsys, "data", "build", str(data / "recipe.yaml"), code=2)
+    assert "wanted --out BLEND to write, or --check" in err

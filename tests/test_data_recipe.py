@@ -40,7 +40,7 @@ def test_every_recipe_of_the_project_is_read(name: str) -> None:
 @pytest.mark.parametrize("size", ["8b", "70b"])
 def test_the_papers_weights_are_as_printed(size: str) -> None:
     blend = read_recipe(str(RECIPES / f"paper-{size}.yaml")).blend
-    weights = {name: one.weight for name, one in blend.ingredients.items()}
+    weights = {name: one.weight for name, one in blend.ingredients.items() if 2 in one.stages}
     assert sum(weights.values()) == pytest.approx(1.331)
     assert (blend.draws.stage1, blend.draws.stage2) == (1000 * 128, 3300 * 64)
     # the table of draws in 211,200 that follows from appendix B
@@ -51,6 +51,24 @@ def test_the_papers_weights_are_as_printed(size: str) -> None:
     found = quotas(weights, blend.draws.stage2)
     assert sum(found.values()) == 211200
     assert all(abs(found[name] - count) <= 1 for name, count in wanted.items())
+
+
+@pytest.mark.parametrize("size", ["8b", "70b"])
+def test_the_papers_instructions_stand_in_stage_one(size: str) -> None:
+    blend = read_recipe(str(RECIPES / f"paper-{size}.yaml")).blend
+    first = {name: one for name, one in blend.ingredients.items() if 1 in one.stages}
+    assert {one.source for one in first.values()} == {
+        *("chatqa_sft", "openassistant", "dolly", "soda", "self_instruct", "unnatural_instructions"),
+        *("flan", "flan_cot"),
+    }
+    asked = quotas({name: one.weight for name, one in first.items()}, blend.draws.stage1)
+    assert all(one.limit is None or one.limit >= asked[name] for name, one in first.items())
+
+
+def test_every_download_of_the_papers_recipes_says_where_it_is() -> None:
+    blend = read_recipe(str(RECIPES / "paper-8b.yaml")).blend
+    files = {file for one in blend.ingredients.values() for file in one.files} | set(blend.benchmarks)
+    assert blend.get.keys() == {file for file in files if not file.startswith("hub:")}
 
 
 @pytest.mark.parametrize("name", ["", "-gpu", "-cpu", "-cpu-ranking", "-cpu-together", "-cpu-short"])
@@ -82,6 +100,9 @@ def test_what_ships_has_no_licence_against_it(name: str) -> None:
         ((", task: rank", ""), "blend.ingredients.one.task: found nothing"),
         (("task: rank", "task: rank, mine: [bm25]"), "found run 'bm25', wanted one of none"),
         (("{stage2: 4}", "{stage2: 4"), "recipe.yaml:.*broken YAML"),
+        (("  draws", "  get: {b.json: page}\n  draws"), "blend.get: found 'b.json': did you mean 'a.json'"),
+        (("  draws", "  revisions: {a/b: main}\n  draws"), "blend.revisions.a/b: found 'main'"),
+        (("  draws", f"  revisions: {{a/b: {'a' * 40}}}\n  draws"), "blend.revisions: found 'a/b': no ingr"),
         (("{stage2: 4}", "{zzz: 4}"), "unknown key 'blend.draws.zzz': wanted one of stage1, stage2"),
     ],
 )

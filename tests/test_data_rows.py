@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import lzma
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.data.rows import CHUNK, Row, rows, whole
-from rankrag.errors import FailureError, FormatError, InvalidInputError, MissingExtraError, NotFoundError
+from rankrag.errors import FormatError, InvalidInputError, NotFoundError
 
 RECORDS = [{"id": "a", "n": 1, "list": ["x"]}, {"id": "b", "n": 2, "list": []}]
 
@@ -81,51 +80,6 @@ def test_a_missing_or_unknown_file_is_said_in_one_line(tmp_path: Path) -> None:
             list(rows(str(tmp_path / name)))
     with pytest.raises(InvalidInputError, match=r"wanted one of \.jsonl"):
         list(rows(str(tmp_path / "a.xlsx")))
-
-
-def test_a_hub_name_needs_its_parts() -> None:
-    with pytest.raises(InvalidInputError, match="hub:OWNER/NAME:CONFIG:SPLIT"):
-        list(rows("hub:rajpurkar/squad"))
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("datasets") is not None, reason="the package datasets is installed"
-)
-def test_a_hub_dataset_needs_the_extra() -> None:
-    with pytest.raises(MissingExtraError, match=r"rankrag\[train\]"):
-        list(rows("hub:rajpurkar/squad:plain_text:train"))
-
-
-def test_a_hub_dataset_is_read_row_by_row(tmp_path: Path) -> None:
-    """A folder stands for the hub: the same call, without a network."""
-    pytest.importorskip("datasets")
-    (tmp_path / "train.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
-    assert [(row.place, row.values) for row in rows(f"hub:{tmp_path}::train")] == [
-        (1, {"a": 1}),
-        (2, {"a": 2}),
-    ]
-    for wrong in (f"hub:{tmp_path}::validation", f"hub:{tmp_path}/gone::train"):
-        with pytest.raises(FailureError, match="could not be read from the hub"):
-            list(rows(wrong))
-
-
-def test_a_download_that_breaks_off_is_said_in_one_line(tmp_path: Path) -> None:
-    pytest.importorskip("datasets")
-    whole_file = gzip.compress(b'{"a": 1}\n' * 5000)
-    (tmp_path / "train.jsonl.gz").write_bytes(whole_file[: len(whole_file) // 2])
-    with pytest.raises(FailureError, match="could not be read from the hub"):
-        list(rows(f"hub:{tmp_path}::train"))
-
-
-def test_what_the_hub_itself_refuses_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    datasets = pytest.importorskip("datasets")
-
-    def refuse(*_: object, **__: object) -> None:
-        raise datasets.exceptions.DefunctDatasetError("taken down\nby its authors")
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    with pytest.raises(FailureError, match=r"hub:a/b::train: .*\(taken down by its authors\)"):
-        list(rows("hub:a/b::train"))
 
 
 def test_half_a_character_in_an_array_is_refused(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ WEIGHTS = {"gguf", "huggingface_hub", "peft", "safetensors", "sentence_transform
 THIRD_PARTY: dict[str, set[str]] = {
     # types names numpy in one annotation only.
     "types": {"numpy"},
-    "data": {"datasets", "pyarrow", "pydantic", "yaml"},
+    "data": {"datasets", "huggingface_hub", "pyarrow", "pydantic", "yaml"},
     "index": {
         "lancedb",
         "numpy",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -20,7 +21,10 @@ from .prompt import draw, parts
 from .search import rankings
 
 if TYPE_CHECKING:
-    from ..data import Manifest, Search
+    from ..data import Manifest, Need, Search
+
+MISSING_FILE = 4
+"""The exit code of a missing file, as `app.EXIT_CODES` has it."""
 
 app = typer.Typer(help="Build the blend that a model is trained on, and look at it.", no_args_is_help=True)
 
@@ -28,10 +32,15 @@ app = typer.Typer(help="Build the blend that a model is trained on, and look at 
 @app.command("build")
 def build(
     recipe: RecipeFile,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the blend.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the blend.", show_default=False)
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the recipe's files. Default: that of the recipe.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only list what the recipe needs, what is missing, how to get it.")
+    ] = False,
     settings: SettingList = None,
     output: Output = "text",
 ) -> None:
@@ -43,6 +52,11 @@ def build(
     from .. import data
 
     chosen = data.read_recipe(str(recipe), settings or ())
+    if check:
+        _show_needs(data.needs(chosen, data_root, out), output)
+        return
+    if out is None:
+        raise typer.BadParameter("wanted --out BLEND to write, or --check to see what is missing")
     for one in data.searches(chosen, data_root, out):
         if not one.done:
             _carry_out(one)
@@ -51,6 +65,24 @@ def build(
         console.emit({"blend": str(out), **made})
     else:
         _show_manifest(out, made)
+
+
+def _show_needs(needs: list[Need], output: str) -> None:
+    """Show every file and split of a recipe; leave with the code of a missing file where one is missing."""
+    missing = [need for need in needs if need.state == "missing"]
+    if output == "json":
+        console.emit({"ok": not missing, "needs": [asdict(need) for need in needs]})
+    else:
+        heads = [Text(head, answer_view.QUIET) for head in ("state", "path", "for", "found", "get it")]
+        console.table([heads, *map(_need_row, needs)])
+        console.say(f"{len(needs) - len(missing)} of {len(needs)} can be had, {len(missing)} missing")
+    if missing:
+        raise typer.Exit(MISSING_FILE)
+
+
+def _need_row(need: Need) -> tuple[str | Text, ...]:
+    state = Text(need.state, "red" if need.state == "missing" else "green")
+    return state, need.path, ", ".join(need.wanted_by), need.found, need.get
 
 
 def _tell(what: str, count: int) -> None:

@@ -1,6 +1,7 @@
 """The data room: public datasets in, a blend of training examples and its manifest out."""
 
 from .blend import Progress, build, shown
+from .check import Need, needs
 from .manifest import Manifest
 from .mining import Search, indexable
 from .recipe import Recipe, read_recipe
@@ -11,6 +12,7 @@ from .subset import subset
 __all__ = [
     "SOURCES",
     "Manifest",
+    "Need",
     "Progress",
     "Recipe",
     "Search",
@@ -18,6 +20,7 @@ __all__ = [
     "SourceName",
     "build",
     "indexable",
+    "needs",
     "read_recipe",
     "searches",
     "shown",

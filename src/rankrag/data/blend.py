@@ -19,6 +19,7 @@ from ..errors import NotFoundError
 from ..formats import read_examples, write_examples, writing
 from ..prompts import PAPER, example, template
 from ..types import Example, Passage, Prompt, Task
+from .check import require
 from .decontamination import Benchmarks
 from .item import Dropped, Item
 from .making import Made, Maker
@@ -97,6 +98,7 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress)
     check_licences(recipe.blend)
     out.mkdir(parents=True, exist_ok=True)
     work = Build(recipe, places(recipe, data_root, out), progress)
+    require(recipe, work.places)
     benchmarks = _benchmarks(work)
     for name, ingredient in recipe.blend.ingredients.items():
         files = [file for path in ingredient.files for file in work.files(path)]

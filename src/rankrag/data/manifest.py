@@ -13,6 +13,7 @@ from typing import TypedDict
 from ..prompts import template, template_hash
 from ..types import Example
 from .decontamination import Benchmarks
+from .hub import PREFIX, revision_of
 from .places import sha256
 from .pool import Pool
 from .recipe import Recipe
@@ -24,7 +25,8 @@ class Manifest(TypedDict):
     """The manifest of a blend, as it stands in manifest.json.
 
     `ingredients` counts items up to `drops` and examples in its stages; `licences` counts the items that
-    could be drawn; `inputs` maps each file of the recipe to its sha256 and bytes.
+    could be drawn; `inputs` maps each file of the recipe to its sha256 and bytes, and a split of the hub also
+    to the commit that it was read from (null where a copy does not say).
     """
 
     recipe: dict[str, object]
@@ -95,7 +97,7 @@ def manifest(
             "questions": len(benchmarks.questions),
             "passages": benchmarks.passages.n_passages,
         },
-        "inputs": {name: _file(path) for name, path in sorted(inputs.items())},
+        "inputs": {name: _input(name, path) for name, path in sorted(inputs.items())},
     }
 
 
@@ -117,10 +119,14 @@ def _ingredient(pool: Pool, taken: Mapping[int, Mapping[str, Drawn]]) -> dict[st
     }
 
 
+def _input(name: str, path: str) -> dict[str, object]:
+    """Return what was read under a name of the recipe; of a split of the hub its commit too."""
+    revision = {"revision": revision_of(Path(path))} if name.startswith(PREFIX) else {}
+    return {**revision, **_file(path)}
+
+
 def _file(path: str) -> dict[str, object]:
-    """Return the sha256 and size of a file, of each file of a folder, or the bare name of a hub dataset."""
-    if path.startswith("hub:"):
-        return {"hub": path}
+    """Return the sha256 and size of a file, or of each file of a folder."""
     if Path(path).is_dir():
         return {file.name: _file(str(file)) for file in sorted(Path(path).iterdir()) if file.is_file()}
     return {"sha256": sha256(path), "bytes": Path(path).stat().st_size}

@@ -22,6 +22,8 @@ from .sources import FormatName, SourceName
 Count = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[^/\s]+$")]
 """Of an ingredient: the ids of its examples begin with it and a slash."""
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+"""A git commit of a hub repository, in full: names of branches move."""
 Fraction = Annotated[float, Field(ge=0, le=1)]
 RetrieverName = Literal["bm25", "dense", "hybrid"]
 
@@ -112,6 +114,10 @@ class Blend(_Strict):
     held_out_examples: Count = Field(default=50, description="most held-out examples an ingredient")
     commercial_only: bool = Field(default=False, description="refuse other licences")
     benchmarks: list[str] = Field(default=[], description="files (globs) to keep out, neutral shape")
+    revisions: dict[str, Commit] = Field(
+        default={}, description="commit of each hub dataset, by OWNER/NAME; the newest where none is named"
+    )
+    get: dict[str, str] = Field(default={}, description="command or page that gets a file, by its path")
     runs: dict[str, Run] = Field(default={}, description="searches to mine")
     ingredients: dict[Name, Ingredient] = Field(min_length=1, description="by name")
 
@@ -167,6 +173,7 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         raise FormatError(path, None, _explain(error)) from error
     _check_runs(path, recipe)
+    _check_names(path, recipe.blend)
     recipe._folder = Path(path).resolve().parent
     recipe._sha256 = hashlib.sha256("\n".join([text, *settings]).encode()).hexdigest()
     return recipe
@@ -210,6 +217,19 @@ def _check_runs(path: str, recipe: Recipe) -> None:
                 raise FormatError(
                     path, None, f"blend.ingredients.{name}.mine: found run {run!r}, wanted one of {known}"
                 )
+
+
+def _check_names(path: str, blend: Blend) -> None:
+    """Refuse a commit or a way to get a file of something that the recipe does not read: it was misspelt."""
+    files = {file for one in blend.ingredients.values() for file in one.files}
+    files |= {file for run in blend.runs.values() for file in run.corpus} | set(blend.benchmarks)
+    repositories = {file.split(":")[1] for file in files if file.startswith("hub:") and file.count(":") == 3}
+    for key, names, known in (("revisions", blend.revisions, repositories), ("get", blend.get, files)):
+        for name in names:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {close[0]!r}?" if close else "no ingredient or run reads it"
+                raise FormatError(path, None, f"blend.{key}: found {name!r}: {hint}")
 
 
 def _explain(error: ValidationError) -> str:

@@ -1,8 +1,7 @@
 """The containers that public datasets come in, all read as a stream of rows.
 
 `.jsonl` and `.json` (an array, an object with an array under `data`, or JSON lines), `.csv`, `.parquet`,
-each of the text ones also as `.gz` or `.xz`; and `hub:OWNER/NAME:CONFIG:SPLIT`, a dataset of the Hugging
-Face hub, which is the one case that fetches anything and only because the recipe says so.
+each of the text ones also as `.gz` or `.xz`. Datasets of the hub are JSON lines here: `hub.py` copies them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..errors import FailureError, FormatError, InvalidInputError, MissingExtraError, NotFoundError
+from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..formats import Record, check_text, open_text, read_records
 from ..types import Speaker, Turn
 
@@ -87,10 +86,7 @@ class Row:
 
 
 def rows(path: str) -> Iterator[Row]:
-    """Yield the rows of a file or of a hub dataset; lines count from 1, in Parquet and on the hub rows."""
-    if path.startswith("hub:"):
-        yield from _hub(path)
-        return
+    """Yield the rows of a file; lines count from 1, in Parquet rows."""
     kind = Path(path.removesuffix(".gz").removesuffix(".xz")).suffix
     readers = {".jsonl": _lines, ".json": _json, ".csv": _csv, ".parquet": _parquet}
     if kind not in readers:
@@ -168,27 +164,6 @@ def _parquet(path: str) -> Iterator[Row]:
                 yield Row(path, count, record)
     except pyarrow.ArrowInvalid as error:
         raise FormatError(path, count + 1, f"found broken Parquet ({error})") from error
-
-
-def _hub(path: str) -> Iterator[Row]:
-    parts = path.split(":")
-    if len(parts) != 4:
-        raise InvalidInputError(f"found {path!r}, wanted hub:OWNER/NAME:CONFIG:SPLIT (CONFIG may be empty)")
-    try:
-        import datasets  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise MissingExtraError("datasets", "train") from error
-    _, name, config, split = parts
-    try:
-        stream = datasets.load_dataset(name, config or None, split=split, streaming=True)
-        for count, record in enumerate(stream, 1):
-            yield Row(path, count, dict(record))
-    except (OSError, ValueError, RuntimeError, EOFError, datasets.exceptions.DatasetsError) as error:
-        # a wrong name, config or split; no network; a download that broke off; a dataset taken down
-        reason = " ".join(str(error).split())[:200]
-        raise FailureError(
-            f"{path}: could not be read from the hub ({reason}): check name, config, split and network"
-        ) from error
 
 
 # ── JSON arrays, piece by piece ──────────────────────────────────────────────────────────────────────

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from ..formats import write_records, writing
 from ..types import Passage
+from .check import require
 from .item import Item
 from .mining import Search
-from .places import Places, places, sha256
+from .places import PASSAGES, Places, places, sha256
 from .pool import source_reader
 from .recipe import Recipe
 
-PASSAGES, QUESTIONS = "passages.{}.jsonl", "questions.{}.jsonl"
+QUESTIONS = "questions.{}.jsonl"
 
 
 def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
@@ -29,6 +30,7 @@ def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
     """
     out.mkdir(parents=True, exist_ok=True)
     where = places(recipe, data_root, out)
+    require(recipe, where)
     mining = [name for name, one in recipe.blend.ingredients.items() if one.mine]
     read = {name: _items(recipe, where, name) for name in mining}
     for source in sorted({recipe.blend.ingredients[name].source for name in mining}):
