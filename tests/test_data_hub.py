@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
+from rankrag.data import build, read_recipe
 from rankrag.data.hub import HubSplit, card_of, fetch, find_copy, hub_split, lacking, revision_of
 from rankrag.errors import FailureError, InvalidInputError, MissingExtraError
 
@@ -126,3 +128,31 @@ def test_only_a_copy_of_the_pinned_commit_is_taken(tmp_path: Path) -> None:
     card_of(copy).write_text(json.dumps({"revision": COMMIT}))
     assert find_copy(wanted, [tmp_path]) == copy
     assert revision_of(copy) == COMMIT
+
+
+RECIPE = """
+name: small
+model: smollm2-135m
+blend:
+  draws: {{stage2: 2}}
+  revisions: {{a/b: {commit}}}
+  ingredients:
+    one: {{source: drop, format: chatqa, files: ["hub:a/b:drop:train"], task: context_qa, weight: 1}}
+"""
+
+
+def test_the_manifest_has_commit_and_hash_of_what_was_read(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(commit=COMMIT))
+    recipe = read_recipe(str(tmp_path / "recipe.yaml"))
+    copy = tmp_path / "hub/a/b/drop/train.jsonl"
+    copy.parent.mkdir(parents=True)
+    row = {"messages": [{"role": "user", "content": "Who?"}], "answers": ["Ann"], "document": "Ann did it."}
+    copy.write_text(json.dumps(row) + "\n")
+    card_of(copy).write_text(json.dumps({"revision": COMMIT}))
+    made = build(recipe, None, tmp_path / "blend", lambda *_: None)
+    wanted = {
+        "revision": COMMIT,
+        "sha256": hashlib.sha256(copy.read_bytes()).hexdigest(),
+        "bytes": copy.stat().st_size,
+    }
+    assert made["inputs"] == {"hub:a/b:drop:train": wanted}

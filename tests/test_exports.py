@@ -33,6 +33,7 @@ FACES: dict[str, set[str]] = {
     "rankrag.eval.report": {"write_report"},
     "rankrag.data": {
         "Manifest",
+        "Need",
         "Progress",
         "Recipe",
         "SOURCES",
@@ -41,6 +42,7 @@ FACES: dict[str, set[str]] = {
         "SourceName",
         "build",
         "indexable",
+        "needs",
         "read_recipe",
         "searches",
         "shown",
