@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TOWNS = (
@@ -24,7 +24,7 @@ TOWNS = (
 RIVERS = ("Ahr", "Bode", "Cher", "Dee", "Eden", "Fulda", "Glan", "Havel", "Inn", "Jagst", "Kocher", "Lahn")
 HUB = "hub/nvidia/ChatQA-Training-Data"
 
-Rows = Sequence[dict[str, object]]
+Rows = Sequence[Mapping[str, object]]
 
 
 def story(n: int) -> str:
