@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 
@@ -23,7 +22,7 @@ _MEMORY, _MEMORY_PER_PASSAGE = 350 * 2**20, 600.0
 _DISK_PER_PASSAGE = 530.0
 _VECTOR_BYTES, _VECTOR_INDEX = 4, 1.3
 
-_SAMPLE, _ENCODED = 1000, 16
+_SAMPLE, _MOST_SAMPLED, _ENCODED = 1000, 20_000, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,10 @@ def _sampled(file: File, words: int, sample: list[Passage]) -> tuple[float, floa
     count = 0
     last: CollectionRecord | None = None
     try:
-        for item in islice(records_of(file, words), _SAMPLE):
+        for n, item in enumerate(records_of(file, words), 1):
+            # The whole of a small compressed file may be read before its first record comes out of it.
+            if n > _SAMPLE and (n > _MOST_SAMPLED or last is None or last.read < file.size):
+                break
             if not isinstance(item, CollectionRecord):
                 continue
             last = item
