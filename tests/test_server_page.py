@@ -137,6 +137,7 @@ def test_it_begins_with_nothing_at_a_drop_zone(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANKRAG_DATA", str(tmp_path))
+    monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "cache"))  # no encoder, whatever was pulled
     monkeypatch.delenv("RANKRAG_INDEX", raising=False)
     monkeypatch.chdir(tmp_path)
     assert make_empty(default_index())
