@@ -293,6 +293,17 @@ def is_text(text: str) -> bool:
     return text.encode(errors="ignore").decode() == text
 
 
+def read_json(path: str) -> object:
+    """Return the content of a JSON file; FormatError names the line of what is broken."""
+    with open_text(path) as stream:
+        try:
+            value = json.load(stream)
+        except json.JSONDecodeError as error:
+            raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
+    check_text(path, None, value)
+    return value
+
+
 def check_text(path: str, line: int | None, value: object) -> None:
     """Raise FormatError where something read from JSON holds text that UTF-8 cannot."""
     if not is_text(json.dumps(value, ensure_ascii=False)):

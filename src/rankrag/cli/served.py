@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,22 +32,11 @@ def default_index() -> Path:
 
     That is where the other commands look, if there is one, else a place of the user's own.
     """
+    from ..model.registry import user_folder
+
     if named := os.environ.get(INDEX_VARIABLE):
         return Path(named).expanduser()
-    return DEFAULT_INDEX if DEFAULT_INDEX.is_dir() else data_folder() / "index"
-
-
-def data_folder() -> Path:
-    """Return the folder for what this program keeps for its user: RANKRAG_DATA, or the platform's."""
-    if chosen := os.environ.get("RANKRAG_DATA"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "rankrag" / "Data"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "rankrag"
-    xdg = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / ".local" / "share") / "rankrag"
+    return DEFAULT_INDEX if DEFAULT_INDEX.is_dir() else user_folder("DATA") / "index"
 
 
 def make_index(folder: Path) -> bool:
@@ -156,7 +144,7 @@ def _about(spec: SystemSpec, rag: RAG, kind: str) -> About:
     cache, disk = (lm.cache, lm.disk) if isinstance(lm, LocalLanguageModel) else (None, None)
     return About(
         model=_public(spec.answers_with),
-        ranker=_public(spec.ranks_with) if spec.ranking and spec.ranks_with != spec.answers_with else "",
+        ranker=_public(spec.ranks_with) if spec.has_own_ranker else "",
         trained=rag.trained,
         retriever=kind if spec.index is not None else "",
         version=__version__,

@@ -99,11 +99,13 @@ class Measured:
         return ask
 
     def _pipeline(self, shelf: retrieval.Retrieval, cached: Ranker | None, max_tokens: int) -> Pipeline:
-        from ..model import ModelGenerator
+        from ..model import ModelGenerator, ModelRanker
 
         plan, engine, answering = self.plan, self.engine, self.answering
         judge = engine or answering
-        citer = model_citer(judge, asked_to_rank=True) if judge is not None and self.system.cites else None
+        citer = None
+        if judge is not None and self.system.cites:
+            citer = model_citer(ModelRanker(judge.lm, judge.form), judge, asked_to_rank=True)
         # The cache keeps what the model says; a calibration is put on top of that. Neither it nor the
         # threshold is for the relevance of a cross-encoder.
         own = engine if plan.ranking and plan.ranker is None else None

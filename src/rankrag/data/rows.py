@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..formats import Record, check_text, open_text, read_records
+from ..formats import Record, check_text, open_text, read_json, read_records
 from ..types import Speaker, Turn
 
 CHUNK = 1 << 20
@@ -115,14 +115,9 @@ def messages(row: Row, name: str = "messages", text_name: str = "content") -> li
 
 def whole(path: str) -> Row:
     """Return a JSON file that is one object, read at once."""
-    with open_text(path) as stream:
-        try:
-            value = json.load(stream)
-        except json.JSONDecodeError as error:
-            raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
+    value = read_json(path)
     if not isinstance(value, dict):
         raise FormatError(path, 1, f"found {type(value).__name__}, wanted a JSON object")
-    check_text(path, None, value)
     return Row(path, 1, value)
 
 

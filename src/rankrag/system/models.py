@@ -68,18 +68,14 @@ class Engine:
         return self.lm.precision if isinstance(self.lm, LocalLanguageModel) else ""
 
 
-def check_model(name: str, loading: Loading | None = None) -> None:
-    """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model.
-
-    The same for a precision or a cache of a model that is not on this machine.
-    """
+def check_model(name: str) -> None:
+    """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model."""
     from ..model import registry, remote
 
     if remote.is_remote(name):
         remote.resolve(name)
     elif name != FAKE_MODEL:
         registry.resolve(name)
-    check_loading(name, loading or Loading())
 
 
 def open_engine(name: str, calibration: bool = True, loading: Loading | None = None) -> Engine:

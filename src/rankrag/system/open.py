@@ -33,12 +33,15 @@ def open_system(
     whose requests share its passes. One model that ranks and answers is loaded once. Raises
     InvalidInputError, NotFoundError, MissingModelError or MissingExtraError.
     """
-    from ..model import ModelGenerator
+    from ..model import ModelGenerator, ModelRanker
 
     spec.check()
     retrieval = retrieval or open_retrieval(spec.index, spec.retriever)
     answering = shared(_opened(spec, spec.answers_with))
-    judging, ranker = _judge(spec, answering, shared)
+    judging = _judging(spec, answering, shared)
+    judge = judging or answering
+    by_model = ModelRanker(judge.lm, judge.form)
+    ranker = calibrated(by_model, judging) if judging else open_cross_encoder(spec.ranks_with)
     threshold = spec.min_relevance
     if threshold is None and judging is not None and spec.ranking:
         threshold = judging.threshold
@@ -47,7 +50,7 @@ def open_system(
         retriever=retrieval.retriever,
         ranker=ranker if spec.ranking else None,
         generator=ModelGenerator(answering.lm, answering.form),
-        citer=citer(judging or answering, asked_to_rank=spec.ranking and judging is not None),
+        citer=citer(by_model, judge, asked_to_rank=spec.ranking and judging is not None),
         retrieve_k=spec.retrieve_k,
         read_k=spec.read_k,
         threshold=threshold,
@@ -60,31 +63,27 @@ def _opened(spec: SystemSpec, name: str) -> Engine:
     return open_engine(name, loading=spec.loading.where_it_fits(name))
 
 
-def _judge(spec: SystemSpec, answering: Engine, shared: Shared) -> tuple[Engine | None, Ranker]:
-    """Return the model that ranks, None for a cross-encoder, and the ranker, calibrated.
+def _judging(spec: SystemSpec, answering: Engine, shared: Shared) -> Engine | None:
+    """Return the language model that ranks, None where a cross-encoder does.
 
     Where nothing is to be ranked no further model is loaded: the one that answers is there to be asked.
     """
-    from ..model import ModelRanker
-
-    apart = spec.ranking and spec.ranks_with != spec.answers_with
-    if apart and is_cross_encoder(spec.ranks_with):
-        return None, open_cross_encoder(spec.ranks_with)
-    judging = shared(_opened(spec, spec.ranks_with)) if apart else answering
-    return judging, calibrated(ModelRanker(judging.lm, judging.form), judging)
+    if not spec.has_own_ranker:
+        return answering
+    if is_cross_encoder(spec.ranks_with):
+        return None
+    return shared(_opened(spec, spec.ranks_with))
 
 
-def citer(judging: Engine, asked_to_rank: bool) -> Citer | None:
+def citer(ranker: Ranker, judge: Engine, asked_to_rank: bool) -> Citer | None:
     """Return what finds sources for sentences by a model's own relevance, or None.
 
-    A server that is not asked to rank is not asked to cite either, which is ranking too: it may not be able
-    to, and an answer is then one request. A calibration is not used: it was fitted on questions, and the
-    citer ranks for the sentences of an answer.
+    `ranker` is the model's, without its calibration, which was fitted on questions: the citer ranks for the
+    sentences of an answer. A server that is not asked to rank is not asked to cite either, which is ranking
+    too: it may not be able to, and an answer is then one request.
     """
-    from ..model import ModelCiter, ModelRanker
+    from ..model import ModelCiter
 
-    if judging.remote and not asked_to_rank:
+    if judge.remote and not asked_to_rank:
         return None
-    return ModelCiter(
-        ModelRanker(judging.lm, judging.form), CITED_FROM if judging.trained else CITED_FROM_UNTRAINED
-    )
+    return ModelCiter(ranker, CITED_FROM if judge.trained else CITED_FROM_UNTRAINED)

@@ -48,10 +48,14 @@ class SystemSpec:
         """The name of the model that answers."""
         return self.generator or self.model
 
+    @property
+    def has_own_ranker(self) -> bool:
+        """Whether something else ranks than what answers."""
+        return self.ranking and self.ranks_with != self.answers_with
+
     def names(self) -> str:
         """Return the names of the models, for people."""
-        apart = self.ranking and self.ranks_with != self.answers_with
-        return f"{self.ranks_with} and {self.answers_with}" if apart else self.answers_with
+        return f"{self.ranks_with} and {self.answers_with}" if self.has_own_ranker else self.answers_with
 
     def check(self) -> None:
         """Raise InvalidInputError (or NotFoundError for a path) for a spec that no system can be made of."""
@@ -70,7 +74,7 @@ class SystemSpec:
             )
         check_model(self.answers_with)
         models = [self.answers_with]
-        if self.ranking and self.ranks_with != self.answers_with and not is_cross_encoder(self.ranks_with):
+        if self.has_own_ranker and not is_cross_encoder(self.ranks_with):
             check_model(self.ranks_with)
             models.append(self.ranks_with)
         if not any(is_here(name) for name in models):

@@ -73,10 +73,7 @@ class Layers:
         self._body, self._head = causal.model, causal.lm_head
         self._dtype = dtype
         self._layers = [_layer(block, dtype) for block in self._body.layers]
-        if self._head.weight.dtype != dtype:
-            self._head.weight.data = self._head.weight.data.to(dtype)
-            if causal.config.tie_word_embeddings:
-                self._body.embed_tokens.weight = self._head.weight
+        self._head.weight.data = self._head.weight.data.to(dtype)  # a tied embedding is the same parameter
 
     def logits(self, ids: Tensor, places: Tensor, lengths: Sequence[Sequence[int]], at: Tensor) -> Tensor:
         """Return logits in float32, shape (len(at), vocabulary), of the tokens `at`.

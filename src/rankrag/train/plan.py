@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from .order import order_rows
 from .recipe import Stage, StageNumber
 from .rows import PARTS, RowCounts, Vocabulary, make_rows, write_arrow, write_rows
 from .shared import bundles
+from .start import n_devices
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
@@ -106,16 +106,12 @@ def _held_out(job: Job, words: Vocabulary) -> dict[str, Dataset]:
     for part in np.unique(parts):
         numbers = drawn[parts[drawn] == part]
         chosen = rows.select(np.sort(numbers[: math.ceil(share * len(numbers))]))
-        if job.stage.share_prefixes and not _launched():
+        # Several processes share out plain rows, whose number they know.
+        if job.stage.share_prefixes and n_devices() == 1:
             chosen = _bundled(chosen, job.out / ROWS / f"heldout-{part}.arrow", job.stage.max_length)
         by_length = np.argsort(-np.array(chosen["length"]), kind="stable")
         held_out[str(part)] = chosen.select(by_length)
     return held_out
-
-
-def _launched() -> bool:
-    """Say whether there are several processes: they share out plain rows, whose number they know."""
-    return os.environ.get("WORLD_SIZE", "1") != "1"
 
 
 def _rows(examples: Path, target: Path, words: Vocabulary, stage: Stage) -> tuple[Dataset, RowCounts]:

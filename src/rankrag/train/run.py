@@ -9,7 +9,6 @@ OUT/…               the checkpoint, when finished; `rankrag.json` is written l
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -34,6 +33,7 @@ from .start import (
     in_half,
     load_model,
     lora_config,
+    n_devices,
     tokenizer_files,
     vocabulary,
 )
@@ -169,11 +169,6 @@ def _config(job: Job, plan: Plan, words: Vocabulary) -> StageConfig:
         report_to="none",
         ddp_find_unused_parameters=False,
     )
-
-
-def n_devices() -> int:
-    """Return the processes of this run, as the launcher says."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def check_launch(n_gpus: int, n_processes: int) -> None:

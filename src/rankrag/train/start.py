@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,6 +106,11 @@ def in_half(stage: Stage) -> bool:
     if stage.bf16 == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return stage.bf16
+
+
+def n_devices() -> int:
+    """Return the processes of this run, as the launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def attention(stage: Stage, half: bool) -> str:

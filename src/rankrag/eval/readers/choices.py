@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError, NotFoundError
+from ...formats import read_json
 from ...types import Question
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
-from .json_fields import Fields, objects, read_json
+from .json_fields import Fields, objects
 
 MIRAGE_TASKS = {
     "mmlu_med": "mmlu",

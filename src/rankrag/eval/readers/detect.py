@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ... import formats
 from ...errors import FormatError
+from ...formats import read_json
 from ..benchmarks import Benchmark, FileFormat
 from ..gold import GoldQuestion, LeftOut
 from .choices import mirage, pubmedqa
 from .dialogues import chatrag, doc2dial, inscit, topiocqa
-from .json_fields import read_json
 from .neutral_lines import neutral, neutral_test
 from .open_questions import dpr, fever, hotpotqa, kilt, musique, nq_open
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import FormatError
-from ...formats import check_text, open_text
+from ...formats import read_json
 from ...types import Turn
 
 UNITS = ("conversation", "fever_id")
@@ -74,17 +73,6 @@ def array(path: str) -> Iterator[Fields]:
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
         raise FormatError(path, 1, "found no JSON array of objects, wanted a question each")
     yield from (Fields(path, place, record) for place, record in enumerate(value, 1))
-
-
-def read_json(path: str) -> object:
-    """Return the content of a JSON file."""
-    with open_text(path) as stream:
-        try:
-            value = json.load(stream)
-        except json.JSONDecodeError as error:
-            raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
-    check_text(path, None, value)
-    return value
 
 
 def alternating(said: Sequence[str]) -> tuple[Turn, ...]:

@@ -157,14 +157,16 @@ def _files(path: str, may_miss: bool) -> Iterator[tuple[Path, str]]:
 def _walk(folder: str) -> Iterator[tuple[Path, str]]:
     for here, folders, names in os.walk(folder):
         seen = sorted(name for name in folders if not name.startswith("."))
+        folders.clear()
         for name in seen:
-            if Path(here, name).is_symlink():
+            if Path(here, name).is_symlink():  # which the walk does not follow
                 yield Path(here, name), LINK
             elif name in MADE:
                 yield Path(here, name), "a folder that programs fill: give it by name to have it read"
             elif _is_index(Path(here, name)):
                 yield Path(here, name), "an index"
-        folders[:] = [name for name in seen if name not in MADE and not _is_index(Path(here, name))]
+            else:
+                folders.append(name)
         for name in names:
             path = Path(here, name)
             if not name.startswith("."):
