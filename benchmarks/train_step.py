@@ -4,8 +4,8 @@
 
 The step is one bundle: `--shared` tokens that rows share and `--branches` rows of 45 tokens after them, the
 last eight their target, drawn by chance: speed does not depend on which they are. Three ways, a median of
-`--rounds` steps each: peft over float32 weights and over 16-bit ones, both under autocast, and our layers over
-16-bit ones. Tokens a second are worth their ratios within a run only.
+`--rounds` steps each: peft over float32 weights and over 16-bit ones, both under autocast, and our layers
+over 16-bit ones. Tokens a second are worth their ratios within a run only.
 """
 
 from __future__ import annotations

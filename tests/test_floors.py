@@ -16,16 +16,17 @@ GROUND = {"types", "errors"}
 ROOMS: dict[str, set[str]] = {
     "types": set(),
     "errors": set(),
+    "files": set(),
     "formats": set(),
     "prompts": set(),
-    "data": {"formats", "prompts"},
-    "index": {"formats"},
-    "model": {"prompts"},
+    "data": {"formats", "prompts", "files"},
+    "index": {"formats", "files"},
+    "model": {"prompts", "files"},
     "pipeline": {"prompts"},
-    "eval": {"formats", "prompts"},
-    "train": {"model", "prompts", "formats"},
-    "server": {"pipeline", "formats", "prompts"},
-    "system": {"index", "model", "pipeline", "prompts", "formats"},
+    "eval": {"formats", "prompts", "files"},
+    "train": {"model", "prompts", "formats", "files"},
+    "server": {"pipeline", "formats", "prompts", "files"},
+    "system": {"index", "model", "pipeline", "prompts", "formats", "files"},
 }
 """Room to the rooms that it may import besides floor 1."""
 
@@ -177,7 +178,7 @@ def test_imports_only_point_down() -> None:
 def test_the_table_itself_only_points_down() -> None:
     floors = {
         **dict.fromkeys(GROUND, 1),
-        **dict.fromkeys(("formats", "prompts"), 2),
+        **dict.fromkeys(("files", "formats", "prompts"), 2),
         **dict.fromkeys(("data", "index", "model", "pipeline", "eval"), 3),
         **dict.fromkeys(("train", "server"), 4),
         "system": 5,

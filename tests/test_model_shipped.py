@@ -11,6 +11,7 @@ import pytest
 
 import rankrag
 from rankrag.errors import InvalidInputError, MissingModelError
+from rankrag.files import sha256
 from rankrag.model import pull, registry
 from rankrag.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from rankrag.types import Prompt
@@ -39,7 +40,7 @@ def test_its_files_are_those_of_its_record() -> None:
     assert record.origin == str(registry.MODELS[NAME].origin)
     there = {path.name for path in FOLDER.iterdir()} - {registry.MANIFEST}
     assert there == set(record.files)
-    assert all(registry.sha256(FOLDER / name) == file.sha256 for name, file in record.files.items())
+    assert all(sha256(FOLDER / name) == file.sha256 for name, file in record.files.items())
 
 
 def test_it_says_what_it_was_made_of_and_where_it_is_bad() -> None:
@@ -87,8 +88,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
     write_checkpoint(Checkpoint(adapter, "paper", base=base.name, trained=True))
     for model, folder in ((base, pulled), (own, adapter)):
         files = {
-            path.name: registry.FileRecord(path.stat().st_size, registry.sha256(path))
-            for path in folder.iterdir()
+            path.name: registry.FileRecord(path.stat().st_size, sha256(path)) for path in folder.iterdir()
         }
         registry.write_manifest(
             registry.Installed(folder, model.name, model.kind, str(model.origin), "", "MIT", "", "", files)

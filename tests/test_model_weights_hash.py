@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rankrag.model import registry
+from rankrag.files import sha256
 from rankrag.model.calibrated import weights_mark
 from rankrag.model.weights_hash import weights_hash
 
@@ -45,13 +45,13 @@ def test_the_same_files_elsewhere_are_the_same(folder: Path, tmp_path: Path) -> 
 
 
 def test_nothing_is_read_twice(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, read = registry.sha256, []
+    real, read = sha256, []
 
-    def sha256(path: Path) -> str:
+    def counted(path: Path) -> str:
         read.append(path.name)
         return real(path)
 
-    monkeypatch.setattr("rankrag.model.weights_hash.sha256", sha256)
+    monkeypatch.setattr("rankrag.model.weights_hash.sha256", counted)
     first = weights_hash([folder], tmp_path / "kept" / "notes")
     assert weights_hash([folder], tmp_path / "kept" / "notes") == first
     assert sorted(read) == ["config.json", "model.safetensors"]

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+from rankrag.files import sha256
 from rankrag.model import registry
 from rankrag.model.calibrated import FILE as CALIBRATION
 from rankrag.model.checkpoint import read_checkpoint, template_hash
@@ -85,7 +86,7 @@ def _record(folder: Path, name: str) -> None:
     """Write the record by which `rankrag model verify` checks the files."""
     model, card = registry.MODELS[name], read_checkpoint(folder)
     paths = sorted(path for path in folder.iterdir() if path.name != registry.MANIFEST)
-    files = {path.name: FileRecord(path.stat().st_size, registry.sha256(path)) for path in paths}
+    files = {path.name: FileRecord(path.stat().st_size, sha256(path)) for path in paths}
     hashed = template_hash(card.template)
     registry.write_manifest(
         Installed(

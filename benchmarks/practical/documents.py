@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from judge import is_evidence, normalised
+from judge import has_evidence, normalised
 from questions import Practical
 from rankrag.index.reading.parse import parse
 
@@ -109,8 +109,9 @@ def missing_evidence(questions: Iterable[Practical], folder: Path) -> list[str]:
 
 def unfindable(questions: Iterable[Practical], passages: Sequence[str]) -> list[str]:
     """Return the ids of answerable questions of which no passage of an index holds any evidence."""
+    plain = [normalised(text) for text in passages]
     return [
-        one.id for one in questions if one.answerable and not any(is_evidence(one, text) for text in passages)
+        one.id for one in questions if one.answerable and not any(has_evidence(one, text) for text in plain)
     ]
 
 

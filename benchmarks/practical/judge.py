@@ -93,7 +93,11 @@ def holds(plain: str, fact: KeyFact) -> bool:
 
 def is_evidence(asked: Practical, text: str) -> bool:
     """Say whether a passage holds a question's evidence: one of its phrases, wherever it was cut."""
-    plain = normalised(text)
+    return has_evidence(asked, normalised(text))
+
+
+def has_evidence(asked: Practical, plain: str) -> bool:
+    """Say the same of a normalised text."""
     return any(normalised(one.phrase) in plain for one in asked.evidence)
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .. import formats, prompts
 from ..errors import FormatError, InvalidInputError
+from ..files import sha256
 from ..system import models
 from ..types import Hit, Passage, Question, Ranker
 from . import answer_view, console, progress
@@ -100,13 +101,13 @@ def calibrate(
 
 def _place(model: str, out: Path | None, write: bool) -> Path | None:
     """Return the folder to write to, None to write nothing; what cannot be is refused before any work."""
-    from ..model import registry, remote
+    from ..model import registry
 
     with arguments():
         models.check_model(model)
         if write and out is not None:
             raise InvalidInputError("found --write and --out, wanted one of them")
-        if write and (model == models.FAKE_MODEL or remote.is_remote(model)):
+        if write and not models.is_here(model):
             raise InvalidInputError(f"found --write for {model}, which has no folder: give --out DIR")
     return registry.locate(model) if write else out
 
@@ -217,19 +218,18 @@ def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Cali
 
 def _mark(model: str) -> str:
     """Return what changes with the weights of a model, "" where there are none here."""
-    from ..model import registry, remote
+    from ..model import registry
     from ..model.calibrated import weights_mark
     from ..model.checkpoint import read_checkpoint
 
-    if model == models.FAKE_MODEL or remote.is_remote(model):
+    if not models.is_here(model):
         return ""
     return weights_mark(models.weights_folders(read_checkpoint(registry.locate(model))))
 
 
 def _sha256(path: str) -> str:
-    from ..model import registry
 
-    return "" if path == "-" else registry.sha256(Path(path))
+    return "" if path == "-" else sha256(Path(path))
 
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────

@@ -340,15 +340,17 @@ def results_of(
     order = {name: place for place, name in enumerate(BENCHMARKS)}
     scores = sorted(scores, key=lambda one: order.get(one.benchmark.name, len(order)))
 
+    cells = tuple(cell(one) for one in scores)
+    judged = (calibrations(one, measured) for one, measured in zip(scores, cells, strict=True))
     return Results(
         title=title,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(["rankrag", *sys.argv[1:]]),
         systems=_systems(scores),
         benchmarks=tuple({one.benchmark.name: one.benchmark for one in scores}.values()),
-        cells=tuple(cell(one) for one in scores),
+        cells=cells,
         comparisons=comparisons(scores, pairs),
-        reliability=tuple(found for one in scores if (found := calibrations(one))),
+        reliability=tuple(bins for bins in judged if bins),
         missing=tuple(missing),
     )
 

@@ -17,6 +17,7 @@ from .. import prompts
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..eval.relevance_cache import CachedRanker, RelevanceCache
 from ..eval.results import System
+from ..files import sha256
 from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
 from ..system import models, rankers, retrieval, spec
@@ -282,13 +283,12 @@ def index_of(plan: SystemPlan) -> str:
 
 def weights_hash(name: str) -> str:
     """Return 16 hex digits over a model, its base included; "" for fake or a server."""
-    from ..model import registry, remote
+    from ..model import registry
     from ..model.checkpoint import read_checkpoint
 
-    if name == models.FAKE_MODEL or remote.is_remote(name):
+    if not models.is_here(name):
         return ""
-    card = read_checkpoint(registry.locate(name))
-    return _folder_hash([card.folder, *([registry.locate(card.base)] if card.is_adapter else [])])
+    return _folder_hash(models.weights_folders(read_checkpoint(registry.locate(name))))
 
 
 def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:
@@ -303,9 +303,7 @@ def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:
 
 def short_hash(path: Path) -> str:
     """Return 16 hex digits of the SHA-256 of a file."""
-    from ..model import registry
-
-    return registry.sha256(path)[:16]
+    return sha256(path)[:16]
 
 
 def _file(path: str) -> str:

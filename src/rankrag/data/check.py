@@ -41,7 +41,7 @@ def needs(recipe: Recipe, data_root: Path | None, out: Path | None = None) -> li
 
 def require(recipe: Recipe, where: Places) -> None:
     """Raise NotFoundError where files are missing, naming all of them; the hub is not asked."""
-    missing = [path for path in _paths(recipe.blend) if not path.startswith(PREFIX) and not where.has(path)]
+    missing = [path for path in _paths(recipe.blend) if not path.startswith(PREFIX) and not where.files(path)]
     if missing:
         folders = ", ".join(map(str, where.folders))
         raise NotFoundError(
@@ -70,8 +70,7 @@ def _named(blend: Blend) -> Iterator[tuple[str, str]]:
 
 def _need(blend: Blend, where: Places, path: str, names: tuple[str, ...]) -> Need:
     if not path.startswith(PREFIX):
-        if where.has(path):
-            files = where.find(path)
+        if files := where.files(path):
             return Need(path, names, "here", files[0] if len(files) == 1 else f"{len(files)} files", "")
         return Need(path, names, "missing", "not in the data root", blend.get.get(path) or _ask(blend, names))
     wanted = hub_split(path, blend.revisions)

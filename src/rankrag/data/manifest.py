@@ -10,11 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
 
+from ..files import sha256
 from ..prompts import template, template_hash
 from ..types import Example
 from .decontamination import Benchmarks
 from .hub import PREFIX, revision_of
-from .places import sha256
 from .pool import Pool
 from .recipe import Recipe
 from .sampling import shares
@@ -129,4 +129,4 @@ def _file(path: str) -> dict[str, object]:
     """Return the sha256 and size of a file, or of each file of a folder."""
     if Path(path).is_dir():
         return {file.name: _file(str(file)) for file in sorted(Path(path).iterdir()) if file.is_file()}
-    return {"sha256": sha256(path), "bytes": Path(path).stat().st_size}
+    return {"sha256": sha256(Path(path)), "bytes": Path(path).stat().st_size}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,16 +33,13 @@ class Places:
         if path.startswith(PREFIX):
             wanted = hub_split(path, self.revisions)
             return [str(find_copy(wanted, self.folders) or fetch(wanted, self.out))]
-        if files := self._files(path):
+        if files := self.files(path):
             return files
         where = ", ".join(str(folder) for folder in self.folders)
         raise NotFoundError(f"found no {path} in {where}: give the folder that holds it with --data-root")
 
-    def has(self, path: str) -> bool:
-        """Say whether a path or glob that is not of the hub has a file."""
-        return bool(self._files(path))
-
-    def _files(self, path: str) -> list[str]:
+    def files(self, path: str) -> list[str]:
+        """Return the files of a path or glob that is not of the hub, none where there are none."""
         if Path(path).is_absolute():
             return [path] if Path(path).exists() else []
         for folder in self.folders:
@@ -63,9 +59,3 @@ def places(recipe: Recipe, data_root: Path | None, out: Path) -> Places:
     """Return where a recipe's files are looked for: the data root, the recipe's folder, the blend's own."""
     folders = (*([data_root] if data_root else []), recipe.folder, out)
     return Places(folders, out, recipe.blend.revisions)
-
-
-def sha256(path: str) -> str:
-    """Return the hash of a file, in hexadecimal."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

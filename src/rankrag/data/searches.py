@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from ..files import sha256
 from ..formats import write_records, writing
 from ..types import Passage
 from .check import require
 from .item import Item
 from .mining import Search
-from .places import PASSAGES, Places, places, sha256
+from .places import PASSAGES, Places, places
 from .pool import source_reader
 from .recipe import Recipe
 
@@ -57,7 +58,7 @@ def _prepared(recipe: Recipe, where: Places, name: str, read: Mapping[str, list[
 def _identity(recipe: Recipe, where: Places, one: Search) -> str:
     """Return what a run depends on, as JSON."""
     corpora = [path for name in recipe.blend.runs[one.name].corpus for path in where.find(name)]
-    files = {Path(path).name: sha256(path) for path in (one.questions, *corpora)}
+    files = {Path(path).name: sha256(Path(path)) for path in (one.questions, *corpora)}
     how = {"retriever": one.retriever} if one.vectors else {}
     return json.dumps({"k": one.k, **how, "files": files}, indent=1) + "\n"
 

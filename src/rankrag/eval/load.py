@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .. import formats
 from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..files import sha256
 from .benchmarks import BENCHMARKS, Benchmark, FileFormat
 from .gold import Gold, GoldQuestion, LeftOut
 from .readers.detect import READERS, detect
@@ -65,8 +66,7 @@ def _load(benchmark: Benchmark, path: str, file_format: FileFormat) -> Loaded:
         questions[name] = record
     if not questions:
         raise FormatError(path, None, f"found no question with gold, wanted those of {benchmark.name}")
-    with Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = sha256(Path(path))
     every = tuple(questions.values())
     return Loaded(_styled(benchmark, every), every, path, digest, dict(dropped))
 

@@ -112,12 +112,15 @@ def _resampled(
     return Value(found, max(0.0, found - half), min(1.0, found + half), len(rows), n)
 
 
-def calibrations(scores: Scores) -> Reliability | None:
-    """Return how often ranked passages of a stated relevance are gold, None where no gold is known."""
+def calibrations(scores: Scores, measured: Cell) -> Reliability | None:
+    """Return how often ranked passages of a stated relevance are gold, None where no gold is known.
+
+    `measured` is what `cell` found of the scores: the errors are not resampled again.
+    """
     rows = [row for row in scores.rows if row.pairs]
     if not rows:
         return None
-    values, bins = _confidence(scores), reliability(*_pairs(rows))
+    values, bins = measured.measures, reliability(*_pairs(rows))
     return Reliability(scores.system.name, scores.benchmark.name, bins, values["ece"], values["brier"])
 
 

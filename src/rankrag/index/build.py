@@ -179,6 +179,7 @@ class _Builder:
         self.vectors: list[np.ndarray] = []
         self.characters = 0
         self.files: list[FileRow] = []
+        self.changed: list[str] = []  # those of them that the index knows in an older version
         self.done = _Done()
         self.ids: set[str] | None = None
         self.scripts: Counter[str] = Counter()
@@ -261,6 +262,8 @@ class _Builder:
             self._hold(portion)
             self._note(file.name, portion)
         self.files.append(FileRow(file.name, digest, complete=True))
+        if file.name in self.known:
+            self.changed.append(file.name)
         if self._full():
             self._commit()
 
@@ -357,25 +360,22 @@ class _Builder:
     def _full(self) -> bool:
         enough = max(self.batch, min(BATCH, self.n_passages // _SHARE))
         many = len(self.rows) >= enough or self.characters >= _CHARACTERS
-        return many or (len(self.files) >= REPLACED and len(self._changed()) >= REPLACED)
+        return many or len(self.changed) >= REPLACED
 
     def _commit(self) -> None:
         """Commit the passages held; those of documents also replace older ones and complete their files."""
         if self.rows:
             # Encoding may take long: what is replaced is found until it is done, and after that the new.
             vectors = np.concatenate(self.vectors) if self.vectors else self._encoded()
-            if changed := self._changed():
-                self.store.replace(changed, self.rows, vectors)
+            if self.changed:
+                self.store.replace(self.changed, self.rows, vectors)
                 self.ids = None
             else:
                 self.store.add(self.rows, vectors)
             self.n_passages += len(self.rows)
         if self.files:
             self.store.set_files(self.files)
-        self.rows, self.vectors, self.files, self.characters = [], [], [], 0
-
-    def _changed(self) -> list[str]:
-        return [row.name for row in self.files if row.name in self.known]
+        self.rows, self.vectors, self.files, self.changed, self.characters = [], [], [], [], 0
 
     def _remove(self, names: list[str]) -> None:
         self.store.remove_files(names)

@@ -59,7 +59,7 @@ def copy_index(
     with unchanging(source), building(target):
         before = open_store(source)
         state = _state(before)
-        manifest = _begun(before, target, place)
+        manifest = _begun(before, target, place, state)
         after = make_store(target, manifest)
         seen = _copy(before, after, progress)
         if _state(open_store(source)) != state:
@@ -73,7 +73,7 @@ def copy_index(
     return manifest
 
 
-def _begun(before: Store, target: Path, place: StorePlace) -> IndexManifest:
+def _begun(before: Store, target: Path, place: StorePlace, state: str) -> IndexManifest:
     """Return the manifest of the target, and note what it is a copy of; a beginning of another goes."""
     manifest = replace(
         before.manifest,
@@ -82,7 +82,7 @@ def _begun(before: Store, target: Path, place: StorePlace) -> IndexManifest:
         format=FORMAT,
         store=place,
     )
-    note = _Note(before.folder.resolve().as_posix(), _state(before), manifest.created, place)
+    note = _Note(before.folder.resolve().as_posix(), state, manifest.created, place)
     old = _read_note(target / COPYING)
     if old is not None and replace(old, created=note.created) == note:
         return replace(manifest, created=old.created)

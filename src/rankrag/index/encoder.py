@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from unicodedata import normalize
 
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
+from ..files import sha256
 from ..types import Passage
 from .windows import windows
 
@@ -197,9 +198,7 @@ class Encoder:
         digest = hashlib.sha256(json.dumps(asdict(self._settings) if self._settings else {}).encode())
         for path in sorted(self.folder.rglob("*")):
             if path.suffix in _IDENTITY and not path.name.startswith("rankrag"):
-                with path.open("rb") as file:
-                    content = hashlib.file_digest(file, "sha256").hexdigest()
-                digest.update(f"\n{path.relative_to(self.folder).as_posix()} {content}".encode())
+                digest.update(f"\n{path.relative_to(self.folder).as_posix()} {sha256(path)}".encode())
         return digest.hexdigest()[:16]
 
     def __reduce__(self) -> tuple[type[Encoder], tuple[object, ...]]:
@@ -237,19 +236,21 @@ class Encoder:
             return [[passage] for passage in passages]
         prompt = "" if self._settings else (model.prompts or {}).get("document") or ""
 
-        def n_pieces(passage: Passage) -> int:
-            text = self._passage_text(passage, model)
-            both = text if isinstance(text, tuple) else (prompt + text,)
-            return len(tokenizer(*both, verbose=False)["input_ids"])
+        def n_pieces(group: Sequence[Passage]) -> list[int]:
+            texts = [self._passage_text(passage, model) for passage in group]
+            sides = zip(
+                *(text if isinstance(text, tuple) else (prompt + text,) for text in texts), strict=True
+            )
+            return [len(ids) for ids in tokenizer(*map(list, sides), verbose=False)["input_ids"]]
 
         found: list[list[Passage]] = []
-        for passage in passages:
-            if n_pieces(passage) <= most:
+        for passage, pieces in zip(passages, n_pieces(passages) if passages else (), strict=True):
+            if pieces <= most:
                 found.append([passage])
                 continue
-            if n_pieces(replace(passage, text="")) > most // 2:
+            if n_pieces([replace(passage, text="")])[0] > most // 2:
                 passage = replace(passage, title=windows(passage.title, most // 4, tokenizer)[0])
-            room = most - n_pieces(replace(passage, text=""))
+            room = most - n_pieces([replace(passage, text="")])[0]
             parts = windows(passage.text, room, tokenizer)
             found.append([replace(passage, text=part) for part in parts] or [passage])
         return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
+from ..files import locked
 from ..formats import writing
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
@@ -223,7 +224,7 @@ def building(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+", encoding="ascii") as stream:
-        if not _locked(stream.fileno()):
+        if not locked(stream.fileno()):
             stream.seek(0)
             raise InUseError(
                 f"found another build of {folder} running (process {stream.read().strip() or 'unknown'}), "
@@ -247,41 +248,12 @@ def unchanging(folder: Path) -> Iterator[None]:
         yield
         return
     with stream:
-        if not _locked(stream.fileno(), shared=True):
+        if not locked(stream.fileno(), shared=True):
             raise FailureError(
                 f"found a build of {folder} running, wanted an index that stays as it is: wait for it or end "
                 "it"
             )
         yield
-
-
-def _locked(descriptor: int, shared: bool = False) -> bool:
-    try:
-        import fcntl
-    except ImportError:
-        # There is no shared lock there; the state of an index that is copied is compared at the end.
-        return shared or _locked_on_windows(descriptor)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _locked_on_windows(descriptor: int) -> bool:
-    import importlib
-
-    msvcrt = importlib.import_module("msvcrt")
-    before = os.lseek(descriptor, 0, os.SEEK_CUR)
-    try:
-        # Bytes far behind the end can be locked, and leave the process number readable for others.
-        os.lseek(descriptor, 2**20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-    except OSError:
-        return False
-    finally:
-        os.lseek(descriptor, before, os.SEEK_SET)  # the stream over it does not know that it was moved
-    return True
 
 
 def _new(folder: Path, settings: Settings) -> IndexManifest:

@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import FailureError, RankRAGError
+from ..files import sha256
 from . import hub, wheel
 from .growth import PullProgress, size, watched
-from .registry import PinnedFile, Wheel, sha256
+from .registry import PinnedFile, Wheel
 
 _BLOCK = 1 << 20
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
+from ..files import sha256
 from . import checkpoint, gguf, hub, pinned, registry, wheel
 from .growth import PullProgress, silent, watched
 from .registry import (
@@ -207,7 +208,7 @@ def _hashes(folder: Path, progress: PullProgress) -> dict[str, FileRecord]:
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != registry.MANIFEST)
     total, done, records = sum(p.stat().st_size for p in paths), 0, {}
     for path in paths:
-        record = FileRecord(path.stat().st_size, registry.sha256(path))
+        record = FileRecord(path.stat().st_size, sha256(path))
         records[path.relative_to(folder).as_posix()] = record
         progress("check", done := done + record.n_bytes, total)
     return records
@@ -230,7 +231,7 @@ def verify(name: str, progress: PullProgress = silent) -> tuple[str, ...]:
     for path, record in model.files.items():
         if not (model.folder / path).is_file():
             problems.append(f"{path}: missing")
-        elif (found := registry.sha256(model.folder / path)) != record.sha256:
+        elif (found := sha256(model.folder / path)) != record.sha256:
             problems.append(f"{path}: found sha256 {found}, wanted {record.sha256}")
         progress("check", done := done + record.n_bytes, model.n_bytes)
     return tuple(problems)

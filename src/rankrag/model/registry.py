@@ -14,7 +14,6 @@ not on this machine is a MissingModelError that names the `rankrag model pull` w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -434,12 +433,6 @@ def installed(name: str) -> Installed | None:
     """
     own = shipped(name)
     return read_manifest(model_folder(name)) if own is None or installed(own.base) else None
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path) -> Installed | None:

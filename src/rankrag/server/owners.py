@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import os
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from ..files import locked
 
 _SUFFIX = ".owner"
 
@@ -33,7 +33,7 @@ def enter(folder: Path) -> Owner:
     name = uuid.uuid4().hex
     path = folder / f"{name}{_SUFFIX}"
     stream = path.open("w", encoding="ascii")
-    _lock(stream)
+    locked(stream.fileno())
     return Owner(name, path, stream)
 
 
@@ -43,30 +43,8 @@ def is_alive(folder: Path, name: str) -> bool:
     if not name or not path.is_file():
         return False
     with path.open("r+", encoding="ascii") as stream:
-        if not _lock(stream):
+        if not locked(stream.fileno()):
             return True
     with contextlib.suppress(OSError):
         path.unlink()
     return False
-
-
-def _lock(stream: IO[str]) -> bool:
-    """Lock a file for this process; say whether it could be had."""
-    try:
-        import fcntl
-    except ImportError:
-        windows = importlib.import_module("msvcrt")
-        before = os.lseek(stream.fileno(), 0, os.SEEK_CUR)
-        try:
-            os.lseek(stream.fileno(), 2**20, os.SEEK_SET)
-            windows.locking(stream.fileno(), windows.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(stream.fileno(), before, os.SEEK_SET)
-        return True
-    try:
-        fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

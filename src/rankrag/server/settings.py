@@ -72,6 +72,11 @@ class About:
     """Bytes, hits and misses of the states on disk, where there are such."""
     ranker: str = ""
 
+    @property
+    def ranks_with(self) -> str:
+        """The name of the model that ranks."""
+        return self.ranker or self.model
+
 
 @dataclass(frozen=True, slots=True)
 class Vectors:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FailureError, InvalidInputError, NotFoundError
+from ..files import sha256
 from ..formats import writing
 from ..model.checkpoint import CARD
-from ..model.registry import sha256
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
 RUN, STATE, ROWS = "run.json", "state", "rows"

@@ -9,6 +9,7 @@ If none is clearly best, charset-normalizer decides where it is sure; what nobod
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ def decode(data: bytes) -> Decoded:
 
 
 def _decoded(data: bytes) -> Decoded:
+    with contextlib.suppress(UnicodeDecodeError):
+        return Decoded(data.decode("utf-8"), "utf-8")
     encoding, note = encoding_of([data])
     return Decoded(data.decode(encoding, "replace"), encoding, note)
 

@@ -45,11 +45,6 @@ PACKED = tuple(_UNPACK)
 """Endings of compressed files."""
 
 
-def is_packed(path: Path) -> bool:
-    """Say whether a file is compressed, by its ending."""
-    return path.suffix.lower() in _UNPACK
-
-
 def most_unpacked(size: int) -> int:
     """Return the bytes that a compressed file of that size may unpack to."""
     return max(ALWAYS, RATIO * size)

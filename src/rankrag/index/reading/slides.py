@@ -33,17 +33,17 @@ def read_pptx(data: bytes, _name: str = "") -> Extract:
         raise MissingExtraError("python-pptx", "docs") from error
     try:
         show = pptx.Presentation(io.BytesIO(data))
-        slides = list(show.slides)
-        blocks = [block for slide in slides for block in (NewPage(), *_slide(slide))]
+        slides = [list(_slide(slide)) for slide in show.slides]
         title = own_title(show.core_properties.title)
     except (PackageNotFoundError, KeyError, ValueError, etree.XMLSyntaxError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"it is no PowerPoint file ({error})") from error
+    blocks = [block for slide in slides for block in (NewPage(), *slide)]
     title = title or next((block.text for block in blocks if isinstance(block, Heading)), "")
     return Extract(title, blocks, _notes(slides))
 
 
-def _notes(slides: list[Slide]) -> tuple[str, ...]:
-    bare = [n for n, slide in enumerate(slides, 1) if not any(_texts(slide))]
+def _notes(slides: list[list[Block]]) -> tuple[str, ...]:
+    bare = [n for n, slide in enumerate(slides, 1) if not any(map(_has_text, slide))]
     if not bare:
         return ()
     numbers = ", ".join(map(str, bare[:20]))
@@ -51,9 +51,8 @@ def _notes(slides: list[Slide]) -> tuple[str, ...]:
     return (f"{which} no text: pictures?",)
 
 
-def _texts(slide: Slide) -> Iterator[bool]:
-    for block in _slide(slide):
-        yield isinstance(block, Grid) or (isinstance(block, Heading | Paragraph) and bool(block.text.strip()))
+def _has_text(block: Block) -> bool:
+    return isinstance(block, Grid) or (isinstance(block, Heading | Paragraph) and bool(block.text.strip()))
 
 
 def _slide(slide: Slide) -> Iterator[Block]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ...errors import InvalidInputError, NotFoundError, RankRAGError
+from ...files import sha256
 from .encodings import decode
 from .kinds import COLLECTIONS, DOCUMENTS, PACKS
 from .packed import PACKED, opened
@@ -50,8 +50,7 @@ class File:
 
     def sha256(self) -> str:
         """Return the digest of the file's bytes."""
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return sha256(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +190,6 @@ def _expand(pattern: str) -> Iterator[tuple[Path, str]]:
 
 
 def _kinds() -> str:
-    shown = [ending for ending in (*DOCUMENTS, *COLLECTIONS) if ending not in PACKS]
+    shown = [ending for ending in READABLE if ending not in PACKS]
     packs = f"(the first {len(PACKS)} also as .gz and .xz)"
     return f"{' '.join((*PACKS, *shown))} {packs}, or text without an ending"

@@ -54,7 +54,7 @@ async def info(state: Shared) -> dict[str, object]:
     upload = {"max_bytes": state.limits.upload_bytes, "suffixes": list(state.settings.suffixes)}
     return {
         "model": state.about.model,
-        "ranker": state.about.ranker or state.about.model,
+        "ranker": state.about.ranks_with,
         "trained": state.about.trained,
         "version": state.about.version,
         "retriever": state.about.retriever,

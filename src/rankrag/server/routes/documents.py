@@ -34,10 +34,14 @@ async def listed(
     state: Shared, after: str = "", limit: Annotated[int, Query(ge=1, le=10_000)] = 1000
 ) -> dict[str, object]:
     """List documents by id, those behind `after`; `has_more` says whether some are left."""
-    found = await run_in_threadpool(_documents(state).list)
-    behind = [one for one in found if one.id > after]
-    data = [_record(one, state) for one in behind[:limit]]
-    return {"object": "list", "data": data, "has_more": len(behind) > limit}
+    documents = _documents(state)
+
+    def page() -> dict[str, object]:
+        behind = [one for one in documents.list() if one.id > after]
+        data = [_record(one, state) for one in behind[:limit]]  # which looks at files
+        return {"object": "list", "data": data, "has_more": len(behind) > limit}
+
+    return await run_in_threadpool(page)
 
 
 @routes.post("/v1/documents", status_code=202)

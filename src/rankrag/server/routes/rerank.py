@@ -156,7 +156,7 @@ async def score(body: ScoreRequest, request: Request, state: Shared) -> Record:
     data = [{"index": n, "object": "score", **_scored(found[n], "score")} for n in range(len(documents))]
     head = {"id": f"score-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
-    return {**head, "model": state.about.ranker or state.about.model, "data": data, "usage": usage}
+    return {**head, "model": state.about.ranks_with, "data": data, "usage": usage}
 
 
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +231,7 @@ def _answer(results: list[Record], state: State, n_tokens: int, warnings: list[s
     return {
         "id": f"rerank-{uuid.uuid4().hex}",
         "object": "rerank",
-        "model": state.about.ranker or state.about.model,
+        "model": state.about.ranks_with,
         "created": int(time.time()),
         "results": results,
         "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
@@ -256,7 +256,7 @@ def _as_voyage(
         result: Record = {"index": int(hit.passage.id), **_scored(hit, "relevance_score")}
         data.append(result | ({"document": whole[hit.passage.id].text} if body.return_documents else {}))
     usage = {"total_tokens": n_tokens}
-    return {"object": "list", "data": data, "model": state.about.ranker or state.about.model, "usage": usage}
+    return {"object": "list", "data": data, "model": state.about.ranks_with, "usage": usage}
 
 
 def _warnings(body: RerankRequest, state: State, n_cut: int, n_left: int) -> list[str]:

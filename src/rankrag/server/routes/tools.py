@@ -21,12 +21,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...errors import InvalidInputError, RankRAGError
+from ...errors import RankRAGError
 from ...types import Answer, Hit, Passage, Question
 from ..desk import BusyError, ClosingError, OverdueError, in_thread
 from ..granting import PassRequest, granted
 from ..requests import check_lengths, check_number
 from ..state import State
+from .ask import asked
 
 T = TypeVar("T")
 
@@ -279,10 +280,9 @@ def told() -> Iterator[None]:
 
 
 def _asked(state: State, text: str) -> Question:
-    if not text.strip():
-        raise InvalidInputError("question: found no words, wanted a question")
+    question = asked(text)
     check_lengths({"question": text}, state.limits)
-    return Question("1", text.strip())
+    return question
 
 
 def _score(hit: Hit) -> float | None:
