@@ -35,7 +35,7 @@ from rankrag.eval.measures.retrieval import ranking_values
 from rankrag.eval.results import Value
 from rankrag.eval.statistics import pooled
 from rankrag.model import Budget, BudgetedRanker
-from rankrag.model.budget import BATCH
+from rankrag.model.skills.budget import BATCH
 from rankrag.types import Answer, Hit, Question
 
 ALL = "all together"

@@ -19,7 +19,7 @@ from time import perf_counter, process_time
 
 from rankrag.formats import read_records
 from rankrag.index import Settings, build
-from rankrag.index.spread import joined
+from rankrag.index.cluster.spread import joined
 from rankrag.system.retrieval import encoder_for
 
 

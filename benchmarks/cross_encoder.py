@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rankrag import prompts
 from rankrag.formats import read_examples
-from rankrag.model import registry
+from rankrag.model.store import registry
 from rankrag.types import Example
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from typing import Any
 
 from limits import Model, body_weights, matmul_rate, passages_of, reading_s
 from rankrag import prompts
-from rankrag.model import registry
-from rankrag.model.local import LocalLanguageModel
-from rankrag.model.tokenizer import Tokenizer
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.tokenizer import Tokenizer
+from rankrag.model.store import registry
 from rankrag.types import Passage, Prompt, Question
 
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")

@@ -24,9 +24,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from limits import Model, body_weights, matmul_rate
-from rankrag.model.network import Network
-from rankrag.model.prefix_cache import PrefixCache
-from rankrag.model.scorer import PromptTokens, Scorer
+from rankrag.model.engine.network import Network
+from rankrag.model.engine.prefix_cache import PrefixCache
+from rankrag.model.engine.scorer import PromptTokens, Scorer
 
 if TYPE_CHECKING:
     import torch

@@ -30,11 +30,11 @@ import numpy as np
 
 from limits import Model, body_weights, matmul_rate, passages_of, timed
 from rankrag import prompts
-from rankrag.model import registry
-from rankrag.model.disk_cache import FREQUENT
-from rankrag.model.local import CACHE_BYTES, LocalLanguageModel
-from rankrag.model.ranker import relevance
-from rankrag.model.tokenizer import Tokenizer
+from rankrag.model.engine.disk_cache import FREQUENT
+from rankrag.model.engine.local import CACHE_BYTES, LocalLanguageModel
+from rankrag.model.engine.tokenizer import Tokenizer
+from rankrag.model.skills.ranker import relevance
+from rankrag.model.store import registry
 from rankrag.types import Passage, Prompt, Question
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ import numpy as np
 
 from limits import passages_of, timed
 from rankrag import prompts
-from rankrag.model import registry, remote
-from rankrag.model.checkpoint import read_checkpoint
-from rankrag.model.local import LocalLanguageModel
-from rankrag.model.ranker import relevance
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.remote import client as remote
+from rankrag.model.skills.ranker import relevance
+from rankrag.model.store import registry
+from rankrag.model.store.checkpoint import read_checkpoint
 from rankrag.system import DEFAULT_MODEL, open_engine
 from rankrag.train.export import export
 from rankrag.types import LanguageModel, Passage, Question

@@ -27,8 +27,8 @@ import numpy as np
 from limits import passages_of, timed
 from rank import ASKED, BEFORE, Naive
 from rankrag import formats, prompts
-from rankrag.model import registry
-from rankrag.model.local import LocalLanguageModel
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.store import registry
 from rankrag.types import Passage, Prompt, Question
 
 if TYPE_CHECKING:

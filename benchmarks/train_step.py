@@ -22,7 +22,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from rankrag.model.registry import locate
+from rankrag.model.store.registry import locate
 from rankrag.train import branches
 from rankrag.train.layers import Layers
 from rankrag.train.rows import IGNORED

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rankrag.index.manifest import read_manifest
-from rankrag.index.stores import make_store
+from rankrag.index.stores.by_name import make_store
 
 
 def lines(first: int, count: int) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from rankrag import Passage, Prompt, Question, prompts
-from rankrag.model import FakeLanguageModel, remote
-from rankrag.model.remote import RemoteLanguageModel, Way
-from rankrag.model.remote_http import Endpoint
+from rankrag.model import FakeLanguageModel
+from rankrag.model.remote import client as remote
+from rankrag.model.remote.client import RemoteLanguageModel, Way
+from rankrag.model.remote.http import Endpoint
 
 KEY = "sk-secret-1234"
 QUESTION = Question("q", "Where was Marie Curie born?")

@@ -16,7 +16,7 @@ from rankrag import prompts
 from rankrag.cli.calibrate import read_judged
 from rankrag.errors import FormatError, InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelRanker
-from rankrag.model.calibrated import (
+from rankrag.model.skills.calibrated import (
     FILE,
     CalibratedRanker,
     Calibration,
@@ -25,7 +25,7 @@ from rankrag.model.calibrated import (
     weights_mark,
     write_calibration,
 )
-from rankrag.model.checkpoint import Checkpoint, write_checkpoint
+from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.system import load, open_engine
 from rankrag.system.rankers import calibrated
 from rankrag.types import Hit, Passage, Question

@@ -65,8 +65,10 @@ def test_a_server_without_probabilities_answers_what_a_cross_encoder_ranked(
     """Looking for sources is ranking, too: it is left out, not asked of a server that cannot do it."""
     (tmp_path / "ranker").mkdir()
     (tmp_path / "ranker" / "config.json").write_text("{}")
-    monkeypatch.setattr("rankrag.model.cross_encoder.CrossEncoderRanker.load", lambda _: None)
-    monkeypatch.setattr("rankrag.model.cross_encoder.CrossEncoderRanker.rank", lambda _, __, hits: list(hits))
+    monkeypatch.setattr("rankrag.model.skills.cross_encoder.CrossEncoderRanker.load", lambda _: None)
+    monkeypatch.setattr(
+        "rankrag.model.skills.cross_encoder.CrossEncoderRanker.rank", lambda _, __, hits: list(hits)
+    )
     server.always = without_logprobs
     call(capsys, *answering(place, tmp_path, server, "--ranker", str(tmp_path / "ranker")))
     given = read_answers(tmp_path / "s" / "capitals")

@@ -11,7 +11,7 @@ import pytest
 
 from rankrag.cli import doctor
 from rankrag.cli.app import run
-from rankrag.model import registry
+from rankrag.model.store import registry
 
 NAME = "owner/tiny"
 

@@ -21,7 +21,7 @@ from rankrag.eval.calibration import (
     reliability,
     threshold_for,
 )
-from rankrag.model.calibrated import Calibration, MapKind
+from rankrag.model.skills.calibrated import Calibration, MapKind
 
 FITS = {"temperature": fit_temperature, "isotonic": fit_isotonic}
 

@@ -76,6 +76,7 @@ FACES: dict[str, set[str]] = {
         "retriever",
         "why_nothing",
     },
+    "rankrag.index.cluster": set(),
     "rankrag.index.reading": {
         "Apart",
         "COLLECTIONS",
@@ -95,6 +96,7 @@ FACES: dict[str, set[str]] = {
         "passages_of_record",
         "records_of",
     },
+    "rankrag.index.stores": set(),
     "rankrag.model": {
         "Budget",
         "BudgetedRanker",
@@ -103,6 +105,10 @@ FACES: dict[str, set[str]] = {
         "ModelGenerator",
         "ModelRanker",
     },
+    "rankrag.model.engine": set(),
+    "rankrag.model.remote": set(),
+    "rankrag.model.skills": set(),
+    "rankrag.model.store": set(),
     "rankrag.server": {
         "About",
         "Access",

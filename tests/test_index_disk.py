@@ -11,7 +11,7 @@ import pytest
 from rankrag.errors import FailureError, RankRAGError
 from rankrag.index import build, copy_index, open_store
 from rankrag.index.manifest import building
-from rankrag.index.tables import broken
+from rankrag.index.stores.lance_tables import broken
 
 INDEX = Path("idx")
 

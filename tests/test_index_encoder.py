@@ -351,7 +351,7 @@ def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.model
 def test_the_default_encoder_agrees_with_its_own_modules() -> None:
-    from rankrag.model import registry
+    from rankrag.model.store import registry
 
     folder = registry.locate("minilm-l6")
     ours, layout = Encoder(folder, "minilm-l6"), Encoder(folder, "its own modules")

@@ -18,7 +18,7 @@ from letters import LetterEncoder
 from qdrant_small import SmallQdrant, small_qdrant
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
 from rankrag.index import Settings, StorePlace, build, copy_index, open_store
-from rankrag.index.qdrant_server import client_of
+from rankrag.index.stores.qdrant_server import client_of
 from serving import client, make_app, until
 
 INDEX = Path("idx")
@@ -276,7 +276,7 @@ class StoppedError(Exception):
 def test_a_stopped_copy_does_not_open_and_goes_on(
     server: SmallQdrant, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["rankrag.index.lance"], "_READ_AT_ONCE", 50)
+    monkeypatch.setattr(sys.modules["rankrag.index.stores.lance"], "_READ_AT_ONCE", 50)
     lines = [json.dumps({"_id": f"r{n}", "text": f"record {n}"}) for n in range(298)]
     Path("docs/set.jsonl").write_text("\n".join(lines))
     build(["docs"], INDEX)

@@ -25,13 +25,15 @@ from rankrag.cli.evaluate import _worker
 from rankrag.cli.search import _searcher
 from rankrag.cli.systems import SystemPlan, assemble, there
 from rankrag.errors import FailureError, InvalidInputError
-from rankrag.index import BuildReport, Settings, StorePlace, build, open_store, ray_reader, spread
+from rankrag.index import BuildReport, Settings, StorePlace, build, open_store
+from rankrag.index.cluster import reader as ray_reader
+from rankrag.index.cluster import spread
+from rankrag.index.cluster.reader import scan
+from rankrag.index.cluster.spread import Worker
 from rankrag.index.manifest import read_manifest
-from rankrag.index.ray_reader import scan
 from rankrag.index.reading import CollectionRecord, File, LineSpan, ReadSettings
 from rankrag.index.reading.records import json_lines
-from rankrag.index.spread import Worker
-from rankrag.index.store import StoredPassage
+from rankrag.index.stores.store import StoredPassage
 from rankrag.types import Passage, Question
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")

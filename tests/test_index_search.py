@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from letters import LetterEncoder
 from rankrag.errors import InvalidInputError
 from rankrag.index import BM25, Dense, Hybrid, Settings, Store, build, fuse, open_store, retriever
-from rankrag.index.conditions import attribute, attributes, quote
+from rankrag.index.stores.conditions import attribute, attributes, quote
 from rankrag.types import Hit, Passage, Retriever
 
 RECORDS = [

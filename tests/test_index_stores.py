@@ -33,8 +33,8 @@ from rankrag.index import (
     read_manifest,
 )
 from rankrag.index.place import MEMORY
-from rankrag.index.store import REPLACED, FileRow, StoredPassage
-from rankrag.index.stores import STORES, drop_store
+from rankrag.index.stores.by_name import STORES, drop_store
+from rankrag.index.stores.store import REPLACED, FileRow, StoredPassage
 from rankrag.types import Hit, Passage, Source
 
 STORE_NAMES: tuple[StoreName, ...] = get_args(StoreName)

@@ -29,7 +29,7 @@ from rankrag.index import (
     why_nothing,
 )
 from rankrag.index.place import MEMORY
-from rankrag.index.stores import drop_store
+from rankrag.index.stores.by_name import drop_store
 from rankrag.index.words import LONGEST, query_words, scripts, words
 
 INDEX = Path("idx")

@@ -158,7 +158,7 @@ def test_a_missing_index_names_the_command_that_makes_it(tmp_path: Path) -> None
 
 
 def test_the_default_model_is_that_of_the_table() -> None:
-    from rankrag.model.registry import DEFAULTS
+    from rankrag.model.store.registry import DEFAULTS
 
     assert DEFAULTS["language_model"] == DEFAULT_MODEL
 
@@ -177,7 +177,7 @@ def test_what_was_read_is_what_the_prompt_held(rag: rankrag.RAG) -> None:
 
 
 def test_a_model_folder_becomes_an_engine(tmp_path: Path) -> None:
-    from rankrag.model.checkpoint import Checkpoint, write_checkpoint
+    from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 
     folder = model_tiny.write(tmp_path, model_tiny.config("llama"))
     plain = open_engine(str(folder))
@@ -192,7 +192,7 @@ def pulled_encoder() -> None:
     """Put a tiny BERT of random weights where a pull puts the default encoder."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    from rankrag.model import registry
+    from rankrag.model.store import registry
 
     folder = registry.model_folder("minilm-l6")
     folder.mkdir(parents=True)

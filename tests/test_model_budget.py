@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelRanker
-from rankrag.model.budget import settled
-from rankrag.model.calibrated import CalibratedRanker, Calibration
+from rankrag.model.skills.budget import settled
+from rankrag.model.skills.calibrated import CalibratedRanker, Calibration
 from rankrag.types import Hit, Passage, Question, Ranker
 
 QUESTION = Question("q", "Where was Marie Curie born?")

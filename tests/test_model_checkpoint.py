@@ -10,7 +10,7 @@ import pytest
 
 from rankrag import prompts
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.model.checkpoint import CARD, Checkpoint, check_weights, read_checkpoint, write_checkpoint
+from rankrag.model.store.checkpoint import CARD, Checkpoint, check_weights, read_checkpoint, write_checkpoint
 
 
 @pytest.fixture

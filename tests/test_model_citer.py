@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rankrag import prompts
-from rankrag.model.citer import ModelCiter
+from rankrag.model.skills.citer import ModelCiter
 from rankrag.types import Hit, Passage, Question, Source
 
 QUESTION = Question("q", "Where was Marie Curie born?")

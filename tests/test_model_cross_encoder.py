@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.model.cross_encoder import CrossEncoderRanker
+from rankrag.model.skills.cross_encoder import CrossEncoderRanker
 from rankrag.types import Hit, Passage, Question
 
 PASSAGES = [

@@ -22,16 +22,16 @@ import pytest
 from model_tiny import config, write
 from rankrag import prompts
 from rankrag.errors import FailureError
-from rankrag.model import disk_cache
-from rankrag.model.disk_cache import DiskCache
-from rankrag.model.local import LocalLanguageModel
+from rankrag.model.engine import disk_cache
+from rankrag.model.engine.disk_cache import DiskCache
+from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.system import Loading, SystemSpec, open_engine
 from rankrag.types import Passage, Prompt, Question
 
 if TYPE_CHECKING:
     import torch
 
-    from rankrag.model.packed import Segment, States
+    from rankrag.model.engine.packed import Segment, States
 
 LABELS = (" True", " False")
 PASSAGES = [Passage(str(n), f"Owls of kind {n} hunt at night. " * (1 + n % 3)) for n in range(6)]
@@ -198,7 +198,7 @@ def test_the_folder_keeps_its_limit_and_what_was_used_last(
 
 
 def _key(lm: LocalLanguageModel, prompt: Prompt) -> bytes:
-    from rankrag.model.prefix_cache import key
+    from rankrag.model.engine.prefix_cache import key
 
     return key(lm._row(prompt).prefix)
 

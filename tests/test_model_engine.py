@@ -14,8 +14,8 @@ import torch
 from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
-from rankrag.model.local import LocalLanguageModel
-from rankrag.model.packed import Packing, Segment
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.packed import Packing, Segment
 from rankrag.types import Passage, Prompt, Question
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -139,7 +139,7 @@ def test_the_cache_keeps_its_limit(llama: Path, limit: int) -> None:
 
 
 def test_many_chunks_are_as_good_as_one(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankrag.model.local._CHUNK_TOKENS", {"cpu": 100})
+    monkeypatch.setattr("rankrag.model.engine.local._CHUNK_TOKENS", {"cpu": 100})
     found = LocalLanguageModel(llama).logprobs(ASKED, LABELS)
     assert np.abs(found - naive(llama, ASKED, LABELS)).max() < 2e-5
 
@@ -233,9 +233,9 @@ def test_the_default_base_scores_and_writes_as_transformers_does() -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from rankrag.model import registry
-    from rankrag.model.chat_frame import chat_frame
-    from rankrag.model.ranker import relevance
+    from rankrag.model.engine.chat_frame import chat_frame
+    from rankrag.model.skills.ranker import relevance
+    from rankrag.model.store import registry
 
     folder = registry.locate("smollm2-135m")
     lm = LocalLanguageModel(folder, device="cpu")
@@ -253,8 +253,8 @@ def test_the_default_base_scores_and_writes_as_transformers_does() -> None:
 def test_the_attention_for_gpus_scores_alike(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from rankrag.model import network
-    from rankrag.model.together import Together
+    from rankrag.model.engine import network
+    from rankrag.model.engine.batched import Together
 
     wanted = naive(llama, ASKED, LABELS)
     monkeypatch.setattr(network, "Packing", lambda segments: Together(segments, torch.device("cpu")))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankrag.model.packed import Layer
-from rankrag.model.prefix_cache import NOTHING, Entry, Match, PrefixCache, key, n_common
+from rankrag.model.engine.packed import Layer
+from rankrag.model.engine.prefix_cache import NOTHING, Entry, Match, PrefixCache, key, n_common
 
 torch = pytest.importorskip("torch")
 

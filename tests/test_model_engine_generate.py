@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from model_tiny import WORDS, config, write
 from rankrag import prompts
-from rankrag.model.local import LocalLanguageModel
-from rankrag.model.stream import pieces
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.stream import pieces
 from rankrag.types import Passage, Prompt, Question
 
 QUESTION = Question("q", "Where was Marie Curie born?")

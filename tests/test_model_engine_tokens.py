@@ -16,9 +16,9 @@ from model_tiny import LLAMA_3_CHAT, WORDS, tokenizer
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
 from rankrag.model import FakeLanguageModel
-from rankrag.model.chat_frame import chat_frame
-from rankrag.model.tokenizer import Tokenizer
-from rankrag.model.tokens import counter, split
+from rankrag.model.engine.chat_frame import chat_frame
+from rankrag.model.engine.tokenizer import Tokenizer
+from rankrag.model.engine.tokens import counter, split
 from rankrag.types import Passage, Prompt, Question
 
 CORPUS = Path(__file__).parents[2] / "shared" / "data" / "corpus" / "wiki2015.jsonl.xz"
@@ -191,7 +191,7 @@ def passages(n: int) -> Iterator[Passage]:
 @pytest.mark.skipif(not CORPUS.exists(), reason="the shared data are not here")
 @pytest.mark.parametrize("form", list(prompts.TEMPLATES.values()), ids=lambda form: form.name)
 def test_parts_equal_the_whole_on_10_000_real_passages(form: prompts.Template) -> None:
-    from rankrag.model import registry
+    from rankrag.model.store import registry
 
     words = Tokenizer(registry.locate("smollm2-135m"))
     target = form.target(prompts.TRUE)

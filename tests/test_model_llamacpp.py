@@ -15,8 +15,9 @@ import test_model_gguf as tiny
 from cli_call import call
 from rankrag import prompts
 from rankrag.errors import FailureError
-from rankrag.model import gguf, remote
-from rankrag.model.local import LocalLanguageModel
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.remote import client as remote
+from rankrag.model.store import gguf
 from rankrag.types import Passage, Prompt, Question
 
 pytestmark = [

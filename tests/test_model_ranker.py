@@ -10,7 +10,7 @@ import pytest
 from rankrag import prompts
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelRanker
-from rankrag.model.ranker import relevance
+from rankrag.model.skills.ranker import relevance
 from rankrag.types import Hit, Passage, Prompt, Question, Ranker, Turn
 
 QUESTION = Question("q", "Where was Marie Curie born?")

@@ -11,8 +11,8 @@ import pytest
 from rankrag import prompts
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
 from rankrag.index.encoder import ENCODERS
-from rankrag.model import registry
-from rankrag.model.registry import DEFAULTS, MODELS, FileRecord, Hub, Installed
+from rankrag.model.store import registry
+from rankrag.model.store.registry import DEFAULTS, MODELS, FileRecord, Hub, Installed
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import remote_server
 from rankrag import Passage, Question, Turn, Usage, prompts
 from rankrag.errors import FailureError, InvalidInputError
-from rankrag.model import ModelGenerator, remote
-from rankrag.model.remote import RemoteLanguageModel, Way
-from rankrag.model.remote_http import Endpoint
-from rankrag.model.remote_shapes import messages
+from rankrag.model import ModelGenerator
+from rankrag.model.remote import client as remote
+from rankrag.model.remote.client import RemoteLanguageModel, Way
+from rankrag.model.remote.http import Endpoint
+from rankrag.model.remote.shapes import messages
 from remote_server import (
     CURIE,
     KEY,

@@ -11,7 +11,7 @@ import rankrag
 import remote_server
 from cli_call import call
 from rankrag.cli.app import run
-from rankrag.model.remote import Way
+from rankrag.model.remote.client import Way
 from remote_server import CURIE, KEY, QUESTION, WAYS, Server, without_logprobs
 
 server = remote_server.server

@@ -12,8 +12,8 @@ import pytest
 
 import remote_server
 from rankrag.errors import FailureError
-from rankrag.model.remote import RemoteLanguageModel
-from rankrag.model.remote_http import Endpoint
+from rankrag.model.remote.client import RemoteLanguageModel
+from rankrag.model.remote.http import Endpoint
 from remote_server import (
     CURIE,
     KEY,

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 import remote_server
 from rankrag import Passage, Question, Usage, prompts
 from rankrag.errors import FailureError
-from rankrag.model import FakeLanguageModel, ModelRanker, remote
-from rankrag.model.remote import RemoteLanguageModel, Way
-from rankrag.model.remote_http import Endpoint
-from rankrag.model.remote_shapes import context_length, first_token, piece, spelled
+from rankrag.model import FakeLanguageModel, ModelRanker
+from rankrag.model.remote import client as remote
+from rankrag.model.remote.client import RemoteLanguageModel, Way
+from rankrag.model.remote.http import Endpoint
+from rankrag.model.remote.shapes import context_length, first_token, piece, spelled
 from rankrag.types import Hit
 from remote_server import (
     CURIE,

@@ -12,8 +12,8 @@ import pytest
 import rankrag
 from rankrag.errors import InvalidInputError, MissingModelError
 from rankrag.files import sha256
-from rankrag.model import pull, registry
-from rankrag.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from rankrag.model.store import pull, registry
+from rankrag.model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from rankrag.types import Prompt
 
 OPEN = {

@@ -13,8 +13,8 @@ import pytest
 
 from model_tiny import config, write
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError, RankRAGError
-from rankrag.model.checkpoint import Checkpoint, write_checkpoint
-from rankrag.model.weights import load_weights
+from rankrag.model.engine.weights import load_weights
+from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.system import open_engine
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from rankrag.files import sha256
-from rankrag.model.calibrated import weights_mark
-from rankrag.model.weights_hash import weights_hash
+from rankrag.model.skills.calibrated import weights_mark
+from rankrag.model.store.weights_hash import weights_hash
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_nothing_is_read_twice(folder: Path, tmp_path: Path, monkeypatch: pytest
         read.append(path.name)
         return real(path)
 
-    monkeypatch.setattr("rankrag.model.weights_hash.sha256", counted)
+    monkeypatch.setattr("rankrag.model.store.weights_hash.sha256", counted)
     first = weights_hash([folder], tmp_path / "kept" / "notes")
     assert weights_hash([folder], tmp_path / "kept" / "notes") == first
     assert sorted(read) == ["config.json", "model.safetensors"]

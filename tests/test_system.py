@@ -14,8 +14,8 @@ from cli_call import call
 from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelRanker
-from rankrag.model.cross_encoder import CrossEncoderRanker
-from rankrag.model.remote import RemoteLanguageModel
+from rankrag.model.remote.client import RemoteLanguageModel
+from rankrag.model.skills.cross_encoder import CrossEncoderRanker
 from rankrag.prompts import UNANSWERABLE
 from rankrag.system import Engine, Loading, SystemSpec, open_system
 from rankrag.system.open import CITED_FROM, CITED_FROM_UNTRAINED

@@ -7,7 +7,7 @@ import pytest
 
 import train_tiny
 from rankrag.errors import InvalidInputError, MissingModelError
-from rankrag.model.checkpoint import Checkpoint, write_checkpoint
+from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.train import Load, Stage, estimate, measure
 from rankrag.train.estimate import ARCHITECTURES, on_meta
 
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_every_shape_is_of_a_model_in_the_table() -> None:
-    from rankrag.model.registry import MODELS
+    from rankrag.model.store.registry import MODELS
 
     assert ARCHITECTURES.keys() <= MODELS.keys()
     for name in ARCHITECTURES:

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 import train_tiny
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
-from rankrag.model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from rankrag.model.local import LocalLanguageModel
-from rankrag.model.ranker import ModelRanker
-from rankrag.model.registry import locate
-from rankrag.model.tokenizer import Tokenizer, load_tokenizer
+from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.tokenizer import Tokenizer, load_tokenizer
+from rankrag.model.skills.ranker import ModelRanker
+from rankrag.model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from rankrag.model.store.registry import locate
 from rankrag.train.export import export
 from rankrag.train.jinja import chat_template
 from rankrag.types import Hit, Passage, Question, Turn

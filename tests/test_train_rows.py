@@ -9,9 +9,9 @@ import pytest
 
 import train_tiny
 from rankrag import prompts
-from rankrag.model.ranker import ModelRanker
-from rankrag.model.tokenizer import Tokenizer
-from rankrag.train import apart
+from rankrag.model.engine.tokenizer import Tokenizer
+from rankrag.model.skills.ranker import ModelRanker
+from rankrag.train import parallel_rows as apart
 from rankrag.train.rows import IGNORED, RowCounts, TokenRow, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
 from rankrag.types import Example, Passage, Prompt, Question, Turn

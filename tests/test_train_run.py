@@ -17,7 +17,7 @@ import yaml
 import train_tiny
 from rankrag import prompts
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.model.checkpoint import read_checkpoint
+from rankrag.model.store.checkpoint import read_checkpoint
 from rankrag.train import Job, Stage, train
 from rankrag.train.folder import last_state
 from rankrag.train.record import read_metrics

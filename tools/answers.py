@@ -22,11 +22,11 @@ from rankrag import prompts
 from rankrag.eval.answers import ANSWERS, FACTS, PASSAGES
 from rankrag.eval.benchmarks import BENCHMARKS
 from rankrag.eval.load import load_benchmark
-from rankrag.index.stores import open_store
+from rankrag.index.stores.by_name import open_store
 from rankrag.types import Question
 
 if TYPE_CHECKING:
-    from rankrag.index.store import Store
+    from rankrag.index.stores.store import Store
 
 Record = dict[str, object]
 

@@ -21,8 +21,8 @@ from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
 from rankrag.formats import read_run, write_run
 from rankrag.index.encoder import Encoder
-from rankrag.index.stores import open_store
-from rankrag.model import registry
+from rankrag.index.stores.by_name import open_store
+from rankrag.model.store import registry
 from rankrag.types import Hit, Passage
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from rankrag import prompts
 from rankrag.formats import read_passages, read_questions, write_run
 from rankrag.index.encoder import Encoder
-from rankrag.model import registry
+from rankrag.model.store import registry
 from rankrag.types import Hit, Passage
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
 from rankrag.eval.relevance_cache import RelevanceCache
 from rankrag.formats import read_examples, read_run, write_examples
-from rankrag.index.stores import open_store
+from rankrag.index.stores.by_name import open_store
 from rankrag.types import Passage
 
 ROOT = Path(__file__).parents[1]

@@ -23,10 +23,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from rankrag.files import sha256
-from rankrag.model import registry
-from rankrag.model.calibrated import FILE as CALIBRATION
-from rankrag.model.checkpoint import read_checkpoint, template_hash
-from rankrag.model.registry import FileRecord, Installed
+from rankrag.model.skills.calibrated import FILE as CALIBRATION
+from rankrag.model.store import registry
+from rankrag.model.store.checkpoint import read_checkpoint, template_hash
+from rankrag.model.store.registry import FileRecord, Installed
 
 PLACE = Path(__file__).parents[1] / "src" / "rankrag" / "checkpoints"
 LAST = ("adapter_config.json", "rankrag.json", "curves.png")

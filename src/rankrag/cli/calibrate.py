@@ -20,7 +20,7 @@ from .options import ModelName, Output, arguments
 
 if TYPE_CHECKING:
     from ..eval.calibration import Pairs, Threshold
-    from ..model.calibrated import Calibration
+    from ..model.skills.calibrated import Calibration
 
 Method = Literal["temperature", "isotonic"]
 
@@ -101,7 +101,7 @@ def calibrate(
 
 def _place(model: str, out: Path | None, write: bool) -> Path | None:
     """Return the folder to write to, None to write nothing; what cannot be is refused before any work."""
-    from ..model import registry
+    from ..model.store import registry
 
     with arguments():
         models.check_model(model)
@@ -204,7 +204,7 @@ def _scored(judged: Sequence[Judged], ranker: Ranker) -> Pairs:
 def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Calibration, Threshold | None]:
     """Return the map and the threshold on what it maps to; without a precision there is no threshold."""
     from ..eval.calibration import cross_validated, fit_isotonic, fit_temperature, threshold_for
-    from ..model.calibrated import Calibration
+    from ..model.skills.calibrated import Calibration
 
     fit = {"temperature": fit_temperature, "isotonic": fit_isotonic}[method]
     found = Calibration(method, fit(pairs.scores, pairs.labels))
@@ -218,9 +218,9 @@ def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Cali
 
 def _mark(model: str) -> str:
     """Return what changes with the weights of a model, "" where there are none here."""
-    from ..model import registry
-    from ..model.calibrated import weights_mark
-    from ..model.checkpoint import read_checkpoint
+    from ..model.skills.calibrated import weights_mark
+    from ..model.store import registry
+    from ..model.store.checkpoint import read_checkpoint
 
     if not models.is_here(model):
         return ""
@@ -236,7 +236,7 @@ def _sha256(path: str) -> str:
 
 
 def _written(found: Calibration, folder: Path | None) -> Path | None:
-    from ..model.calibrated import write_calibration
+    from ..model.skills.calibrated import write_calibration
 
     return write_calibration(folder, found) if folder is not None else None
 

@@ -96,7 +96,7 @@ def _carry_out(one: Search) -> None:
     """Index the corpora of a search, whole passages, and write its run."""
     from ..data import indexable
     from ..index import Settings, build
-    from ..model import registry
+    from ..model.store import registry
 
     folder = Path(one.run).with_suffix(".index")
     console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))

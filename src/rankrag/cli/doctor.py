@@ -115,7 +115,7 @@ def _device() -> Iterator[Check]:
 
 
 def _models() -> Iterator[Check]:
-    from ..model import registry
+    from ..model.store import registry
 
     folder = registry.models_folder()
     yield _cache(folder)
@@ -136,7 +136,7 @@ def _cache(folder: Path) -> Check:
 
 def _model(name: str) -> Check:
     """Look at a default model: it is here, and its files are what was pulled."""
-    from ..model import pull
+    from ..model.store import pull
 
     try:
         problems = pull.verify(name)

@@ -182,7 +182,7 @@ def predict_all(plan: SystemPlan, asking: Asking) -> int:
     """Let a system answer samples of benchmarks below a folder; return how many it refused."""
     from ..eval.gold import sample
     from ..eval.load import load_benchmark
-    from ..index.spread import joined
+    from ..index.cluster.spread import joined
 
     loaded = [load_benchmark(one, asking.data_root) for one in asking.benchmarks]
     names = [one.benchmark.name for one in loaded]
@@ -257,7 +257,7 @@ def _predict(
 
 def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], asking: Asking) -> Answers:
     from ..eval.predict import in_threads
-    from ..index.spread import in_actors
+    from ..index.cluster.spread import in_actors
 
     name, max_tokens = loaded.benchmark.name, loaded.benchmark.max_tokens
     if asking.ray is None:

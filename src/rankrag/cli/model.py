@@ -14,7 +14,7 @@ from . import answer_view, console, progress
 from .options import Output, arguments
 
 if TYPE_CHECKING:
-    from ..model.pull import ModelRow, PullCost
+    from ..model.store.pull import ModelRow, PullCost
 
 app = typer.Typer(help="Fetch models and look after them.", no_args_is_help=True)
 
@@ -40,7 +40,7 @@ def pull(names: Names = None, output: Output = "text") -> None:
     A model that is there already is left alone. An interrupted pull leaves nothing half-done. Before anything
     is fetched a line says how much that will be.
     """
-    from ..model import pull as room
+    from ..model.store import pull as room
 
     folders = {}
     for name in _known(names):
@@ -62,7 +62,7 @@ def _cost(plan: PullCost) -> str:
 @app.command("list")
 def list_models(output: Output = "text") -> None:
     """List the models that have a name, and which of them are here."""
-    from ..model.pull import list_models as rows
+    from ..model.store.pull import list_models as rows
 
     models = rows()
     if output == "json":
@@ -82,7 +82,7 @@ def _row(row: ModelRow) -> tuple[str | Text, ...]:
 @app.command("path")
 def path(name: Name, output: Output = "text") -> None:
     """Print the folder of a model on this machine."""
-    from ..model import registry
+    from ..model.store import registry
 
     folder = registry.locate(_known([name])[0])
     if output == "json":
@@ -94,8 +94,8 @@ def path(name: Name, output: Output = "text") -> None:
 @app.command("verify")
 def verify(names: Names = None, output: Output = "text") -> None:
     """Hash the files of models again and compare with what was pulled; exit code 6 if one changed."""
-    from ..model import pull as room
-    from ..model import registry
+    from ..model.store import pull as room
+    from ..model.store import registry
 
     problems: dict[str, list[str]] = {}
     for name in _known(names):
@@ -117,7 +117,7 @@ def verify(names: Names = None, output: Output = "text") -> None:
 @app.command("remove")
 def remove(name: Name, output: Output = "text") -> None:
     """Delete a pulled model from this machine."""
-    from ..model.pull import remove as delete
+    from ..model.store.pull import remove as delete
 
     there = delete(_known([name])[0])
     if output == "json":
@@ -148,7 +148,7 @@ def export(
 
 def _known(names: list[str] | None) -> list[str]:
     """Return the names, or the defaults where none is given; an unknown name is a fault of the arguments."""
-    from ..model import registry
+    from ..model.store import registry
 
     with arguments():
         for name in names or ():

@@ -180,7 +180,7 @@ def warn_untrained(model: str, trained: bool, abstains: bool = False) -> None:
 
     `abstains` says that a calibration gave even such a model a threshold.
     """
-    from ..model.remote import is_remote
+    from ..model.remote.client import is_remote
 
     if model == models.FAKE_MODEL:
         console.warn("fake has no weights: it ranks and answers by shared words, to try the tool with")

@@ -84,7 +84,7 @@ def rankings(shelf: retrieval.Retrieval, path: str, k: int, wanted: Filters | No
 
 def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
     """Yield the same as `rankings`, searched for by the workers of a Ray cluster."""
-    from ..index.spread import in_actors, joined
+    from ..index.cluster.spread import in_actors, joined
 
     questions = [*formats.read_questions(path)]
     with joined(ray):

@@ -32,7 +32,7 @@ def default_index() -> Path:
 
     That is where the other commands look, if there is one, else a place of the user's own.
     """
-    from ..model.registry import user_folder
+    from ..model.store.registry import user_folder
 
     if named := os.environ.get(INDEX_VARIABLE):
         return Path(named).expanduser()
@@ -136,7 +136,7 @@ def _vectors(encoder: PassageEncoder) -> Vectors:
 
 
 def _about(spec: SystemSpec, rag: RAG, kind: str) -> About:
-    from ..model.local import LocalLanguageModel
+    from ..model.engine.local import LocalLanguageModel
     from ..server import About
 
     ranks = rag.judging or rag.answering
@@ -161,7 +161,7 @@ def _public(name: str) -> str:
 
 
 def _device(engine: models.Engine) -> str:
-    from ..model.local import LocalLanguageModel
+    from ..model.engine.local import LocalLanguageModel
 
     return engine.lm.device if isinstance(engine.lm, LocalLanguageModel) else "cpu"
 

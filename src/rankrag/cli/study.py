@@ -165,7 +165,7 @@ def _checkpoint(training: Training, out: Path) -> str:
 def _trained(training: Training, number: StageNumber, start: Path | None, out: Path) -> Path:
     """Return the checkpoint of one stage, which goes on from `start`, the one before it, if there was one."""
     from .. import train as room
-    from ..model.checkpoint import CARD
+    from ..model.store.checkpoint import CARD
 
     stage = room.read_stage(training.recipe, number, training.settings)
     if start is not None:

@@ -128,7 +128,7 @@ class Measured:
 
 def _unless_refused(pipeline: Pipeline, question: Question) -> Answer:
     """Return the answer; raises InvalidInputError where a server refuses this very question for good."""
-    from ..model.remote_http import RefusedError
+    from ..model.remote.http import RefusedError
 
     try:
         return pipeline.ask(question)
@@ -214,7 +214,7 @@ def _cites(plan: SystemPlan, judge: models.Engine | None) -> bool:
 
 def _ranker(plan: SystemPlan, engine: models.Engine | None, system: System) -> CachedRanker:
     from ..model import ModelRanker
-    from ..model.cross_encoder import CrossEncoderRanker
+    from ..model.skills.cross_encoder import CrossEncoderRanker
 
     # What is on file takes no time: more than the model can score would fit into a budget of seconds.
     timed = plan.budget is not None and plan.budget.seconds is not None
@@ -283,8 +283,8 @@ def index_of(plan: SystemPlan) -> str:
 
 def weights_hash(name: str) -> str:
     """Return 16 hex digits over a model, its base included; "" for fake or a server."""
-    from ..model import registry
-    from ..model.checkpoint import read_checkpoint
+    from ..model.store import registry
+    from ..model.store.checkpoint import read_checkpoint
 
     if not models.is_here(name):
         return ""

@@ -31,7 +31,7 @@ from .recipe import Recipe
 from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search
-from .together import Groups, apart, found_apart, found_together, together
+from .shared_passages import Groups, apart, found_apart, found_together, together
 
 Progress = Callable[[str, int], None]
 """Called with what was done and how many of it: `("read squad", 3994)`."""

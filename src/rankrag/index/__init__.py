@@ -9,8 +9,8 @@ from .place import StoreName, StorePlace, collection_of
 from .reading import READABLE
 from .retrievers import BM25, Dense, Hybrid, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings
-from .store import Store
-from .stores import open_store
+from .stores.by_name import open_store
+from .stores.store import Store
 
 __all__ = [
     "BM25",

@@ -36,8 +36,8 @@ from .reading import (
     is_under,
 )
 from .settings import PassageEncoder, Settings
-from .store import REPLACED, FileRow, Store, StoredPassage
-from .stores import make_store
+from .stores.by_name import make_store
+from .stores.store import REPLACED, FileRow, Store, StoredPassage
 from .words import scripts
 
 BATCH = 16_384
@@ -129,8 +129,8 @@ def _reader(
         with Apart() as apart:
             yield LocalReader(reading, apart)
         return
-    from .ray_reader import RayReader
-    from .spread import joined
+    from .cluster.reader import RayReader
+    from .cluster.spread import joined
 
     with joined(ray):
         yield RayReader(reading, encoder, progress)

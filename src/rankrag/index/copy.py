@@ -24,8 +24,8 @@ from .manifest import (
     write_manifest,
 )
 from .place import LANCEDB, StorePlace, check_place
-from .store import Batch, Store
-from .stores import drop_store, make_store, open_store
+from .stores.by_name import drop_store, make_store, open_store
+from .stores.store import Batch, Store
 from .words import scripts
 
 

@@ -12,7 +12,7 @@ from .build import build
 from .limits import check_ids
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
-from .stores import open_store
+from .stores.by_name import open_store
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from ..types import Filters, Hit, Retriever, RetrieverKind
 from .limits import check_search
 from .manifest import check_encoder, older_kind
 from .settings import PassageEncoder
-from .store import Store
+from .stores.store import Store
 from .words import query_words, scripts
 
 RRF_K = 60

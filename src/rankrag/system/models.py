@@ -13,9 +13,9 @@ from ..prompts import Template
 from ..types import LanguageModel
 
 if TYPE_CHECKING:
-    from ..model.calibrated import Calibration
-    from ..model.checkpoint import Checkpoint
-    from ..model.local import LocalLanguageModel
+    from ..model.engine.local import LocalLanguageModel
+    from ..model.skills.calibrated import Calibration
+    from ..model.store.checkpoint import Checkpoint
 
 DEFAULT_MODEL = "rankrag-135m"
 FAKE_MODEL = "fake"
@@ -63,14 +63,15 @@ class Engine:
     @property
     def precision(self) -> str:
         """The numbers that a model of this machine computes with, another default on a GPU; else empty."""
-        from ..model.local import LocalLanguageModel
+        from ..model.engine.local import LocalLanguageModel
 
         return self.lm.precision if isinstance(self.lm, LocalLanguageModel) else ""
 
 
 def check_model(name: str) -> None:
     """Raise InvalidInputError, listing the names, for what is no name, folder or hub id of a model."""
-    from ..model import registry, remote
+    from ..model.remote import client as remote
+    from ..model.store import registry
 
     if remote.is_remote(name):
         remote.resolve(name)
@@ -85,9 +86,10 @@ def open_engine(name: str, calibration: bool = True, loading: Loading | None = N
     Raises MissingModelError if it was never pulled, MissingExtraError, NotFoundError, InvalidInputError (also
     for a precision or a cache of a model that is not on this machine), or FailureError.
     """
-    from ..model import FakeLanguageModel, remote
-    from ..model.checkpoint import read_checkpoint
-    from ..model.registry import locate
+    from ..model import FakeLanguageModel
+    from ..model.remote import client as remote
+    from ..model.store.checkpoint import read_checkpoint
+    from ..model.store.registry import locate
 
     loading = loading or Loading()
     check_loading(name, loading)
@@ -103,7 +105,7 @@ def open_engine(name: str, calibration: bool = True, loading: Loading | None = N
 
 def is_here(name: str) -> bool:
     """Return whether a model has weights on this machine: it is no server's, and not `fake`."""
-    from ..model import remote
+    from ..model.remote import client as remote
 
     return name != FAKE_MODEL and not remote.is_remote(name)
 
@@ -119,9 +121,9 @@ def check_loading(name: str, loading: Loading) -> None:
 
 
 def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
-    from ..model.local import LocalLanguageModel
-    from ..model.registry import locate
-    from ..model.weights_hash import weights_hash
+    from ..model.engine.local import LocalLanguageModel
+    from ..model.store.registry import locate
+    from ..model.store.weights_hash import weights_hash
 
     folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
     lm = LocalLanguageModel(folder, adapter, precision=loading.precision)
@@ -132,7 +134,7 @@ def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
 
 
 def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
-    from ..model.calibrated import FILE, check_calibration, read_calibration, weights_mark
+    from ..model.skills.calibrated import FILE, check_calibration, read_calibration, weights_mark
 
     path = card.folder / FILE
     if not path.exists():
@@ -145,7 +147,7 @@ def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
 
 def weights_folders(card: Checkpoint) -> list[Path]:
     """Return the folders that hold the weights of a checkpoint: its own, and its base's under an adapter."""
-    from ..model import registry
+    from ..model.store import registry
 
     return [card.folder, *([registry.locate(card.base)] if card.is_adapter else [])]
 
@@ -153,7 +155,7 @@ def weights_folders(card: Checkpoint) -> list[Path]:
 def _form(card: Checkpoint) -> Template:
     """Return the template of a checkpoint: its own by name, or the frame of a foreign chat model."""
     if card.plain and card.template == "chat":
-        from ..model.chat_frame import chat_frame
+        from ..model.engine.chat_frame import chat_frame
 
         return chat_frame(card.folder)
     return prompts.template(card.template)
@@ -161,9 +163,9 @@ def _form(card: Checkpoint) -> Template:
 
 def token_counter(name: str) -> Callable[[str], int] | None:
     """Return what counts the tokens of a text for a model, or None if the model is not on this machine."""
-    from ..model.checkpoint import read_checkpoint
-    from ..model.registry import locate
-    from ..model.tokenizer import token_counter as counter
+    from ..model.engine.tokenizer import token_counter as counter
+    from ..model.store.checkpoint import read_checkpoint
+    from ..model.store.registry import locate
 
     try:
         card = read_checkpoint(locate(name))

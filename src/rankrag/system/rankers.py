@@ -27,7 +27,7 @@ def is_cross_encoder(name: str) -> bool:
 
 def open_cross_encoder(name: str) -> Ranker:
     """Return a cross-encoder with its weights loaded."""
-    from ..model.cross_encoder import CrossEncoderRanker
+    from ..model.skills.cross_encoder import CrossEncoderRanker
 
     ranker = CrossEncoderRanker(Path(name).expanduser())
     ranker.load()
@@ -36,7 +36,7 @@ def open_cross_encoder(name: str) -> Ranker:
 
 def calibrated(ranker: Ranker, engine: Engine) -> Ranker:
     """Return the ranker of an engine with its relevance put right, or itself without a calibration."""
-    from ..model.calibrated import CalibratedRanker
+    from ..model.skills.calibrated import CalibratedRanker
 
     return CalibratedRanker(ranker, engine.calibration) if engine.calibration else ranker
 

@@ -86,7 +86,7 @@ def open_documents(folder: Path) -> IndexDocuments:
 def open_encoder(name: str) -> Encoder:
     """Return an encoder that is on this machine; raises MissingModelError if it was never pulled."""
     from ..index.encoder import Encoder
-    from ..model import registry
+    from ..model.store import registry
 
     return Encoder(registry.locate(name), name)
 
@@ -97,7 +97,7 @@ def encoder_for(folder: Path, name: str | None) -> Encoder | None:
     Without a name: that of the index if there is one, else the default if it was pulled. `none` is none.
     """
     from ..index import read_manifest
-    from ..model import registry
+    from ..model.store import registry
 
     if name is None and folder.is_dir() and any(folder.iterdir()):
         used = read_manifest(folder).encoder

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from ..model.packed import KNOWN_ARGUMENTS
+from ..model.engine.packed import KNOWN_ARGUMENTS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Literal
 from .. import prompts
 from ..errors import InvalidInputError, MissingModelError
 from ..formats import read_examples
-from ..model.checkpoint import read_checkpoint
-from ..model.registry import locate
+from ..model.store.checkpoint import read_checkpoint
+from ..model.store.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
 from .recipe import Stage

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from .. import prompts
 from ..errors import InvalidInputError
-from ..model.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from ..model.registry import locate
-from ..model.tokenizer import Tokenizer, load_tokenizer
-from ..model.weights import WeightPrecision, load_weights
+from ..model.engine.tokenizer import Tokenizer, load_tokenizer
+from ..model.engine.weights import WeightPrecision, load_weights
+from ..model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from ..model.store.registry import locate
 from .folder import CURVES, METRICS, TRAINING, guarded, write_json
 from .jinja import chat_template
 from .start import hush, tokenizer_files

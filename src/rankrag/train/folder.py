@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import FailureError, InvalidInputError, NotFoundError
 from ..files import sha256
 from ..formats import writing
-from ..model.checkpoint import CARD
+from ..model.store.checkpoint import CARD
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
 RUN, STATE, ROWS = "run.json", "state", "rows"

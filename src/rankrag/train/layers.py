@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from ..model.blocks import has_llama_parts
+from ..model.engine.blocks import has_llama_parts
 from .attend import Attended, Context
 
 Module = Any

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..errors import InvalidInputError
 from ..formats import read_examples
-from .apart import rows_apart
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
 from .order import order_rows
+from .parallel_rows import rows_apart
 from .recipe import Stage, StageNumber
 from .rows import PARTS, RowCounts, Vocabulary, make_rows, write_arrow, write_rows
 from .shared import bundles

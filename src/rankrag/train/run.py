@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, MissingExtraError
-from ..model.checkpoint import Checkpoint, write_checkpoint
-from ..model.tokenizer import load_tokenizer
+from ..model.engine.tokenizer import load_tokenizer
+from ..model.store.checkpoint import Checkpoint, write_checkpoint
 from ..types import Progress
 from . import folder as folders
 from .folder import MANIFEST, METRICS, RECIPE, RUN, STATE, TRAINING

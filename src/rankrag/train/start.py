@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from .. import prompts
 from ..errors import InvalidInputError
-from ..model.checkpoint import read_checkpoint
-from ..model.registry import locate, resolve
-from ..model.tokenizer import Tokenizer, load_tokenizer
+from ..model.engine.tokenizer import Tokenizer, load_tokenizer
+from ..model.store.checkpoint import read_checkpoint
+from ..model.store.registry import locate, resolve
 from ..types import Prompt
 from . import branches
 from .recipe import Lora, Stage

@@ -1,7 +1,7 @@
 """Files into passages: which files, what text is in them, and where it is cut."""
 
-from .apart import Apart
 from .kinds import COLLECTIONS
+from .parser_process import Apart
 from .passages import Portion, ReadSettings, passages_of_record, records_of
 from .readers import FileReader, LocalReader, ReadPlan
 from .records import CollectionRecord, LineSpan

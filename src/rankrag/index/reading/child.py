@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from ...errors import MissingExtraError, RankRAGError
-from .apart import Failed, ReadRequest, out_of_memory, read, write
+from .parser_process import Failed, ReadRequest, out_of_memory, read, write
 from .passages import read_portions
 
 _MOST_WISH = 2**24

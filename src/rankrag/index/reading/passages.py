@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError, RankRAGError
 from ...types import Passage, Source
-from ..store import StoredPassage
+from ..stores.store import StoredPassage
 from .cut import cut
 from .kinds import COLLECTIONS, DOCUMENTS
 from .parse import WORDS, parse, parse_bytes

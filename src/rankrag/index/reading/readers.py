@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .apart import Apart
+from .parser_process import Apart
 from .passages import Portion, ReadSettings
 from .walk import File
 

@@ -1,0 +1,1 @@
+"""Reading and encoding spread over the machines of a Ray cluster."""

@@ -1,0 +1,1 @@
+"""What holds the passages of an index: LanceDB in its folder, or a Qdrant server."""

@@ -1,0 +1,174 @@
+"""The tables of an index on disk: their columns, how they are made and opened, and what breaks them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import FailureError, InvalidInputError, RankRAGError
+from ..manifest import IndexManifest
+from ..words import tokenizer_before
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from lancedb import DBConnection, Session
+    from lancedb.table import Table
+
+CACHE_MB = 1024
+"""MB of parts of indexes that a process keeps in memory; `RANKRAG_INDEX_CACHE_MB` says otherwise."""
+
+_METADATA_SHARE = 8
+"""A part of the same size as that divided by this is kept for lists of files and columns."""
+
+
+def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
+    """Return a connection to the tables of a folder; all of a process share one bounded cache.
+
+    Every commit leaves parts of an older index in it until they are pushed out: by the store's own limits
+    (6 GB) a server that takes uploads grows by about half a megabyte with each of them.
+    """
+    # Where nobody chose, LanceDB warns that statistics hold centroids, which are not read here.
+    os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    import lancedb
+
+    return lancedb.connect(str(folder), read_consistency_interval=interval, session=_session())
+
+
+@cache
+def _session() -> Session:
+    import lancedb
+
+    given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))
+    if not given.isdecimal() or int(given) < 1:
+        raise InvalidInputError(f"found RANKRAG_INDEX_CACHE_MB={given!r}, wanted a number of megabytes")
+    size = int(given) * 10**6
+    return lancedb.Session(index_cache_size_bytes=size, metadata_cache_size_bytes=size // _METADATA_SHARE)
+
+
+def make_tables(folder: Path, manifest: IndexManifest) -> None:
+    """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
+    database = connect(folder)
+    try:
+        if not (is_there(folder, "files") and is_there(folder, "passages")):
+            for name in ("files", "passages"):
+                shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
+            dimension = manifest.encoder.dimension if manifest.encoder else None
+            database.create_table("passages", schema=_passages_schema(dimension, manifest.own_words))
+            database.create_table("files", schema=files_schema())
+        passages = database.open_table("passages")
+        if not passages.list_indices():
+            index_words(passages, manifest)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise broken(folder, error) from error
+
+
+def drop_tables(folder: Path, _manifest: IndexManifest) -> None:
+    """Remove the tables."""
+    for name in ("files", "passages"):
+        shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
+
+
+def files_schema() -> pa.Schema:
+    """Return the columns of the table of files."""
+    import pyarrow as pa
+
+    return pa.schema({"path": pa.string(), "sha256": pa.string(), "complete": pa.bool_()})
+
+
+def _passages_schema(dimension: int | None, own_words: bool) -> pa.Schema:
+    import pyarrow as pa
+
+    names = ("id", "document", "path", "title", "content", *(("words",) if own_words else ()))
+    words = {name: pa.string() for name in names}
+    numbers = {"record": pa.int64(), "page": pa.int32(), "start": pa.int64(), "end": pa.int64()}
+    vector = {} if dimension is None else {"vector": pa.list_(pa.float32(), dimension)}
+    return pa.schema({**words, **numbers, "attributes": pa.list_(pa.string()), **vector})
+
+
+def is_there(folder: Path, name: str) -> bool:
+    """Say whether a table was committed; a kill may leave its folder without a version."""
+    return any((folder / f"{name}.lance" / "_versions").glob("*.manifest"))
+
+
+def open_table(folder: Path, name: str) -> Table:
+    """Return a table that sees what others commit."""
+    # An interval of zero makes every read look for the newest version: a running server sees what a
+    # build next to it has committed. It costs a look into one folder.
+    return connect(folder, timedelta(0)).open_table(name)
+
+
+def index_words(passages: Table, manifest: IndexManifest) -> None:
+    """Make the BM25 index of a table of passages anew."""
+    from lancedb.index import FTS
+
+    how = _AS_THEY_ARE if manifest.own_words else tokenizer_before(manifest.language)
+    config = FTS(**how, num_workers=os.cpu_count())
+    passages.create_index(words_column(manifest), config=config, replace=True)
+
+
+def words_column(manifest: IndexManifest) -> str:
+    """Return the column that BM25 searches; an index of the older kind had LanceDB split its texts."""
+    return "words" if manifest.own_words else "content"
+
+
+_AS_THEY_ARE: dict[str, Any] = {
+    "base_tokenizer": "whitespace",
+    "max_token_length": None,
+    "lower_case": False,
+    "stem": False,
+    "remove_stop_words": False,
+    "ascii_folding": False,
+}
+
+
+@contextlib.contextmanager
+def committing(folder: Path) -> Iterator[None]:
+    """Raise FailureError, saying why, where a change cannot be written."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise FailureError(
+            f"found that the index at {folder} cannot be written ({_reason(error)}), wanted room and rights "
+            "there: mend that and run the same command again, what was committed stays"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _why(error: Exception) -> str:
+    """Return what the system said, which may stand far behind the store's own words."""
+    said = str(error)
+    found = min((at for reason in _NOT_BROKEN if (at := said.lower().find(reason)) >= 0), default=0)
+    return said[found : found + 60].splitlines()[0]
+
+
+_NOT_BROKEN = (
+    "no space left",
+    "disk quota",
+    "permission denied",
+    "too many open files",
+    "read-only file system",
+    "input/output error",
+)
+"""What the system says where the index itself is whole: nobody should be told to delete it then."""
+
+
+def broken(folder: Path, error: Exception) -> RankRAGError:
+    """Return the error for an index that cannot be read: it is broken, or the system does not let it be."""
+    if any(reason in str(error).lower() for reason in _NOT_BROKEN):
+        return FailureError(
+            f"found that the system does not let the index at {folder} be used ({_why(error)}), wanted room, "
+            "rights and a sound disk: mend that and run the same command again, what was committed stays"
+        )
+    return InvalidInputError(
+        f"found a broken index at {folder} ({_reason(error)}): delete the folder and build it again with "
+        f"`rankrag index PATH --index {folder}`"
+    )

@@ -1,0 +1,346 @@
+"""The role of a store filled by Qdrant: passages are points on a server, which many machines may read.
+
+Sparse vectors carry the words (weighed by `bm25.py`, IDF by the server), dense ones are the encoder's. The
+server is not asked to tokenize (the words would not be ours) nor to fuse (`retrievers.fuse` is one
+formula for all stores).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from glob import has_magic
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...types import Document, Filters, Hit, Passage
+from ..limits import check_words
+from ..manifest import IndexManifest, check_vectors, searched_by
+from ..words import query_words, spellings, words, words_before
+from .bm25 import passage_vector, query_vector
+from .conditions import attribute
+from .qdrant_points import (
+    NAMED,
+    POINTS,
+    SCROLLED,
+    Payload,
+    as_number,
+    as_passage,
+    as_point,
+    is_in,
+    parts,
+    point_id,
+    requests,
+    row_vector,
+    sparse,
+)
+from .qdrant_server import (
+    DENSE,
+    WORDS,
+    About,
+    asking,
+    check_collections,
+    client_of,
+    files_of,
+    read_about,
+    write_about,
+)
+from .store import Batch, FileRow, StoredPassage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from qdrant_client import models
+
+_MARGIN = 10
+"""Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
+
+_DRIFT = 0.05
+"""Share by which the average length may be off before all passages are weighed anew."""
+
+
+class QdrantStore:
+    """An open index on a server. A request is whole or not at all; a change of many records takes several.
+
+    A record is never divided between requests, so after a kill `last_record` is right. Two passages of one
+    id are one point: the later replaces the earlier.
+    """
+
+    def __init__(self, folder: Path, manifest: IndexManifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._place = manifest.store
+        self._client = client_of(self._place)
+        self._about = check_collections(folder, manifest)
+
+    # ── changes ──────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
+        """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
+        if not rows:
+            return
+        check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
+        found = [self._words(row.passage) for row in rows]
+        average = self._average(found)
+        at = 0
+        for part in requests(rows):
+            points = [
+                as_point(row, passage_vector(found[n], average), len(found[n]), row_vector(vectors, n))
+                for n, row in enumerate(part, at)
+            ]
+            at += len(part)
+            with asking(self._place):
+                self._client.upsert(self._place.collection, points, wait=True)
+
+    def replace(
+        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+    ) -> None:
+        """Add passages in the place of all that the files named have; what is left of the older goes last."""
+        from qdrant_client.models import Filter, FilterSelector, HasIdCondition
+
+        self.add(rows, vectors)
+        new: list[str | int | uuid.UUID] = [point_id(row.passage.id) for row in rows]
+        older = Filter(must=[is_in("path", names)], must_not=[HasIdCondition(has_id=new)])
+        with asking(self._place):
+            self._client.delete(self._place.collection, FilterSelector(filter=older), wait=True)
+
+    def _words(self, passage: Passage) -> list[str]:
+        return self._words_of(f"{passage.title}\n{passage.text}")
+
+    def _words_of(self, text: str) -> list[str]:
+        return (words if self.manifest.own_words else words_before)(text, self.manifest.language)
+
+    def _average(self, found: Sequence[Sequence[str]]) -> float:
+        """Return the average length to weigh by; the first passages that are added set it."""
+        self._about = read_about(self._place) or self._about
+        if self._about.average is None:
+            average = max(1.0, sum(map(len, found)) / len(found))
+            self._about = About(self._about.created, average, len(found))
+            write_about(self._place, self._about)
+        return self._about.average or 1.0
+
+    def set_files(self, rows: Sequence[FileRow]) -> None:
+        """Write the rows of files, replacing those of the same name."""
+        from qdrant_client.models import PointStruct
+
+        for part in parts(rows, NAMED):
+            points = [
+                PointStruct(
+                    id=point_id(row.name),
+                    vector={},
+                    payload={"name": row.name, "sha256": row.sha256, "complete": row.complete},
+                )
+                for row in part
+            ]
+            with asking(self._place):
+                self._client.upsert(files_of(self._place), points, wait=True)
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
+        from qdrant_client.models import Filter, FilterSelector, PointIdsList
+
+        for part in parts(names, NAMED):
+            rows = PointIdsList(points=[point_id(name) for name in part])
+            theirs = FilterSelector(filter=Filter(must=[is_in("path", part)]))
+            with asking(self._place):
+                self._client.delete(files_of(self._place), rows, wait=True)
+                self._client.delete(self._place.collection, theirs, wait=True)
+
+    def remove_documents(self, ids: Iterable[str]) -> None:
+        """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
+        from qdrant_client.models import Filter, FilterSelector
+
+        for part in parts(ids, NAMED):
+            theirs = FilterSelector(filter=Filter(must=[is_in("document", part)]))
+            with asking(self._place):
+                self._client.delete(self._place.collection, theirs, wait=True)
+        self.remove_files(set(self.files()) - self.names())
+
+    @property
+    def n_unindexed(self) -> int:
+        """Passages weighed by an average length that was taken when there were less than half as many."""
+        n_passages = len(self)
+        return n_passages if n_passages >= 2 * self._about.weighed else 0
+
+    def index(self) -> None:
+        """Weigh the passages anew if their average length is no longer what they were weighed by."""
+        self._about = read_about(self._place) or self._about
+        if not self.n_unindexed:
+            return
+        lengths = [as_number(p["n_words"]) or 0 for p in self._scroll(["n_words"])]
+        if not lengths:
+            return
+        average = max(1.0, sum(lengths) / len(lengths))
+        if abs(average / (self._about.average or 1.0) - 1) > _DRIFT:
+            self._weigh(average)
+        else:
+            average = self._about.average or average
+        self._about = About(self._about.created, average, len(lengths))
+        write_about(self._place, self._about)
+
+    def _weigh(self, average: float) -> None:
+        from qdrant_client.models import PointVectors
+
+        for payloads in parts(self._scroll(["id", "title", "text"]), POINTS):
+            found = [self._words_of(f"{p['title']}\n{p['text']}") for p in payloads]
+            points = [
+                PointVectors(id=point_id(str(p["id"])), vector={WORDS: sparse(passage_vector(w, average))})
+                for p, w in zip(payloads, found, strict=True)
+                if w
+            ]
+            if points:
+                with asking(self._place):
+                    self._client.update_vectors(self._place.collection, points, wait=True)
+
+    # ── what is there ────────────────────────────────────────────────────────────────────────────────
+
+    def __len__(self) -> int:
+        with asking(self._place):
+            return self._client.count(self._place.collection, exact=True).count
+
+    def files(self) -> dict[str, FileRow]:
+        """Return the files by name."""
+        rows = (p for p in self._scroll(True, files_of(self._place)) if "name" in p)
+        return {
+            str(row["name"]): FileRow(str(row["name"]), str(row["sha256"]), bool(row["complete"]))
+            for row in rows
+        }
+
+    def names(self) -> set[str]:
+        """Return the names of the files that have passages here, complete or not."""
+        return {str(payload["path"]) for payload in self._scroll(["path"])}
+
+    def ids(self) -> set[str]:
+        """Return the ids of all passages."""
+        return {str(payload["id"]) for payload in self._scroll(["id"])}
+
+    def last_record(self, name: str) -> int:
+        """Return the number of the last record of a file that is in; 0 if none is."""
+        from qdrant_client.models import Direction, Filter, OrderBy
+
+        with asking(self._place):
+            found, _ = self._client.scroll(
+                self._place.collection,
+                scroll_filter=Filter(must=[is_in("path", [name])]),
+                order_by=OrderBy(key="record", direction=Direction.DESC),
+                limit=1,
+                with_payload=["record"],
+            )
+        return as_number((found[0].payload or {}).get("record")) or 0 if found else 0
+
+    def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
+        """Return the passages of these ids by id; ids that are not in the index are left out."""
+        found: dict[str, Passage] = {}
+        for part in parts(ids, NAMED):
+            with asking(self._place):
+                points = self._client.retrieve(self._place.collection, [point_id(name) for name in part])
+            found |= {str(p.payload["id"]): as_passage(p.payload) for p in points if p.payload}
+        return found
+
+    def documents(self) -> list[Document]:
+        """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+        digests = {name: row.sha256 for name, row in self.files().items()}
+        counts = Counter((str(p["document"]), str(p["path"])) for p in self._scroll(["document", "path"]))
+        found = [Document(name, path, digests.get(path, ""), n) for (name, path), n in counts.items()]
+        return sorted(found, key=lambda document: document.id)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all that was added, in batches that fit into memory, in no order.
+
+        Vectors that are compared by their cosine come back with length 1, as the server keeps them.
+        """
+        import numpy as np
+
+        wanted = [DENSE] if self.manifest.encoder else False
+        for points in self._pages(self._place.collection, True, wanted, POINTS):
+            rows = [
+                StoredPassage(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
+                for p in (point.payload or {} for point in points)
+            ]
+            vectors = [point.vector[DENSE] for point in points if isinstance(point.vector, dict)]
+            yield rows, np.asarray(vectors, dtype=np.float32) if wanted else None
+
+    def _scroll(self, payload: bool | list[str], collection: str = "") -> Iterator[Payload]:
+        for points in self._pages(collection or self._place.collection, payload, False, SCROLLED):
+            yield from (point.payload for point in points if point.payload)
+
+    def _pages(
+        self, collection: str, payload: bool | list[str], vectors: bool | list[str], size: int
+    ) -> Iterator[list[models.Record]]:
+        offset = None
+        while True:
+            with asking(self._place):
+                points, offset = self._client.scroll(
+                    collection, limit=size, offset=offset, with_payload=payload, with_vectors=vectors
+                )
+            if points:
+                yield points
+            if offset is None:
+                return
+
+    # ── search ───────────────────────────────────────────────────────────────────────────────────────
+
+    def search_words(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return the best passages by BM25 (k1 = 1.2, b = 0.75) over title and text, ties by id.
+
+        The query is words, nothing in it is an operator; one without any word of the index finds nothing.
+        """
+        split = query_words if self.manifest.own_words else words_before
+        found = split(query, self.manifest.language)
+        check_words(found)
+        return self._best(sparse(query_vector(found)), WORDS, k, filters) if found else []
+
+    def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
+        searched_by(self.folder, self.manifest.encoder, vector)
+        return self._best([float(x) for x in vector], DENSE, k, filters)
+
+    def _best(
+        self, query: models.SparseVector | list[float], using: str, k: int, filters: Filters | None
+    ) -> list[Hit]:
+        """Return the first `k` of the total order by score and id, whatever order ties come back in."""
+        wanted = dict(filters or {})
+        names = self._matching(wanted.pop("path")) if "path" in wanted else None
+        if k <= 0 or names == []:
+            return []
+        only = _all_of(names, wanted)
+
+        def fetch(limit: int, payload: bool | list[str]) -> list[models.ScoredPoint]:
+            with asking(self._place):
+                found = self._client.query_points(
+                    self._place.collection,
+                    query=query,
+                    using=using,
+                    query_filter=only,
+                    limit=limit,
+                    with_payload=payload,
+                )
+            return sorted(found.points, key=lambda point: (-point.score, str((point.payload or {})["id"])))
+
+        limit = k + _MARGIN
+        points = fetch(limit, True)
+        if len(points) < limit or points[k - 1].score != points[-1].score:
+            return [Hit(as_passage(point.payload or {}), point.score) for point in points[:k]]
+        while len(points) == limit and points[k - 1].score == points[-1].score:
+            limit *= 8
+            points = fetch(limit, ["id"])
+        scores = {str((point.payload or {})["id"]): point.score for point in points[:k]}
+        passages = self.passages(scores)
+        return [Hit(passages[name], score) for name, score in scores.items() if name in passages]
+
+    def _matching(self, glob: str) -> list[str]:
+        """Return the names of files that match a glob; the server itself knows no patterns."""
+        if not has_magic(glob):
+            return spellings(glob)
+        globs = spellings(glob)
+        return [name for name in self.files() if any(fnmatchcase(name, each) for each in globs)]
+
+
+def _all_of(names: list[str] | None, wanted: Filters) -> models.Filter | None:
+    """Return the condition that a passage is from one of the files and has all the attributes."""
+    from qdrant_client.models import Filter
+
+    attributes = [is_in("attributes", spellings(attribute(*pair))) for pair in wanted.items()]
+    conditions = [*([] if names is None else [is_in("path", names)]), *attributes]
+    return Filter(must=[*conditions]) if conditions else None

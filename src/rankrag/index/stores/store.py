@@ -1,0 +1,142 @@
+"""The role of a store: what holds the passages of an index, and the files that they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ...types import Document, Filters, Hit, Passage
+from ..manifest import IndexManifest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassage:
+    """A passage as it is stored: with its document, and the number of its record in the file (from 1)."""
+
+    passage: Passage
+    document: str
+    record: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A file as it is stored; `complete` says that all its passages are in."""
+
+    name: str
+    sha256: str
+    complete: bool
+
+
+Batch = tuple[list[StoredPassage], "np.ndarray | None"]
+"""Passages with their vectors, shape (rows, dimension), or None in an index without vectors."""
+
+
+REPLACED = 500
+"""Files whose passages are replaced in one commit."""
+
+
+class Store(Protocol):
+    """An open index, which sees what others write to it.
+
+    A change that fails or is killed has happened for whole records only, and in the order in which it was
+    asked for; `build.py` needs no more to go on after it. There is no hybrid search here: `retrievers.Hybrid`
+    fuses the two searches, in the same way for every store.
+    """
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the index."""
+        ...
+
+    @property
+    def manifest(self) -> IndexManifest:
+        """What the index was built with."""
+        ...
+
+    # ── changes ──────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
+        """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
+        ...
+
+    def replace(
+        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+    ) -> None:
+        """Add passages in the place of all that the files named have; a reader sees old or new, never none.
+
+        Rows of other files may be among them. `names` are at most `REPLACED`.
+        """
+        ...
+
+    def set_files(self, rows: Sequence[FileRow]) -> None:
+        """Write the rows of files, replacing those of the same name."""
+        ...
+
+    def remove_files(self, names: Iterable[str]) -> None:
+        """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
+        ...
+
+    def remove_documents(self, ids: Iterable[str]) -> None:
+        """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
+        ...
+
+    @property
+    def n_unindexed(self) -> int:
+        """Passages that `index` would take in; a search finds them, but slower or with a coarser score."""
+        ...
+
+    def index(self) -> None:
+        """Bring the indexes up to date with the passages."""
+        ...
+
+    # ── what is there ────────────────────────────────────────────────────────────────────────────────
+
+    def __len__(self) -> int:
+        """Return the number of passages."""
+        ...
+
+    def files(self) -> dict[str, FileRow]:
+        """Return the files by name."""
+        ...
+
+    def names(self) -> set[str]:
+        """Return the names of the files that have passages here, complete or not."""
+        ...
+
+    def ids(self) -> set[str]:
+        """Return the ids of all passages."""
+        ...
+
+    def last_record(self, name: str) -> int:
+        """Return the number of the last record of a file that is in; 0 if none is."""
+        ...
+
+    def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
+        """Return the passages of these ids by id; ids that are not in the index are left out."""
+        ...
+
+    def documents(self) -> list[Document]:
+        """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+        ...
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield all that was added, in batches that fit into memory, in no order."""
+        ...
+
+    # ── search ───────────────────────────────────────────────────────────────────────────────────────
+
+    def search_words(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return the best passages by BM25 (k1 = 1.2, b = 0.75) over title and text, ties by id.
+
+        The query is words, nothing in it is an operator; one without any word of the index finds nothing.
+        """
+        ...
+
+    def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
+        """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
+        ...

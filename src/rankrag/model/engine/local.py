@@ -1,0 +1,193 @@
+"""The language model on this machine: transformers weights, run without padding, prefixes remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ...errors import InvalidInputError
+from ...types import Prompt
+from .disk_cache import DiskCache
+from .network import Network, PackedContinuation
+from .prefix_cache import Entry, PrefixCache, key
+from .scorer import PromptTokens, Scorer
+from .stream import pieces
+from .tokenizer import Tokenizer
+from .weights import WeightPrecision, load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from .network import Continuation
+
+CACHE_BYTES = 1 << 30
+"""Default limit of the prefix cache: about 200 passages of the default model, whose token takes 46 kB."""
+
+_CHUNK_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16384}
+"""Tokens in one pass: on a CPU as many as keep the activations near the caches, on a GPU to fill it.
+
+Products of integers give 4 bytes for each of theirs: from 1,024 tokens on, fresh memory costs what they gain.
+"""
+
+_STATES_FORMAT = 1
+"""To be raised when the same weights give other states."""
+
+EnginePrecision = WeightPrecision | Literal["int8"]
+"""Numbers to compute with: a format of the weights, or 8-bit integers, made from float32 when loading."""
+
+
+class LocalLanguageModel:
+    """Runs a model folder: config, tokenizer and safetensors, as transformers writes them.
+
+    Scores do not depend on what is remembered or on which prompts come together, but for rounding (about
+    1e-6 in float32). One caller at a time is served; others wait between two passes.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        adapter: str | Path | None = None,
+        device: str | None = None,
+        precision: EnginePrecision | None = None,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """Load the model, with an adapter of peft merged into it if one is given.
+
+        `cache_bytes` is the most that keys and values of prefixes may take. Device None takes a GPU if
+        there is one; precision None means 16 bits there and float32 elsewhere. `int8` is for CPUs and the
+        architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
+        int8), MissingExtraError, FailureError (weights that do not load).
+        """
+        self._tokenizer = Tokenizer(Path(folder))
+        weights: WeightPrecision | None = "float32" if precision == "int8" else precision
+        model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
+        self._network = Network(model)
+        if precision == "int8":
+            self._network.quantise()
+        self.cache = PrefixCache(cache_bytes)
+        self.disk: DiskCache | None = None
+        self.precision = "int8" if precision == "int8" else str(model.dtype).removeprefix("torch.")
+        kind = "int8" if precision == "int8" else model.device.type
+        chunk_tokens = _CHUNK_TOKENS.get(kind, _CHUNK_TOKENS["cpu"])
+        self._scorer = Scorer(self._network, self.cache, chunk_tokens)
+        self._ends = _end_tokens(model.generation_config.eos_token_id, model.config.eos_token_id)
+        self._max_tokens: int = model.config.get_text_config().max_position_embeddings
+        self._lock = Lock()
+
+    def keep_on_disk(self, folder: Path, limit: int, weights: str) -> None:
+        """Keep keys and values of frequent prefixes in a folder, too, at most `limit` bytes of them.
+
+        `weights` stands for the weights: another value means other ones. Raises FailureError.
+        """
+        import torch
+
+        # The rotation of int8 is drawn by PyTorch; another version may draw another one.
+        fingerprint = f"{_STATES_FORMAT} {weights} {self.precision} {torch.__version__}"
+        self.disk = DiskCache(folder, limit, fingerprint)
+        self._scorer.disk = self.disk
+
+    @property
+    def device(self) -> str:
+        """What computes: `cpu`, `cuda`, ..."""
+        return str(self._network.model.device.type)
+
+    @property
+    def context_length(self) -> int:
+        """The most tokens that prompt and answer may have together, without the model's start token."""
+        return self._max_tokens - len(self._tokenizer.start)
+
+    def n_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text on its own, without special tokens."""
+        return self._tokenizer.n_tokens(text)
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        """Return natural-log probabilities of each choice right after each prompt.
+
+        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens'. Raises
+        InvalidInputError for a prompt that is empty or longer than the model's context.
+        """
+        numbers: dict[PromptTokens, int] = {}
+        wanted: list[tuple[int, int, int, int]] = []
+        for p, prompt in enumerate(prompts):
+            row = self._row(prompt)
+            for c, choice in enumerate(choices):
+                written = self._tokenizer.continuation(prompt.prefix + prompt.suffix, choice)
+                for n, token in enumerate(written):
+                    longer = PromptTokens(row.prefix, row.suffix + tuple(written[:n]))
+                    wanted.append((p, c, numbers.setdefault(longer, len(numbers)), token))
+        tokens = sorted({token for *_, token in wanted})
+        scores = self._score(list(numbers), tokens)
+        table = np.zeros((len(prompts), len(choices)))
+        for p, c, number, token in wanted:
+            table[p, c] += scores[number, tokens.index(token)]
+        return table
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        """Yield the greedy continuation piece by piece, ending before any string of `stop`.
+
+        It also ends at the model's own end token and where the context is full. Closing the iterator stops
+        the model. Raises InvalidInputError like `logprobs`, on the call.
+        """
+        row = self._row(prompt)
+        ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
+        return pieces(self._greedy(row, max_tokens, ends), self._tokenizer.decode, stop)
+
+    def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> np.ndarray:
+        import torch
+
+        if not rows:
+            return np.zeros((0, len(tokens)))
+        with self._lock, torch.inference_mode():
+            return self._scorer.score(rows, tokens).double().numpy()
+
+    def _greedy(self, row: PromptTokens, max_tokens: int, ends: frozenset[int]) -> Iterator[int]:
+        import torch
+
+        room = min(max_tokens, self._max_tokens - len(row.prefix) - len(row.suffix))
+        if room < 1:
+            return
+        with self._lock, torch.inference_mode():
+            continuation, logits = self._begin(row, room)
+            token = int(logits.argmax())
+        for n in range(room):
+            if token in ends:
+                return
+            yield token
+            if n < room - 1:
+                with self._lock, torch.inference_mode():
+                    token = int(continuation.feed([token]).argmax())
+
+    def _begin(self, row: PromptTokens, room: int) -> tuple[Continuation, torch.Tensor]:
+        """Return the prompt ready to be continued, and the logits of the first token."""
+        known = self._scorer.begin(row.prefix)
+        length = len(row.prefix) + len(row.suffix) + room
+        continuation = self._network.continuation(known.states(), length)
+        if not isinstance(continuation, PackedContinuation):
+            return continuation, continuation.feed(row.prefix + row.suffix)
+        logits = continuation.feed(row.prefix[known.n_tokens :] + row.suffix)
+        if known.n_tokens < len(row.prefix):
+            states = continuation.growing.states(known.n_tokens, len(row.prefix))
+            self.cache.put(Entry(key(row.prefix), known, states))
+        return continuation, logits
+
+    def _row(self, prompt: Prompt) -> PromptTokens:
+        prefix, suffix = self._tokenizer.prompt(prompt)
+        if not suffix and prefix:
+            prefix, suffix = prefix[:-1], prefix[-1:]
+        if not suffix:
+            raise InvalidInputError("found an empty prompt, wanted text: give the model something to read")
+        if (length := len(prefix) + len(suffix)) > self._max_tokens:
+            raise InvalidInputError(
+                f"found a prompt of {length} tokens, wanted at most {self._max_tokens}: shorten its passages"
+            )
+        return PromptTokens(tuple(prefix), tuple(suffix))
+
+
+def _end_tokens(*settings: int | list[int] | None) -> frozenset[int]:
+    """Return the tokens that end an answer: transformers allows one, several or none."""
+    tokens = [setting if isinstance(setting, list) else [setting] for setting in settings]
+    return frozenset(token for several in tokens for token in several if token is not None)

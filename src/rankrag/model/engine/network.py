@@ -1,0 +1,246 @@
+"""A transformers model as a function from tokens to next-token log-probabilities, packed where it can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from inspect import signature
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...errors import InvalidInputError
+from . import blocks, int8
+from .batched import Together
+from .packed import ATTENTION, Growing, Layout, Packing, Segment, States, Unsupported, register
+from .workers import n_workers, run_apart
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+_FIXED_ROPES = frozenset({"default", "linear", "llama3", "yarn"})
+"""Rotary embeddings that depend on the position alone; others change with the length of the whole row."""
+
+_TOLERANCE = {"float32": 1e-3, "float64": 1e-3}
+_TOLERANCE_16_BIT = 0.25
+
+
+class Continuation(Protocol):
+    """A prompt that is being continued."""
+
+    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
+        ...
+
+
+class Network:
+    """Runs a causal model over prompts of different lengths without padding.
+
+    `window` is the length in tokens up to which prompts can be packed: 0 where the architecture does
+    something that our attention does not (found out by comparing both paths on a few tokens), the sliding
+    window where there is one. Longer prompts take the plain path: transformers' own forward pass.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        register()
+        _exact_head(model)
+        self.model = model
+        self._original = model.config._attn_implementation
+        self._attention = self._original
+        self._pool: ThreadPoolExecutor | None = None
+        # transformers 5.24 renamed the argument, architecture by architecture.
+        named = signature(type(model).forward).parameters
+        self._cache_name = "cache" if "cache" in named else "past_key_values"
+        self.window = _window(model.config)
+        # The quick way through the blocks where it gives what the model gives, else the model's own code.
+        self._quick = blocks.is_llama_like(model)
+        if self._quick and not self._agrees():
+            self._quick = False
+        if not self._quick and self.window and not self._agrees():
+            self.window = 0
+
+    def quantise(self) -> None:
+        """Compute the blocks in 8-bit integers from now on.
+
+        Raises InvalidInputError for an architecture whose blocks are not Llama's, a GPU, or a processor
+        whose products of integers are not exact.
+        """
+        device = self.model.device.type
+        if device != "cpu":
+            raise InvalidInputError(
+                f"found the precision int8 on {device}, wanted it on a CPU, which it is for: "
+                "leave the precision out"
+            )
+        if not self._quick:
+            raise InvalidInputError(
+                f"found the architecture {self.model.config.model_type}, wanted blocks as Llama's for the "
+                "precision int8: leave the precision out"
+            )
+        int8.check()
+        int8.convert(self.model)
+
+    def packed(self, segments: Sequence[Segment]) -> torch.Tensor:
+        """Return log-probabilities after each segment, (segments, vocabulary), and collect what they keep."""
+        ids = [token for segment in segments for token in segment.tokens]
+        places = [segment.n_past + n for segment in segments for n in range(len(segment.tokens))]
+        last, stop = [], 0
+        for segment in segments:
+            stop += len(segment.tokens)
+            last.append(stop - 1)
+        device = self.model.device
+        layout = Packing(segments) if device.type == "cpu" else Together(segments, device)
+        return self.pass_through(ids, places, last, layout).log_softmax(-1)
+
+    def packed_apart(self, chunks: Sequence[Sequence[Segment]]) -> Iterator[torch.Tensor]:
+        """Yield what `packed` returns for each chunk, in order; where it helps, side by side."""
+        if len(chunks) < 2 or self.n_workers() < 2:
+            yield from map(self.packed, chunks)
+            return
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.n_workers(), thread_name_prefix="rankrag-chunk")
+        yield from run_apart(self._pool, self._packed_in_thread, chunks)
+
+    def n_workers(self) -> int:
+        """Return how many chunks can run side by side: one on a GPU or through transformers' own code."""
+        return n_workers() if self._quick and self.model.device.type == "cpu" else 1
+
+    def plain(self, rows: Iterable[Sequence[int]], batch_tokens: int) -> torch.Tensor:
+        """Return log-probabilities after each row, (rows, vocabulary), the way of the model's own code.
+
+        Only rows of one length share a batch: no architecture then has to know about padding.
+        """
+        import torch
+
+        self._use(self._original)
+        numbered = sorted(enumerate(rows), key=lambda item: len(item[1]))
+        order, found = [], []
+        for length, group in groupby(numbered, key=lambda item: len(item[1])):
+            members = list(group)
+            size = max(1, batch_tokens // length)
+            for first in range(0, len(members), size):
+                ids = self._tensor([list(row) for _, row in members[first : first + size]])
+                logits = self.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1]
+                found.append(logits.float().log_softmax(-1))
+            order += [number for number, _ in members]
+        return torch.cat(found)[torch.tensor(order).argsort()]
+
+    def continuation(self, past: Sequence[States], length: int) -> PackedContinuation | PlainContinuation:
+        """Return a prompt of up to `length` tokens to continue, after the states of its first tokens."""
+        return PackedContinuation(self, past, length) if length <= self.window else PlainContinuation(self)
+
+    def pass_through(
+        self, ids: Sequence[int], places: Sequence[int], last: Sequence[int], layout: Layout
+    ) -> torch.Tensor:
+        """Return the logits, float32, at the rows `last` of tokens that stand at `places`."""
+        tokens, where, rows = self._tensor(ids), self._tensor(places), self._tensor(last)
+        if self._quick:
+            return blocks.logits(self.model, tokens, where, rows, layout)
+        self._use(ATTENTION)
+        output = self.model(
+            input_ids=tokens.unsqueeze(0),
+            position_ids=where.unsqueeze(0),
+            # A mask of four dimensions is passed on as it is, so none is made; our attention ignores it.
+            attention_mask=self._tensor([[[[1]]]]),
+            use_cache=False,
+            logits_to_keep=rows,
+            layout=layout,
+        )
+        logits: torch.Tensor = output.logits[0].float()
+        return logits
+
+    def pass_plain(self, ids: Sequence[int], cache: object) -> tuple[torch.Tensor, object]:
+        """Return the logits after the tokens and transformers' own cache, which the tokens follow."""
+        self._use(self._original)
+        given = {self._cache_name: cache}
+        output = self.model(input_ids=self._tensor([ids]), use_cache=True, logits_to_keep=1, **given)
+        return output.logits[0, -1].float(), output.past_key_values
+
+    def _packed_in_thread(self, segments: Sequence[Segment]) -> torch.Tensor:
+        import torch
+
+        with torch.inference_mode():  # which holds for one thread only
+            return self.packed(segments)
+
+    def _use(self, attention: str) -> None:
+        if attention != self._attention:
+            self.model.set_attn_implementation(attention)
+            self._attention = attention
+
+    def _tensor(self, values: object) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(values, device=self.model.device)
+
+    def _agrees(self) -> bool:
+        """Return whether the packed and the plain path agree, about two prompts of which one has a past."""
+        import torch
+
+        first, second = list(range(1, 8)), [5, 3, 8, 2]
+        with torch.inference_mode():
+            wanted = self.plain([first, second], 16)
+            try:
+                begun = Segment(first[:4], keep=4)
+                self.packed([begun])
+                found = self.packed([Segment(first[4:], [begun.kept]), Segment(second)])
+            except (Unsupported, AttributeError, KeyError, TypeError, ValueError, RuntimeError):
+                return False
+        limit = _TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), _TOLERANCE_16_BIT)
+        return found.shape == wanted.shape and bool((found - wanted).abs().max() < limit)
+
+
+class PackedContinuation:
+    """Continues a prompt on our attention, in buffers of the right length from the start."""
+
+    def __init__(self, network: Network, past: Sequence[States], length: int) -> None:
+        self._network = network
+        self.growing = Growing(past, length)
+
+    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
+        start = self.growing.n_tokens
+        places = range(start, start + len(tokens))
+        logits = self._network.pass_through(tokens, list(places), [len(tokens) - 1], self.growing)
+        self.growing.n_tokens += len(tokens)
+        return logits[0]
+
+
+class PlainContinuation:
+    """Continues a prompt on transformers' own attention and cache."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._cache: object = None
+
+    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
+        logits, self._cache = self._network.pass_plain(tokens, self._cache)
+        return logits
+
+
+def _exact_head(model: PreTrainedModel) -> None:
+    """Let the head of a model of 16 bits compute in float32.
+
+    In bfloat16 logits of 16 and more are multiples of an eighth: the log-odds of passages would tie. The head
+    runs at the last token of a prompt alone, so that costs a float32 copy of its weights and no time.
+    """
+    import torch
+
+    owner: Any = model  # transformers types neither of the two methods
+    head = owner.get_output_embeddings()
+    if type(head) is not torch.nn.Linear or head.weight.dtype == torch.float32:
+        return
+    exact = deepcopy(head).float()
+    exact.register_forward_pre_hook(lambda _, given: (given[0].float(),))
+    owner.set_output_embeddings(exact)
+
+
+def _window(config: PreTrainedConfig) -> int:
+    """Return the length up to which a token sees all tokens before it, and only where they stand matters."""
+    text = config.get_text_config()
+    ropes = getattr(text, "rope_parameters", None) or {}
+    kinds = [ropes] if "rope_type" in ropes else [rope for rope in ropes.values() if isinstance(rope, dict)]
+    if any(rope.get("rope_type", "default") not in _FIXED_ROPES for rope in kinds):
+        return 0
+    limits = [getattr(text, name, None) for name in ("sliding_window", "attention_chunk_size")]
+    return min([int(limit) for limit in limits if limit], default=int(text.max_position_embeddings))

@@ -1,0 +1,74 @@
+"""The model as ranker: a passage is as relevant as the model is sure to say `True`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ... import prompts
+from ...errors import FailureError
+from ...types import Cut, Hit, LanguageModel, Prompt, Question
+from ..engine.tokens import counter
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRanker:
+    """Orders hits by relevance = P(True) / (P(True) + P(False)), read off the first token of the answer.
+
+    The paper (arXiv 2407.02485, section 4.3) takes "the probability of generating True" and does not say
+    whether that is divided by the probability of both labels. We divide: the order then does not depend
+    on how much probability an untuned model leaves for other words, and 0.5 means undecided.
+
+    The model sees at most `max_passage_tokens` tokens of a passage (None: what its context holds); `cut`
+    of each hit counts the characters that it did not see.
+    """
+
+    lm: LanguageModel
+    form: prompts.Template
+    max_passage_tokens: int | None = None
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        """Return the same passages, best first: none dropped, none added, ties by passage id.
+
+        Raises InvalidInputError if the question alone does not fit the model, FailureError if the model
+        answers with something that is no number.
+        """
+        if not hits:
+            return []
+        asked = [self._prompt(question, hit) for hit in hits]
+        scores = relevance(self.lm.logprobs([prompt for prompt, _ in asked], self.form.labels()))
+        scored = [
+            replace(hit, score=float(score), scored=True, cut=sum(cut.length - cut.kept for cut in cuts))
+            for hit, score, (_, cuts) in zip(hits, scores, asked, strict=True)
+        ]
+        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+
+    def _prompt(self, question: Question, hit: Hit) -> tuple[Prompt, tuple[Cut, ...]]:
+        n_tokens = counter(self.lm, self.form.markers)
+        label = max(self.lm.n_tokens(label) for label in self.form.labels())
+        budget = self.lm.context_length - label
+        if self.max_passage_tokens is not None:
+            bare = prompts.rank(question, replace(hit.passage, text=""), self.form)
+            frame = n_tokens(bare.prefix) + n_tokens(bare.suffix)
+            budget = min(budget, frame + self.max_passage_tokens)
+        return prompts.fit(
+            lambda passages: prompts.rank(question, passages[0], self.form), [hit.passage], budget, n_tokens
+        )
+
+
+def relevance(logprobs: np.ndarray) -> np.ndarray:
+    """Return P(True) / (P(True) + P(False)), shape (prompts,), from natural logs of shape (prompts, 2).
+
+    Computed from the difference of the logs, so that labels of probability 1e-300 still compare.
+    Raises FailureError where a probability is not a number or both are zero.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scores: np.ndarray = 1.0 / (1.0 + np.exp(logprobs[:, 1] - logprobs[:, 0]))
+    if np.isnan(scores).any():
+        raise FailureError(
+            f"found no probability of True or False for {int(np.isnan(scores).sum())} of {len(scores)} "
+            "passages, wanted numbers: check the weights with `rankrag model verify`"
+        )
+    return scores

@@ -1,0 +1,49 @@
+"""A hash of all that a model computes with: every byte of its weights, and how they are put together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+from ...files import sha256
+
+_READ = ("*.safetensors", "config.json", "adapter_config.json")
+
+
+def weights_hash(folders: Sequence[Path], notes: Path) -> str:
+    """Return 64 hex digits that change with any byte of the weights and configurations in folders, in order.
+
+    `notes` is a file for hashes by path, size and time of change, so that 16 GB are not read at every start;
+    without the right to write it they are.
+    """
+    known, found, digest = _notes(notes), {}, hashlib.sha256()
+    for folder in folders:
+        for path in sorted({path for pattern in _READ for path in folder.glob(pattern)}):
+            stat = path.stat()
+            mark = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+            found[mark] = known.get(mark) or sha256(path)
+            digest.update(f"{path.name} {found[mark]}\n".encode())
+    if not found.keys() <= known.keys():
+        _note(notes, known | found)
+    return digest.hexdigest()
+
+
+def _notes(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(content, dict) and all(isinstance(value, str) for value in content.values())
+    return content if whole else {}
+
+
+def _note(path: Path, content: dict[str, str]) -> None:
+    begun = path.with_name(f"{path.name}.{uuid4().hex}.part")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
+        begun.replace(path)

@@ -1,0 +1,194 @@
+"""Hostile and broken files: each is refused or read within its limits, and the others go in."""
+
+from __future__ import annotations
+
+import io
+import random
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rankrag.errors import InvalidInputError, MissingExtraError
+from rankrag.index.reading import Apart, File, Portion, ReadSettings
+from rankrag.index.reading import kinds as kinds_module
+from rankrag.index.reading.parser_process import Limits
+from rankrag.index.reading.passages import read_portions
+from rankrag.index.reading.walk import kind
+
+SETTINGS = ReadSettings()
+
+
+@pytest.fixture(scope="module")
+def apart() -> Iterator[Apart]:
+    with Apart(Limits(time_s=20)) as process:
+        yield process
+
+
+def file_of(path: Path) -> File:
+    return File(path, path.name, kind(path) or "")
+
+
+def word(change: Callable[[bytes], bytes] = bytes) -> bytes:
+    """Return a Word file with a table, its document changed."""
+    import docx
+
+    document = docx.Document()
+    document.add_paragraph("Before the table.")
+    table = document.add_table(2, 2)
+    for n, text in enumerate(("river", "length", "Elbe", "1,094 km")):
+        table.cell(n // 2, n % 2).text = text
+    plain, changed = io.BytesIO(), io.BytesIO()
+    document.save(plain)
+    with zipfile.ZipFile(plain) as before, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as after:
+        for name in before.namelist():
+            data = before.read(name)
+            after.writestr(name, change(data) if name == "word/document.xml" else data)
+    return changed.getvalue()
+
+
+def test_a_cell_that_spans_millions_of_columns_is_one_cell(tmp_path: Path, apart: Apart) -> None:
+    path = tmp_path / "a.docx"
+    span = b'<w:tcPr><w:gridSpan w:val="300000000"/>'
+    path.write_bytes(word(lambda data: data.replace(b"<w:tcPr>", span)))
+    started = time.perf_counter()
+    (portion,) = apart.portions(file_of(path), SETTINGS)
+    assert "river | length\nElbe | 1,094 km" in portion.rows[0].passage.text
+    assert time.perf_counter() - started < 10
+
+
+def test_a_word_file_that_swells_is_refused(tmp_path: Path, apart: Apart) -> None:
+    path = tmp_path / "a.docx"
+    many = b"<w:p><w:r><w:t>x</w:t></w:r></w:p>" * 600_000
+    path.write_bytes(word(lambda data: data.replace(b"<w:body>", b"<w:body>" + many)))
+    assert path.stat().st_size < 200_000
+    with pytest.raises(InvalidInputError, match="it unpacks to"):
+        list(apart.portions(file_of(path), SETTINGS))
+
+
+@pytest.mark.parametrize(
+    ("page", "has"),
+    [
+        ("<p " + " ".join(f"a{n}=x" for n in range(25_000)) + ">hello there</p>", "hello there"),
+        ("".join(f"<p>word{n}</p>" for n in range(5_000)), "word4999"),
+        ("<table><tr>" + "".join(f"<td>c{n}" for n in range(20_000)) + "</tr></table>", "c19999"),
+    ],
+)
+def test_pages_that_take_quadratic_time_elsewhere(tmp_path: Path, page: str, has: str) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(f"<html><body>{page}</body></html>")
+    started = time.process_time()
+    (portion,) = read_portions(file_of(path), SETTINGS)
+    assert has in portion.rows[-1].passage.text
+    assert time.process_time() - started < 5
+
+
+def test_what_is_nested_too_deep_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text("<p>on top</p>" + "<div>" * 5000 + "below")
+    (portion,) = read_portions(file_of(path), SETTINGS)
+    assert portion.notes == ("nested too deep: not all of it was read",)
+
+
+# ── the process ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_process_reads_file_after_file(tmp_path: Path) -> None:
+    with Apart() as apart:
+        processes = set()
+        for n in range(3):
+            path = tmp_path / f"{n}.html"
+            path.write_text(f"<p>number {n}</p>")
+            (portion,) = apart.portions(file_of(path), SETTINGS)
+            assert portion.rows[0].passage.text == f"number {n}"
+            assert apart.process is not None
+            processes.add(apart.process)
+        (process,) = processes
+        (tmp_path / "x.pdf").write_bytes(b"%PDF-1.4 nothing")
+        with pytest.raises(InvalidInputError, match="broken PDF"):
+            list(apart.portions(file_of(tmp_path / "x.pdf"), SETTINGS))
+        assert apart.process is process
+        process.kill()
+        process.wait()
+        assert len(list(apart.portions(file_of(path), SETTINGS))) == 1
+    assert process.poll() is not None
+    assert apart.process is None
+
+
+def test_plain_text_needs_no_process(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some words")
+    with Apart() as apart:
+        assert len(list(apart.portions(file_of(tmp_path / "a.txt"), SETTINGS))) == 1
+        assert apart.process is None
+
+
+def test_what_takes_too_long_or_too_much_is_given_up_and_the_next_is_read(tmp_path: Path) -> None:
+    slow, good = tmp_path / "slow.html", tmp_path / "good.html"
+    slow.write_text("<p>" + "<b>word</b> " * 200_000)
+    good.write_text("<p>fine")
+    with Apart(Limits(time_s=0.05, time_per_mb_s=0)) as apart:
+        with pytest.raises(InvalidInputError, match=r"took more than 0 s and was given up"):
+            list(apart.portions(file_of(slow), SETTINGS))
+        assert apart.process is None
+    of_memory = r"more than 63 MB of memory|ended its parser|no HTML"
+    with Apart(Limits(memory=60 * 2**20)) as apart, pytest.raises(InvalidInputError, match=of_memory):
+        list(apart.portions(file_of(slow), SETTINGS))
+    with Apart(Limits(output=100)) as apart:
+        with pytest.raises(InvalidInputError, match="its passages have more than 0 MB"):
+            list(apart.portions(file_of(good), SETTINGS))
+        apart.limits = Limits()
+        assert len(list(apart.portions(file_of(good), SETTINGS))) == 1
+
+
+def test_a_parser_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(data: bytes, name: str) -> None:
+        raise MissingExtraError("nothing", "docs")
+
+    monkeypatch.setitem(kinds_module.DOCUMENTS, ".txt", kinds_module.DocumentKind(missing, apart=False))  # type: ignore[arg-type]
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+    with pytest.raises(MissingExtraError, match=r"pip install 'rankrag\[docs\]'"):
+        list(read_portions(file_of(path), SETTINGS))
+
+
+# ── damage ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def presentation() -> bytes:
+    import pptx
+
+    show = pptx.Presentation()
+    slide = show.slides.add_slide(show.slide_layouts[1])
+    slide.shapes.title.text = "Bridges"
+    out = io.BytesIO()
+    show.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("suffix", "make"), [(".docx", word), (".pptx", presentation)])
+def test_damaged_files_give_only_our_own_errors(
+    tmp_path: Path, suffix: str, make: Callable[[], bytes]
+) -> None:
+    whole, chance = make(), random.Random(7)
+    path = tmp_path / f"a{suffix}"
+    outcomes = set()
+    for n in range(40):
+        data = bytearray(whole)
+        if n % 4 == 0:
+            del data[chance.randrange(len(data)) :]
+        else:
+            for _ in range(1 + n % 7):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+        path.write_bytes(data)
+        outcomes.add(_outcome(path))
+    assert outcomes == {"read", "refused"}
+
+
+def _outcome(path: Path) -> str:
+    try:
+        portions = list(read_portions(file_of(path), SETTINGS))
+    except InvalidInputError as error:
+        return "refused" if "\n" not in str(error) else "not in one line"
+    return "read" if all(isinstance(portion, Portion) for portion in portions) else "something else"
