@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from statistics import mean
 
 import rankrag
-from rankrag import formats
+from rankrag import files, formats
 from rankrag.types import Answer, Hit, Question
 
 
@@ -57,7 +57,7 @@ def _row(answer: Answer, gold: Sequence[str]) -> dict[str, str | float]:
 def _sample(path: str, count: int) -> list[tuple[Question, list[str]]]:
     """Return a fixed sample of questions with their accepted answers, asked for in a short phrase."""
     found = []
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         answers = record.get("answers")
         if isinstance(answers, list) and answers:
             question = formats.question(path, number, record | {"style": "phrase"})

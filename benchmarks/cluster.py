@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
 
-from rankrag.formats import read_records
+from rankrag.files import read_records
 from rankrag.index import Settings, build
 from rankrag.index.cluster.spread import joined
 from rankrag.system.retrieval import encoder_for

@@ -24,7 +24,7 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from rankrag.formats import read_records
+from rankrag.files import read_records
 from rankrag.index import build, open_store
 
 K = 20

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rankrag.formats import read_lines
+from rankrag.files import read_lines
 
 Values = dict[str, float]
 

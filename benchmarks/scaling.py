@@ -26,7 +26,7 @@ import numpy as np
 
 from limits import passages_of, timed
 from rank import ASKED, BEFORE, Naive
-from rankrag import formats, prompts
+from rankrag import files, formats, prompts
 from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.model.store import registry
 from rankrag.types import Passage, Prompt, Question
@@ -122,7 +122,7 @@ def _corpus(options: argparse.Namespace) -> dict[str, tuple[str, Times]]:
 
 def _heads(corpus: str, folder: Path) -> Iterator[tuple[int, Path]]:
     """Yield the number of records and a file of them, ever more from the start of a collection."""
-    lines = [json.dumps(record) for _, record in formats.read_records(corpus)]
+    lines = [json.dumps(record) for _, record in files.read_records(corpus)]
     for size in (*(size for size in SIZES if size < len(lines)), len(lines)):
         path = folder / f"{size}.jsonl"
         path.write_text("\n".join(lines[:size]) + "\n", encoding="utf-8")

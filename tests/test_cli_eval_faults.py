@@ -153,7 +153,7 @@ def test_broken_files_are_no_bugs_of_ours(capsys: Capture, place: Path, tmp_path
     assert "found no relevances in" in refused(capsys, *predict(place, tmp_path / "out", "s"))
     (tmp_path / "study.yaml").write_bytes(b"title: \xff")
     study = ("eval", "study", str(tmp_path / "study.yaml"), "--out", str(tmp_path / "o"))
-    assert "found broken YAML" in refused(capsys, *study)
+    assert "found bytes that are not UTF-8" in refused(capsys, *study)
     name = ("eval", "study", "k-sweep", "--out", str(tmp_path / "o"), "--set", "n=[1")
     assert "whose value is broken YAML" in refused(capsys, *name)
     assert "found no folder" in refused(capsys, "eval", "list", "--data-root", str(tmp_path / "gone"), code=4)

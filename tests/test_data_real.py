@@ -10,8 +10,8 @@ import pytest
 
 from rankrag.data.item import Item
 from rankrag.data.matching import contains_answer, squash
-from rankrag.data.rows import rows
 from rankrag.data.sources import PARTS, SOURCES, SourceName, reader
+from rankrag.files import rows
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = [

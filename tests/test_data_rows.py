@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rankrag.data.rows import CHUNK, Row, rows, whole
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
+from rankrag.files import Row, rows, whole_object
+from rankrag.files.rows import CHUNK
 
 RECORDS = [{"id": "a", "n": 1, "list": ["x"]}, {"id": "b", "n": 2, "list": []}]
 
@@ -88,7 +89,7 @@ def test_half_a_character_in_an_array_is_refused(tmp_path: Path) -> None:
         list(rows(str(tmp_path / "a.json")))
     (tmp_path / "b.json").write_text('{"a": {"b": "\\ud83d"}}')
     with pytest.raises(FormatError, match=r"b\.json: found half of a surrogate pair"):
-        whole(str(tmp_path / "b.json"))
+        whole_object(str(tmp_path / "b.json"))
 
 
 def test_a_row_refuses_what_is_not_there_or_of_another_type() -> None:
@@ -111,10 +112,10 @@ def test_a_row_refuses_what_is_not_there_or_of_another_type() -> None:
 
 def test_a_whole_object_is_read_or_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"a": {"b": 1}}')
-    assert whole(str(tmp_path / "a.json")).row("a").values == {"b": 1}
+    assert whole_object(str(tmp_path / "a.json")).row("a").values == {"b": 1}
     (tmp_path / "b.json").write_text("{\n oops")
     with pytest.raises(FormatError, match=r"b\.json:2: "):
-        whole(str(tmp_path / "b.json"))
+        whole_object(str(tmp_path / "b.json"))
     (tmp_path / "c.json").write_text("[]")
     with pytest.raises(FormatError, match="found list"):
-        whole(str(tmp_path / "c.json"))
+        whole_object(str(tmp_path / "c.json"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rankrag import formats
+from rankrag import files, formats
 from rankrag.errors import FormatError, NotFoundError
 from rankrag.types import Answer, Citation, Cut, Example, Hit, Passage, Question, Source, Turn
 
@@ -26,7 +26,7 @@ def test_lines_are_read_through_every_compression(tmp_path: Path, pack: object) 
     ending = {None: "", gzip.compress: ".gz", lzma.compress: ".xz"}[pack]  # type: ignore[index]
     path = tmp_path / f"x.jsonl{ending}"
     path.write_bytes(pack(data) if callable(pack) else data)
-    assert list(formats.read_records(str(path))) == [(1, {"a": 1}), (3, {"a": "é"})]
+    assert list(files.read_records(str(path))) == [(1, {"a": 1}), (3, {"a": "é"})]
 
 
 def test_faults_name_file_and_line(tmp_path: Path) -> None:
@@ -35,13 +35,13 @@ def test_faults_name_file_and_line(tmp_path: Path) -> None:
         list(formats.read_passages(path))
     path = write(tmp_path, "y.jsonl", "[1]\n")
     with pytest.raises(FormatError, match=r"y\.jsonl:1: found list, wanted a JSON object"):
-        list(formats.read_records(path))
+        list(files.read_records(path))
     path = write(tmp_path, "h.jsonl", '{"text": "\\ud83d\\ude00"}\n{"text": "\\ud83d"}\n')
     with pytest.raises(FormatError, match=r"h\.jsonl:2: found half of a surrogate pair"):
         list(formats.read_passages(path))
     path = write(tmp_path, "z.jsonl", '{"title": "no text"}\n')
     with pytest.raises(FormatError, match=r"z\.jsonl:1: found no text in 'text' or 'contents'"):
-        [formats.passage(path, n, r) for n, r in formats.read_records(path)]
+        [formats.passage(path, n, r) for n, r in files.read_records(path)]
 
 
 def test_broken_bytes_and_compression_are_format_errors(tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_broken_bytes_and_compression_are_format_errors(tmp_path: Path) -> None:
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(FormatError, match=name):
-            list(formats.read_lines(str(tmp_path / name)))
+            list(files.read_lines(str(tmp_path / name)))
     with pytest.raises(NotFoundError, match="check the path"):
-        list(formats.read_lines(str(tmp_path / "absent")))
+        list(files.read_lines(str(tmp_path / "absent")))
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
-        formats.write_records(path, records())  # type: ignore[arg-type]
+        files.write_records(path, records())  # type: ignore[arg-type]
     assert Path(path).read_text() == "old\n"
     assert [p.name for p in tmp_path.iterdir()] == ["x.jsonl"]
 
@@ -119,7 +119,7 @@ def test_a_run_keeps_our_order_through_ties_and_unscored_hits(tmp_path: Path) ->
     assert scores == sorted(set(scores), reverse=True)
     assert scores[1] == 0.5
     assert formats.write_run(path, [("q", [hits[0], Hit(Passage("d", ""), 8.0, scored=False)])], "ours") == 2
-    tags = [line.split()[-1] for _, line in formats.read_lines(path)]
+    tags = [line.split()[-1] for _, line in files.read_lines(path)]
     assert tags == ["ours", "ours-unscored"]
 
 

@@ -241,7 +241,7 @@ def test_a_file_that_was_never_finished_is_removed_once_it_is_old(
     tmp_path: Path, opened: list[DiskCache]
 ) -> None:
     (tmp_path / "ab").mkdir()
-    old, young = tmp_path / "ab" / "old.part", tmp_path / "ab" / "young.part"
+    old, young = tmp_path / "ab" / "old.partial", tmp_path / "ab" / "young.partial"
     for path in (old, young):
         path.write_bytes(b"half")
     os.utime(old, (1, 1))

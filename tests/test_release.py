@@ -266,12 +266,12 @@ class Locking:
 def test_a_lock_on_windows_leaves_the_file_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rankrag import files
+    from rankrag.files import whole
 
     windows = Locking()
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
     with (tmp_path / "lock").open("a+", encoding="ascii") as stream:
-        assert files._locked_on_windows(stream.fileno())
+        assert whole._locked_on_windows(stream.fileno())
         stream.truncate(0)
         stream.write("17\n")
     assert windows.at == [2**20]

@@ -64,10 +64,10 @@ def test_settings_come_on_top(recipe: str) -> None:
         (["stage2.template=llama"], r"stage2.template: found 'llama', wanted one of paper, chat"),
         (["stage2.lr_scheduler_type=cosin"], r"stage2.lr_scheduler_type: found 'cosin', .*'cosine'"),
         (["stage2.global_batch_size=9"], r"stage2: wanted global_batch_size \(9\) to be a multiple of"),
-        (["stage2.lora.r.x=1"], r"--set 'stage2.lora.r.x=1', but r is a value"),
-        (["stage3.learning_rate=1"], r"--set 'stage3.learning_rate=1', wanted KEY=VALUE"),
-        (["stage2.learning_rate"], r"wanted KEY=VALUE"),
-        (["stage2.lora=[1"], r"wanted a YAML value"),
+        (["stage2.lora.r.x=1"], r"the setting 'stage2.lora.r.x=1', but stage2.lora.r holds no names"),
+        (["stage3.learning_rate=1"], r"the setting 'stage3.learning_rate=1', wanted KEY=VALUE"),
+        (["stage2.learning_rate"], r"wanted NAME.NAME=VALUE"),
+        (["stage2.lora=[1"], r"whose value is broken YAML"),
     ],
 )
 def test_what_is_wrong_is_named(recipe: str, settings: list[str], said: str) -> None:
@@ -94,7 +94,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="found no section 'stage1'"):
         read_stage(str(path), 1)
     path.write_text("- m\n")
-    with pytest.raises(InvalidInputError, match="found no sections"):
+    with pytest.raises(InvalidInputError, match=r"r.yaml:1: found list, wanted names and their values"):
         read_stage(str(path), 1)
 
 

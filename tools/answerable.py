@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from rankrag.data.matching import contains_answer, squash
 from rankrag.data.mining import Mined, Search
-from rankrag.formats import read_records, write_records
+from rankrag.files import read_records, write_records
 
 Record = dict[str, object]
 

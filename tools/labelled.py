@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from answerable import Record, arguments, draw, free, searched
 from rankrag.data.matching import contains_answer
 from rankrag.data.mining import Mined, Search
-from rankrag.formats import write_records
+from rankrag.files import write_records
 
 
 def labelled(records: Sequence[Record], search: Search) -> Iterator[Record]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from documents import PREPARED, UnavailableError, missing_evidence, prepare, unfindable
 from page import comparisons, page, table
 from questions import Practical, read_questions
-from rankrag.formats import write_records
+from rankrag.files import write_records
 from rankrag.index import open_store
 from tally import Ruled, ruled, systems
 

@@ -1,98 +1,28 @@
-"""Every file that goes in or comes out, one reader and one writer for each.
+"""Every record that goes in or comes out, one reader and one writer for each.
 
-Readers stream and accept `.gz` and `.xz` beside plain text; `-` is standard input. Every error is a
-`FormatError` that names the file and the line. Writers are atomic: a file is whole or not there.
+Readers stream. Every error is a `FormatError` that names the file and the line.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
 import json
-import lzma
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import IO, cast, get_args
+from typing import cast, get_args
 
-from .errors import FormatError, NotFoundError
+from .errors import FormatError
+from .files import (
+    Record,
+    as_object,
+    kind_of,
+    open_text,
+    parse_object,
+    read_lines,
+    read_records,
+    write_records,
+    writing,
+)
 from .types import Answer, Example, Hit, Passage, Question, Source, Speaker, Style, Task, Turn
-
-Record = dict[str, object]
-
-# ── lines ────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextlib.contextmanager
-def open_text(path: str) -> Iterator[IO[str]]:
-    """Open a text file for reading, decompressing by its ending; `-` is standard input.
-
-    Raises NotFoundError if it is not there, FormatError if it is not UTF-8 or its compression is broken.
-    """
-    if path == "-":
-        yield sys.stdin
-        return
-    if not Path(path).is_file():
-        raise NotFoundError(f"found no file at {path}: check the path")
-    openers: Mapping[str, Callable[..., object]] = {".gz": gzip.open, ".xz": lzma.open}
-    opener = openers.get(Path(path).suffix, open)
-    try:
-        with cast("IO[str]", opener(path, "rt", encoding="utf-8-sig")) as stream:
-            yield stream
-    except UnicodeDecodeError as error:
-        raise FormatError(path, None, f"found bytes that are not UTF-8 ({error.reason})") from error
-    except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
-        raise FormatError(path, None, f"found broken compression ({error})") from error
-
-
-def read_lines(path: str) -> Iterator[tuple[int, str]]:
-    """Yield (line number from 1, line) of every line that is not blank."""
-    with open_text(path) as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, line.rstrip("\r\n")
-
-
-def read_records(path: str) -> Iterator[tuple[int, Record]]:
-    """Yield (line number from 1, object) of a JSON-lines file."""
-    for number, line in read_lines(path):
-        yield number, _object(path, number, line)
-
-
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[IO[str]]:
-    """Open a text file for writing that takes its name only once it is whole; `-` is standard output."""
-    if path == "-":
-        yield sys.stdout
-        return
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise NotFoundError(f"found no folder {folder}: make it first")
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{Path(path).name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files private; a result is an ordinary file
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_records(path: str, records: Iterable[Mapping[str, object]]) -> int:
-    """Write a JSON-lines file; return the number of lines."""
-    count = 0
-    with writing(path) as stream:
-        for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-            count += 1
-    return count
-
 
 # ── passages ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -101,7 +31,7 @@ def read_passages(path: str) -> Iterator[Passage]:
     """Yield the passages of a file: JSON lines (see `passage`), or plain text with a passage a line."""
     for number, line in read_lines(path):
         if line.lstrip().startswith("{"):
-            yield passage(path, number, _object(path, number, line))
+            yield passage(path, number, parse_object(path, number, line))
         else:
             yield Passage(id=str(number), text=line.strip())
 
@@ -114,7 +44,7 @@ def passage(path: str, line: int, record: Record) -> Passage:
     """
     extra = record.get("metadata") or record.get("attributes") or {}
     if not isinstance(extra, dict):
-        raise FormatError(path, line, f"found metadata of type {_kind(extra)}, wanted an object")
+        raise FormatError(path, line, f"found metadata of type {kind_of(extra)}, wanted an object")
     return Passage(
         id=_id(record, line),
         text=_one_of(record, ("text", "contents"), path, line),
@@ -135,7 +65,7 @@ def read_questions(path: str) -> Iterator[Question]:
     """
     for number, line in read_lines(path):
         if line.lstrip().startswith("{"):
-            yield question(path, number, _object(path, number, line))
+            yield question(path, number, parse_object(path, number, line))
         elif "\t" in line:
             name, text = line.split("\t", 1)
             yield Question(id=name.strip(), text=text.strip())
@@ -147,7 +77,7 @@ def question(path: str, line: int, record: Record) -> Question:
     """Return a question from a record in the shape of BEIR or of this project."""
     options = record.get("options") or {}
     if not isinstance(options, dict):
-        raise FormatError(path, line, f"found options of type {_kind(options)}, wanted an object")
+        raise FormatError(path, line, f"found options of type {kind_of(options)}, wanted an object")
     style = record.get("style") or "plain"
     if style not in get_args(Style):
         raise FormatError(path, line, f"found style {style!r}, wanted one of {', '.join(get_args(Style))}")
@@ -173,7 +103,7 @@ def read_history(path: str) -> tuple[Turn, ...]:
         except json.JSONDecodeError as error:
             raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
     messages = [
-        _object(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+        parse_object(path, number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()
     ]
     return _turns(messages, path, None)
 
@@ -242,7 +172,7 @@ def read_examples(path: str) -> Iterator[Example]:
             task=cast("Task", task),
             question=question(path, number, _mapping(record, "question", path, number)),
             passages=tuple(
-                passage(path, number, _as_record(item, path, number))
+                passage(path, number, as_object(path, number, item))
                 for item in _list(record, "passages", path, number)
             ),
             target=_one_of(record, ("target",), path, number),
@@ -288,64 +218,26 @@ def hit_record(hit: Hit) -> Record:
     return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
 
 
-def is_text(text: str) -> bool:
-    """Say whether UTF-8 can hold a text: JSON and a command line can smuggle in half a surrogate pair."""
-    return text.encode(errors="ignore").decode() == text
-
-
-def read_json(path: str) -> object:
-    """Return the content of a JSON file; FormatError names the line of what is broken."""
-    with open_text(path) as stream:
-        try:
-            value = json.load(stream)
-        except json.JSONDecodeError as error:
-            raise FormatError(path, error.lineno, f"found broken JSON ({error.msg})") from error
-    check_text(path, None, value)
-    return value
-
-
-def check_text(path: str, line: int | None, value: object) -> None:
-    """Raise FormatError where something read from JSON holds text that UTF-8 cannot."""
-    if not is_text(json.dumps(value, ensure_ascii=False)):
-        raise FormatError(path, line, "found half of a surrogate pair, wanted whole characters")
-
-
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _object(path: str, number: int, line: str) -> Record:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise FormatError(path, number, f"found broken JSON ({error.msg} at column {error.colno})") from error
-    if "\\u" in line:
-        check_text(path, number, value)
-    return _as_record(value, path, number)
-
-
-def _as_record(value: object, path: str, line: int | None) -> Record:
-    if not isinstance(value, dict):
-        raise FormatError(path, line, f"found {_kind(value)}, wanted a JSON object")
-    return value
 
 
 def _mapping(record: Record, name: str, path: str, line: int) -> Record:
     if name not in record:
         raise FormatError(path, line, f"found no {name!r}")
-    return _as_record(record[name], path, line)
+    return as_object(path, line, record[name])
 
 
 def _list(record: Record, name: str, path: str, line: int) -> list[object]:
     value = record.get(name, [])
     if not isinstance(value, list):
-        raise FormatError(path, line, f"found {name} of type {_kind(value)}, wanted a list")
+        raise FormatError(path, line, f"found {name} of type {kind_of(value)}, wanted a list")
     return value
 
 
 def _text(record: Record, name: str, path: str, line: int) -> str:
     value = record.get(name) or ""
     if not isinstance(value, str):
-        raise FormatError(path, line, f"found {name} of type {_kind(value)}, wanted text")
+        raise FormatError(path, line, f"found {name} of type {kind_of(value)}, wanted text")
     return value
 
 
@@ -374,11 +266,11 @@ def _source(value: object) -> Source | None:
 def _turns(messages: object, path: str, line: int | None) -> tuple[Turn, ...]:
     if not isinstance(messages, list):
         raise FormatError(
-            path, line, f"found a conversation of type {_kind(messages)}, wanted a list of messages"
+            path, line, f"found a conversation of type {kind_of(messages)}, wanted a list of messages"
         )
     turns = []
     for message in messages:
-        record = _as_record(message, path, line)
+        record = as_object(path, line, message)
         role, text = record.get("role"), record.get("content", record.get("text"))
         if role not in get_args(Speaker) or not isinstance(text, str):
             raise FormatError(
@@ -402,8 +294,3 @@ def _token(text: str) -> str:
 
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _kind(value: object) -> str:
-    names = {dict: "object", list: "list", str: "text", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")

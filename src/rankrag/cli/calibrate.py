@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from .. import formats, prompts
+from .. import files, formats, prompts
 from ..errors import FormatError, InvalidInputError
 from ..files import sha256
 from ..system import models
@@ -123,7 +123,7 @@ def read_judged(path: str) -> Iterator[Judged]:
     and a passage that comes twice counts once. Raises FormatError, and InvalidInputError if nothing is left.
     """
     found: dict[tuple[str, str], tuple[Question, dict[tuple[str, str], tuple[Passage, bool]]]] = {}
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         labelled = _labelled(path, number, record)
         if labelled:
             asked = record.get("question")
@@ -140,7 +140,7 @@ def read_judged(path: str) -> Iterator[Judged]:
         yield Judged(question, tuple(passages.values()))
 
 
-def _labelled(path: str, number: int, record: formats.Record) -> list[tuple[Passage, bool]]:
+def _labelled(path: str, number: int, record: files.Record) -> list[tuple[Passage, bool]]:
     passages = record.get("passages", [])
     if not isinstance(passages, list) or not all(isinstance(one, dict) for one in passages):
         raise FormatError(path, number, "found passages that are no objects, wanted a list of passages")
@@ -155,7 +155,7 @@ def _labelled(path: str, number: int, record: formats.Record) -> list[tuple[Pass
     ]
 
 
-def _target(path: str, number: int, record: formats.Record) -> bool | None:
+def _target(path: str, number: int, record: files.Record) -> bool | None:
     if record.get("task") != "rank":
         return None
     target = str(record["target"]).strip()

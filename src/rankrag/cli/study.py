@@ -17,7 +17,7 @@ import typer
 from rich.text import Text
 
 from ..errors import InvalidInputError, NotFoundError
-from ..formats import read_records
+from ..files import read_records
 from ..system import models
 from . import answer_view, console, progress
 from .evaluate import Asking, DataRoot, predict_all

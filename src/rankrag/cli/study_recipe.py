@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..files import put_setting, read_yaml
 from ..system import models
 from ..types import RetrieverKind, Task
 
@@ -94,12 +94,13 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
         raise NotFoundError(f"found no study {name!r}, wanted one of {known}, or a YAML file: check the name")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise FormatError(str(path), None, f"found broken YAML ({problem})") from problem
+    values = read_yaml(path)
+    variants = values.get("variants")
+    before = [*variants] if isinstance(variants, dict) else []
     for setting in settings:
-        _set(values, setting)
+        put_setting(values, setting)
+    if isinstance(variants := values.get("variants"), dict):
+        values["variants"] = _kept(variants, before)
     try:
         chosen = Study.model_validate(values)
         chosen.setups()
@@ -110,23 +111,11 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
     return chosen
 
 
-def _set(values: object, setting: str) -> None:
-    """Set one value in place; a variant that is set to null is left out of the study."""
-    place, sign, text = setting.partition("=")
-    *path, last = place.split(".")
-    for name in path:
-        values = values.setdefault(name, {}) if isinstance(values, dict) else None
-    if not sign or not isinstance(values, dict):
-        raise InvalidInputError(f"found the setting {setting!r}, wanted NAME=VALUE, like base.index=DIR")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as problem:
-        raise InvalidInputError(f"found the setting {setting!r}, whose value is broken YAML") from problem
-    if path == ["variants"] and value is None:
-        if last not in values:
-            raise InvalidInputError(
-                f"found no variant {last!r} to leave out, wanted one of {', '.join(values)}"
-            )
-        del values[last]
-    else:
-        values[last] = value
+def _kept(variants: Mapping[str, object], before: Sequence[str]) -> dict[str, object]:
+    """Return the variants without those that a setting made null; a name that was not there is an error."""
+    left_out = {name for name, variant in variants.items() if variant is None}
+    if strange := left_out - {*before}:
+        raise InvalidInputError(
+            f"found no variant {min(strange)!r} to leave out, wanted one of {', '.join(before)}"
+        )
+    return {name: variant for name, variant in variants.items() if name not in left_out}

@@ -16,7 +16,8 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import NotFoundError
-from ..formats import read_examples, write_examples, writing
+from ..files import writing
+from ..formats import read_examples, write_examples
 from ..prompts import PAPER, example, template
 from ..types import Example, Passage, Prompt, Task
 from .check import require

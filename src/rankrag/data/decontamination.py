@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
+from ..files import rows
 from ..formats import question
 from .item import Item
 from .matching import squash, words
-from .rows import rows
 
 ANCHOR = 5
 """Words that a benchmark question must have to be looked for inside longer texts."""

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import cast
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError
-from ..formats import writing
+from ..files import writing
 
 PREFIX = "hub:"
 

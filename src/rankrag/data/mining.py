@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..formats import read_lines, read_passages, read_run, write_records
+from ..files import read_lines, write_records
+from ..formats import read_passages, read_run
 from ..types import Passage
 from .recipe import RetrieverName
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..errors import FormatError
+from ..files import put_setting, read_yaml
 from ..prompts import TEMPLATES
 from ..types import Style, Task
 from .sources import FormatName, SourceName
@@ -158,16 +158,10 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
     Raises NotFoundError, FormatError (broken YAML, with its line; an unknown key, with its name) and
     InvalidInputError (a setting that cannot be read).
     """
-    if not Path(path).is_file():
-        raise NotFoundError(f"found no recipe at {path}: check the path")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FormatError(path, None, f"found bytes that are no UTF-8 ({error.reason})") from error
-    settings = list(settings)
-    values = _parse(path, text)
+    values, settings = read_yaml(Path(path)), list(settings)
+    text = Path(path).read_text(encoding="utf-8")
     for setting in settings:
-        _set(values, setting)
+        put_setting(values, setting)
     try:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
@@ -177,36 +171,6 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
     recipe._folder = Path(path).resolve().parent
     recipe._sha256 = hashlib.sha256("\n".join([text, *settings]).encode()).hexdigest()
     return recipe
-
-
-def _parse(path: str, text: str) -> dict[str, object]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise FormatError(path, line, f"found broken YAML ({error.problem})") from error
-    if not isinstance(values, dict):
-        raise FormatError(
-            path, 1, f"found {type(values).__name__}, wanted name, model, blend, stage1, stage2"
-        )
-    return values
-
-
-def _set(values: dict[str, object], setting: str) -> None:
-    """Put one `a.b.c=value` (the value is YAML) into nested dictionaries."""
-    names, separator, text = setting.partition("=")
-    *path, last = names.split(".")
-    if not separator or not all([*path, last]):
-        raise InvalidInputError(f"found the setting {setting!r}, wanted NAME.NAME=VALUE")
-    inner: object = values
-    for name in path:
-        inner = inner.setdefault(name, {}) if isinstance(inner, dict) else None
-    if not isinstance(inner, dict):
-        raise InvalidInputError(f"found the setting {setting!r}, but {'.'.join(path)} holds no names")
-    try:
-        inner[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidInputError(f"found the setting {setting!r}, whose value is broken YAML") from error
 
 
 def _check_runs(path: str, recipe: Recipe) -> None:

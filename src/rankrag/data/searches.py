@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from ..files import sha256
-from ..formats import write_records, writing
+from ..files import sha256, write_records, writing
 from ..types import Passage
 from .check import require
 from .item import Item

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import InvalidInputError, NotFoundError
-from ..formats import read_records, write_records
+from ..files import read_records, write_records
 from ..types import Task
 
 EXAMPLES = "examples.jsonl"

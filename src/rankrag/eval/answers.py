@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..formats import answer_record, passage, read_records, writing
+from ..files import read_records, writing
+from ..formats import answer_record, passage
 from ..types import Answer, Citation, Hit, Passage, Question
 from .results import System, joined
 

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import FormatError, NotFoundError
-from ..formats import writing
+from ..files import writing
 
 POOLED = "*"
 """Stands for a benchmark where something is over several of them."""

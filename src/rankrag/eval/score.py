@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..formats import writing
+from ..files import writing
 from ..types import Answer, Question
 from .benchmarks import FINDABLE, Benchmark
 from .gold import GoldQuestion

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError
-from ..formats import writing
+from ..files import writing
 from ..types import Progress
 from .manifest import (
     COPYING,

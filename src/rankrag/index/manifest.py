@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
-from ..files import locked
-from ..formats import writing
+from ..files import locked, writing
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..files import write_json
 from ..types import Document
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -61,18 +61,7 @@ class Job:
 
 def write_job(folder: Path, job: Job) -> None:
     """Write a job's file: a reader, also one after a power cut, sees the old one or the new one."""
-    path = folder / f"{job.id}.json"
-    partial = folder / f".{job.id}.{job.owner}"
-    try:
-        with partial.open("w", encoding="utf-8") as stream:
-            json.dump({"format": FORMAT, **asdict(job)}, stream, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(folder)
+    write_json(folder / f"{job.id}.json", {"format": FORMAT, **asdict(job)}, durable=True)
 
 
 def read_job(path: Path) -> Job:
@@ -113,17 +102,6 @@ def set_aside(folder: Path) -> list[Problem]:
 
 class NewerError(ValueError):
     """The file of a job was written by a newer version."""
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder survive a power cut, where the system can."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _job(values: dict[str, Any]) -> Job:

@@ -13,10 +13,11 @@ from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from ..errors import InUseError, RankRAGError
+from ..files import sync
 from ..types import Document, Documents
 from . import owners
 from .desk import BusyError
-from .job_files import Job, Problem, Status, read_job, read_jobs, set_aside, sync_folder, write_job
+from .job_files import Job, Problem, Status, read_job, read_jobs, set_aside, write_job
 
 KEPT = 100
 """Finished jobs that are remembered."""
@@ -125,7 +126,7 @@ class Jobs:
 
     def submit(self, names: Iterable[str]) -> Job:
         """Queue files that lie in the folder of uploads; return their job."""
-        sync_folder(self.folder)  # what is promised has to be there after a power cut
+        sync(self.folder)  # what is promised has to be there after a power cut
         job = Job(uuid.uuid4().hex, tuple(names), time.time(), owner=self._name())
         self._note(job)
         self._queue(job)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from ..errors import InvalidInputError
-from ..formats import is_text
+from ..files import is_text
 from ..types import Passage, Turn
 from .settings import Limits
 

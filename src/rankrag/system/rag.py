@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from ..formats import is_text
+from ..files import is_text
 from ..pipeline import Pipeline
 from ..types import Answer, Filters, Hit, Passage, Question, Ranker, RetrieverKind, Style, Turn
 from .models import CACHE_GB, DEFAULT_MODEL, Engine, Loading, Precision

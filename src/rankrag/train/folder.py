@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FailureError, InvalidInputError, NotFoundError
-from ..files import sha256
-from ..formats import writing
+from ..files import sha256, writing
 from ..model.store.checkpoint import CARD
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"

@@ -15,7 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import prompts
-from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..errors import FormatError, InvalidInputError
+from ..files import put_setting, read_yaml
 
 StageNumber = Literal[1, 2]
 
@@ -160,10 +161,14 @@ def read_stage(path: str, number: StageNumber, settings: Sequence[str] = ()) -> 
     InvalidInputError (naming file and key) for anything else wrong.
     """
     section = f"stage{number}"
-    content = _read_yaml(path)
+    content = read_yaml(Path(path))
     for setting in settings:
-        name, value = _setting(setting)
-        content = _with(content, name, value, setting)
+        if setting.partition("=")[0].partition(".")[0] not in SECTIONS:
+            raise InvalidInputError(
+                f"found the setting {setting!r}, wanted KEY=VALUE with a key below {', '.join(SECTIONS)}, "
+                "such as stage2.learning_rate=1e-4"
+            )
+        put_setting(content, setting)
     values, blend = content.get(section), content.get("blend")
     if not isinstance(values, dict):
         raise FormatError(path, None, f"found no section {section!r}, wanted one with the stage's settings")
@@ -194,49 +199,3 @@ def _problem(error: ValidationError) -> str:
         return f"{key}: found nothing, wanted a value: add the key"
     found = "" if fault["type"] == "value_error" and not fault["loc"] else f"found {fault['input']!r}, "
     return f"{key}: {found}{fault['msg'].removeprefix('Value error, ')}"
-
-
-def _read_yaml(path: str) -> dict[str, object]:
-    import yaml
-
-    if not Path(path).is_file():
-        raise NotFoundError(f"found no recipe at {path}: check the path")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark is not None else None
-        raise FormatError(
-            path, line, f"found broken YAML ({getattr(error, 'problem', None) or error})"
-        ) from error
-    if not isinstance(content, dict):
-        raise FormatError(path, None, "found no sections, wanted blend, stage1 and stage2")
-    return content
-
-
-def _setting(text: str) -> tuple[list[str], object]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    parts = name.split(".")
-    if not equals or not all(parts) or parts[0] not in SECTIONS:
-        raise InvalidInputError(
-            f"found --set {text!r}, wanted KEY=VALUE with a key below {', '.join(SECTIONS)}, "
-            "such as stage2.learning_rate=1e-4"
-        )
-    try:
-        return parts, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InvalidInputError(f"found --set {text!r}, wanted a YAML value after the equals sign") from error
-
-
-def _with(
-    values: Mapping[str, object], name: Sequence[str], value: object, setting: str
-) -> dict[str, object]:
-    """Return the values with one of them, however deep, replaced."""
-    if len(name) == 1:
-        return {**values, name[0]: value}
-    below = values.get(name[0]) or {}
-    if not isinstance(below, dict):
-        raise InvalidInputError(f"found --set {setting!r}, but {name[0]} is a value, wanted a section there")
-    return {**values, name[0]: _with(below, name[1:], value, setting)}

@@ -14,7 +14,7 @@ import numpy as np
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..errors import FormatError
-from ..formats import read_records, writing
+from ..files import read_records, writing
 from ..types import Progress
 from .folder import CURVES, EVENTS, METRICS
 

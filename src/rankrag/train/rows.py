@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .. import prompts
 from ..errors import InvalidInputError
+from ..files import replacing
 from ..types import Example, Passage, Prompt, Task
 
 if TYPE_CHECKING:
@@ -172,13 +173,15 @@ def write_arrow(path: Path, schema: pa.Schema, records: Iterable[Sequence[object
     """Write records, a value for each column of the schema, as an Arrow stream; return their number."""
     import pyarrow as pa  # type: ignore[import-untyped, unused-ignore]
 
-    partial = path.with_name(f".{path.name}.partial")
     count, rest = 0, iter(records)
-    with pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
+    with (
+        replacing(path) as partial,
+        pa.OSFile(str(partial), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+    ):
         while batch := list(islice(rest, ROWS_AT_ONCE)):
             count += len(batch)
             stream.write_batch(
                 pa.record_batch([list(column) for column in zip(*batch, strict=True)], schema=schema)
             )
-    partial.replace(path)
     return count

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ...files import Row, messages, rows
 from ...prompts import UNANSWERABLE
 from ...types import Turn
 from ..item import Dropped, Item, dialogue, passage
-from ..rows import Row, messages, rows
 
 
 def chatqa(path: str) -> Iterator[Item | Dropped]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from ...files import Row, rows
 from ...types import Turn
 from ..item import Dropped, Item, dialogue
-from ..rows import Row, rows
 
 
 def openassistant(path: str) -> Iterator[Item | Dropped]:

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ...files import rows
 from ...prompts import FALSE, TRUE
 from ...types import Passage, Question
 from ..item import Dropped, Item
 from ..matching import contains_answer, tidy, words
-from ..rows import rows
 from .neutral import item_of, passage_of
 
 _VERDICTS = {"SUPPORTS": TRUE, "REFUTES": FALSE}

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...formats import read_lines
+from ...files import Row, messages, read_lines, rows
 from ...prompts import FALSE, TRUE
 from ...types import Question, Turn
 from ..item import Dropped, Item, dialogue
-from ..rows import Row, messages, rows
 
 
 def dolly(path: str) -> Iterator[Item | Dropped]:

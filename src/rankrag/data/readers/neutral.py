@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ...files import Row, messages, rows
 from ...formats import read_examples
 from ...prompts import UNANSWERABLE
 from ...types import Passage, Question, Style
 from ..item import Dropped, Item, dialogue, passage
 from ..matching import tidy
-from ..rows import Row, messages, rows
 from .reading import with_scale
 
 _STYLES: dict[str, Style] = {"arithmetic": "number", "count": "number"}

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...formats import read_lines, read_qrels
+from ...files import Row, read_lines, rows, stem
+from ...formats import read_qrels
 from ...types import Passage, Question
 from ..item import Dropped, Item, passage
-from ..rows import Row, rows, stem
 
 
 def webquestions(path: str) -> Iterator[Item | Dropped]:

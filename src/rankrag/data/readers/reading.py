@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ...files import Row, rows, whole_object
 from ...prompts import UNANSWERABLE
 from ...types import Question, Style
 from ..item import Dropped, Item, passage
-from ..rows import Row, rows, whole
 
 # ── DROP ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -19,7 +19,7 @@ def drop(path: str) -> Iterator[Item | Dropped]:
     Hub rows (`passage, question, answers_spans.spans`) are read too. Several spans are one answer.
     """
     if path.endswith((".json", ".json.gz", ".json.xz")):
-        texts = whole(path)
+        texts = whole_object(path)
         for name in texts.values:
             text = texts.row(name)
             for qa in text.rows("qa_pairs"):

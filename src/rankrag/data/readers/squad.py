@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...files import Row, rows
 from ...prompts import UNANSWERABLE
 from ...types import Passage, Question
 from ..item import Dropped, Item, passage
-from ..rows import Row, rows
 
 
 def squad(path: str) -> Iterator[Item | Dropped]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError, NotFoundError
-from ...formats import read_json
+from ...files import read_json
 from ...types import Question
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ... import formats
+from ... import files
 from ...errors import FormatError
-from ...formats import read_json
+from ...files import read_json
 from ..benchmarks import Benchmark, FileFormat
 from ..gold import GoldQuestion, LeftOut
 from .choices import mirage, pubmedqa
@@ -64,7 +64,7 @@ def detect(path: str) -> FileFormat:
     if suffixes[-1:] == [".json"]:
         return _of_document(path)
     try:
-        names = set(next((record for _, record in formats.read_records(path)), {}))
+        names = set(next((record for _, record in files.read_records(path)), {}))
     except FormatError:
         line = _first_line(path)
         if "\t" in line:
@@ -76,7 +76,7 @@ def detect(path: str) -> FileFormat:
 
 
 def _first_line(path: str) -> str:
-    return next((line for _, line in formats.read_lines(path)), "")
+    return next((line for _, line in files.read_lines(path)), "")
 
 
 def _of_document(path: str) -> FileFormat:

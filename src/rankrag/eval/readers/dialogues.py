@@ -6,7 +6,7 @@ import ast
 import csv
 from collections.abc import Iterator
 
-from ... import formats
+from ... import files
 from ...errors import FormatError
 from ...prompts import UNANSWERABLE
 from ...types import Question, Turn
@@ -63,7 +63,7 @@ def doc2dial(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut
 
     Answers are as Python writes them; ids are the dialogue's, an underscore and the turn's number.
     """
-    with formats.open_text(path) as stream:
+    with files.open_text(path) as stream:
         for place, values in enumerate(csv.DictReader(stream), 2):
             row = Fields(path, place, dict(values))
             newest, *before = [_speaker(row, part) for part in row.text("question").split("\t")]

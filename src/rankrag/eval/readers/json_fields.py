@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import FormatError
-from ...formats import read_json
+from ...files import read_json
 from ...types import Turn
 
 UNITS = ("conversation", "fever_id")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ... import formats
+from ... import files, formats
 from ...types import Style
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
@@ -25,7 +25,7 @@ def neutral_test(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | Lef
 
 def neutral(path: str, benchmark: Benchmark, split: str = "") -> Iterator[GoldQuestion | LeftOut]:
     """Yield the questions of a neutral file; a question's own `style` goes before the benchmark's."""
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         if split and record.get("split") != split:
             yield LeftOut(f"not in the {split} split")
             continue

@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ... import formats
+from ... import files
 from ...errors import FormatError
 from ...types import Question
 from ..benchmarks import Benchmark
@@ -23,7 +23,7 @@ def kilt(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     Provenance names pages of KILT's own Wikipedia, which are no ids of a corpus here, so no passage is gold.
     The public test files hold no output: they cannot be scored here.
     """
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         row = Fields(path, number, record)
         said = [text for output in row.records("output") for text in output.texts("answer")]
         if benchmark.style == "true_false":
@@ -37,7 +37,7 @@ def kilt(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
 def dpr(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield DPR's test files: question, tab, the list of answers as Python writes it; quoted as csv is."""
     seen = Counter[str]()
-    with formats.open_text(path) as stream:
+    with files.open_text(path) as stream:
         rows = csv.reader(stream, delimiter="\t")
         for values in filter(None, rows):
             answers = _listed(values[1]) if len(values) == 2 else None
@@ -60,7 +60,7 @@ def _listed(text: str) -> tuple[str, ...] | None:
 def nq_open(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield NQ-open: `{question, answer: [...]}` a line."""
     seen = Counter[str]()
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         row = Fields(path, number, record)
         text = row.text("question")
         yield _with_gold(benchmark, _derived("nq", text, seen), text, row.texts("answer"))
@@ -78,7 +78,7 @@ def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
     Paragraphs are numbered within a question and have no ids of a corpus, so none is gold here. In the full
     set every question has a twin of the same id that lacks a paragraph and cannot be answered: one unit.
     """
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         row = Fields(path, number, record)
         answerable = record.get("answerable") is not False
         answers = (*row.texts("answer"), *row.texts("answer_aliases")) if answerable else ()
@@ -94,7 +94,7 @@ def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
 
 def fever(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield FEVER: `{id, claim, label}` a line; NOT ENOUGH INFO is dropped, as the paper has two labels."""
-    for number, record in formats.read_records(path):
+    for number, record in files.read_records(path):
         row = Fields(path, number, record)
         if label := verdict(row):
             yield _with_gold(benchmark, f"fever-{record.get('id', number)}", row.text("claim"), [label])

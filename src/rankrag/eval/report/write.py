@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...formats import writing
+from ...files import writing
 from ..results import Results, write_results
 from .html import html
 from .markdown import markdown

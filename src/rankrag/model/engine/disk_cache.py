@@ -19,9 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from ...errors import FailureError
+from ...files import replacing
 
 if TYPE_CHECKING:
     import torch
@@ -209,7 +209,7 @@ class DiskCache:
 
     def _tidy(self) -> None:
         """Remove what a killed process left half written, and counts of what was used long ago."""
-        for path in self.folder.rglob("*.part"):
+        for path in self.folder.rglob("*.partial"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _HALF_WRITTEN_S:
                     path.unlink()
@@ -279,14 +279,9 @@ def _save(path: Path, name: str, parts: Sequence[States]) -> None:
         torch.cat(pieces) for layers in zip(*parts, strict=True) for pieces in zip(*layers, strict=True)
     ]
     path.parent.mkdir(exist_ok=True)
-    # A file takes its name once it is whole, so no other process reads a part of it.
-    begun = path.with_name(f"{path.name}.{uuid4().hex}.part")
     about = {_NAME: name, _CHECKSUM: _checksum(halves)}
-    try:
-        save_file({f"{n:04}": half for n, half in enumerate(halves)}, begun, about)
-        begun.replace(path)
-    finally:
-        begun.unlink(missing_ok=True)
+    with replacing(path) as partial:
+        save_file({f"{n:04}": half for n, half in enumerate(halves)}, partial, about)
 
 
 def _read(path: Path, name: str, device: torch.device) -> States:

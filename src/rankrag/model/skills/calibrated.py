@@ -18,6 +18,7 @@ from typing import Literal, cast, get_args
 import numpy as np
 
 from ...errors import InvalidInputError
+from ...files import write_json
 from ...types import Hit, Question, Ranker
 
 FILE = "calibration.json"
@@ -93,9 +94,7 @@ def write_calibration(folder: Path, calibration: Calibration) -> Path:
     """Write `calibration.json` into a folder, in place of one that is there; return its path."""
     path = folder / FILE
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{FILE}.partial"
-    partial.write_text(json.dumps(asdict(calibration), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_json(path, asdict(calibration))
     return path
 
 

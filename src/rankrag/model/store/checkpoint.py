@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ... import prompts
 from ...errors import InvalidInputError, NotFoundError
+from ...files import write_json
 
 CARD = "rankrag.json"
 
@@ -80,9 +81,7 @@ def write_checkpoint(checkpoint: Checkpoint) -> None:
     content = asdict(checkpoint)
     del content["folder"], content["plain"]
     content["template_hash"] = template_hash(checkpoint.template)
-    partial = checkpoint.folder / f"{CARD}.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(checkpoint.folder / CARD)
+    write_json(checkpoint.folder / CARD, content)
 
 
 def check_weights(folder: Path) -> None:

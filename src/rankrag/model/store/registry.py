@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import InvalidInputError, MissingModelError, NotFoundError
+from ...files import writing
 
 ModelKind = Literal["language_model", "encoder"]
 
@@ -459,4 +460,5 @@ def write_manifest(model: Installed) -> None:
     content = asdict(model)
     del content["folder"]
     text = json.dumps(content, indent=2, default=dict) + "\n"
-    (model.folder / MANIFEST).write_text(text, encoding="utf-8")
+    with writing(str(model.folder / MANIFEST)) as stream:
+        stream.write(text)

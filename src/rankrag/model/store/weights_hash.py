@@ -7,9 +7,8 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
-from ...files import sha256
+from ...files import sha256, write_json
 
 _READ = ("*.safetensors", "config.json", "adapter_config.json")
 
@@ -42,8 +41,6 @@ def _notes(path: Path) -> dict[str, str]:
 
 
 def _note(path: Path, content: dict[str, str]) -> None:
-    begun = path.with_name(f"{path.name}.{uuid4().hex}.part")
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        begun.write_text(json.dumps(content, indent=0) + "\n", encoding="utf-8")
-        begun.replace(path)
+        write_json(path, content)

@@ -13,7 +13,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError
-from ...formats import Record
+from ...files import Record
 from ...pipeline import Pipeline
 from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
 from ..desk import each

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 
 from ...errors import InvalidInputError
-from ...formats import Record
+from ...files import Record
 from ..requests import Foreign, Name, Text, check_lengths, check_number
 from ..state import Shared
 

@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 
 from ... import prompts
 from ...errors import InvalidInputError
-from ...formats import Record
+from ...files import Record
 from ...types import Hit, Passage, Prompt, Question, Ranker
 from ..desk import LateError
 from ..requests import Foreign, Items, Name, Text, Texts, as_passage, check_lengths, check_number

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..formats import Record, check_text, open_text, read_json, read_records
 from ..types import Speaker, Turn
+from .lines import Record, check_text, open_text, read_json, read_records
 
 CHUNK = 1 << 20
 """Characters read at a time from a JSON array."""
@@ -113,7 +113,7 @@ def messages(row: Row, name: str = "messages", text_name: str = "content") -> li
     return turns
 
 
-def whole(path: str) -> Row:
+def whole_object(path: str) -> Row:
     """Return a JSON file that is one object, read at once."""
     value = read_json(path)
     if not isinstance(value, dict):

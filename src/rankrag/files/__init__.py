@@ -1,0 +1,44 @@
+"""How any file is opened, written whole, hashed and held; recipes with `--set`; rows of data."""
+
+from .lines import (
+    Record,
+    as_object,
+    check_text,
+    is_text,
+    kind_of,
+    open_text,
+    parse_object,
+    read_json,
+    read_lines,
+    read_records,
+)
+from .recipes import put_setting, read_yaml
+from .rows import Row, messages, rows, stem, whole_object
+from .whole import locked, replacing, sha256, sync, write_json, write_records, writing
+
+__all__ = [
+    "Record",
+    "Row",
+    "as_object",
+    "check_text",
+    "is_text",
+    "kind_of",
+    "locked",
+    "messages",
+    "open_text",
+    "parse_object",
+    "put_setting",
+    "read_json",
+    "read_lines",
+    "read_records",
+    "read_yaml",
+    "replacing",
+    "rows",
+    "sha256",
+    "stem",
+    "sync",
+    "whole_object",
+    "write_json",
+    "write_records",
+    "writing",
+]
