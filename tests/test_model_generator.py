@@ -43,21 +43,21 @@ class PiecesLM:
 @pytest.mark.parametrize("form", list(prompts.TEMPLATES.values()), ids=lambda form: form.name)
 def test_the_answer_comes_piece_by_piece(form: prompts.Template) -> None:
     generator: Generator = ModelGenerator(FakeLanguageModel(), form)
-    pieces = list(generator.stream(QUESTION, [CURIE]))
+    pieces = list(generator.read(QUESTION, [CURIE]).pieces())
     assert len(pieces) == 6
     assert "".join(pieces) == "Marie Curie was born in Warsaw."
 
 
 def test_whitespace_around_the_answer_is_left_out_and_inside_it_is_kept() -> None:
     lm = PiecesLM([" ", "\n In", " War", "saw ", "\n", "or so", " \n", "\n"])
-    pieces = list(ModelGenerator(lm, prompts.PAPER).stream(QUESTION, [CURIE]))
+    pieces = list(ModelGenerator(lm, prompts.PAPER).read(QUESTION, [CURIE]).pieces())
     assert "".join(pieces) == "In Warsaw \nor so"
     assert all(pieces)
 
 
 def test_the_model_gets_the_prompt_the_limit_and_the_stops() -> None:
     lm = PiecesLM([])
-    assert list(ModelGenerator(lm, prompts.PAPER, max_tokens=7).stream(QUESTION, [CURIE])) == []
+    assert list(ModelGenerator(lm, prompts.PAPER, max_tokens=7).read(QUESTION, [CURIE]).pieces()) == []
     assert lm.asked == [(prompts.answer(QUESTION, [CURIE], prompts.PAPER), 7, prompts.PAPER.stop)]
 
 
@@ -66,13 +66,13 @@ def test_the_model_gets_the_prompt_the_limit_and_the_stops() -> None:
 )
 def test_the_limit_follows_the_style(style: Style, limit: int) -> None:
     lm = PiecesLM([])
-    list(ModelGenerator(lm, prompts.PAPER).stream(Question("q", "Why?", style=style), []))
+    list(ModelGenerator(lm, prompts.PAPER).read(Question("q", "Why?", style=style), []).pieces())
     assert lm.asked[0][1] == limit
 
 
 def test_closing_the_stream_stops_the_model() -> None:
     lm = PiecesLM(["a", "b", "c"])
-    stream = ModelGenerator(lm, prompts.PAPER).stream(QUESTION, [CURIE])
+    stream = ModelGenerator(lm, prompts.PAPER).read(QUESTION, [CURIE]).pieces()
     assert next(stream) == "a"
     del stream
     assert lm.stopped
@@ -81,20 +81,27 @@ def test_closing_the_stream_stops_the_model() -> None:
 def test_what_does_not_fit_is_cut_from_the_longest_and_reported() -> None:
     lm = PiecesLM([])
     generator = ModelGenerator(lm, prompts.PAPER)
-    list(generator.stream(QUESTION, [CURIE, LONG]))
-    (cut,) = generator.cuts(QUESTION, [CURIE, LONG])
+    list(generator.read(QUESTION, [CURIE, LONG]).pieces())
+    (cut,) = generator.read(QUESTION, [CURIE, LONG]).cuts
     assert cut.passage_id == "long"
     assert cut.length == len(LONG.text)
     prompt = lm.asked[0][0]
     assert prompt == prompts.answer(QUESTION, [CURIE, Passage("long", LONG.text[: cut.kept])], prompts.PAPER)
     assert 800 < len((prompt.prefix + prompt.suffix).split()) <= 1000 - 128
-    assert generator.cuts(QUESTION, [CURIE]) == ()
+    assert generator.read(QUESTION, [CURIE]).cuts == ()
 
 
 def test_usage_counts_the_whole_prompt_with_a_marker_as_one_token() -> None:
     question = Question("q", "Why?", history=(Turn("user", "Who?"), Turn("assistant", "She.")))
     prompt = prompts.answer(question, [CURIE], prompts.CHAT)
     spaced = (prompt.prefix + prompt.suffix).replace("<|im_start|>", " @ ").replace("<|im_end|>", " @ ")
-    usage = ModelGenerator(PiecesLM([]), prompts.CHAT).usage(question, [CURIE], "In Warsaw.")
-    assert usage == Usage(prompt_tokens=len(spaced.split()), completion_tokens=2)
-    assert ModelGenerator(PiecesLM([]), prompts.CHAT).usage(question, [CURIE], "").completion_tokens == 0
+    reading = ModelGenerator(PiecesLM([]), prompts.CHAT).read(question, [CURIE])
+    assert reading.usage("In Warsaw.") == Usage(len(spaced.split()), completion_tokens=2, limit=128)
+    assert reading.usage("").completion_tokens == 0
+
+
+def test_a_reading_may_be_shorter_than_the_style_but_not_longer() -> None:
+    lm = PiecesLM([])
+    for wanted in (5, 500):
+        list(ModelGenerator(lm, prompts.PAPER).read(QUESTION, [CURIE], wanted).pieces())
+    assert [limit for _, limit, _ in lm.asked] == [5, 128]

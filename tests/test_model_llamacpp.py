@@ -74,8 +74,9 @@ def test_answers_are_those_of_our_engine(folder: Path, url: str) -> None:
     local, served = LocalLanguageModel(folder), remote.open_remote(f"openai-text:tiny@{url}")
     prompt = Prompt("Owls hunt at night. ", "They eat the")
     wanted = "".join(local.generate(prompt, 8))
-    assert "".join(served.generate(prompt, 8)) == wanted != ""
-    counted = served.usage(prompt)
+    writing = served.generate(prompt, 8)
+    assert "".join(writing) == wanted != ""
+    counted = writing.usage
     assert counted
     assert counted.prompt_tokens == local.n_tokens("Owls hunt at night. They eat the")
 

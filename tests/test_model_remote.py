@@ -207,28 +207,20 @@ def test_a_proxy_of_the_environment_is_used(server: Server, monkeypatch: pytest.
 @WAYS
 def test_an_answer_comes_piece_by_piece_with_the_server_s_usage(server: Server, way: Way) -> None:
     generator = ModelGenerator(connect(server, way), remote.FORMS[way])
-    pieces = list(generator.stream(QUESTION, [CURIE]))
+    reading = generator.read(QUESTION, [CURIE])
+    pieces = list(reading.pieces())
     assert "".join(pieces) == "Marie Curie was born in Warsaw."
     assert len(pieces) == 6
-    assert generator.usage(QUESTION, [CURIE], "".join(pieces)) == Usage(77, 6)
+    assert reading.usage("".join(pieces)) == Usage(77, 6, limit=128)
 
 
 def test_without_the_server_s_usage_it_is_estimated(server: Server) -> None:
     server.acts = [stream("In Warsaw.")]
     generator = ModelGenerator(connect(server), prompts.CHAT)
-    text = "".join(generator.stream(QUESTION, [CURIE]))
-    usage = generator.usage(QUESTION, [CURIE], text)
+    reading = generator.read(QUESTION, [CURIE])
+    usage = reading.usage("".join(reading.pieces()))
     assert usage.completion_tokens == 4
     assert usage.prompt_tokens > 100
-
-
-def test_only_the_last_prompts_are_remembered(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "_REMEMBERED", 2)
-    lm = connect(server)
-    asks = [asked("openai", CURIE, question=Question("q", f"Where {n}?")) for n in range(3)]
-    for prompt in asks:
-        list(lm.generate(prompt, 4))
-    assert [lm.usage(prompt) is None for prompt in asks] == [True, False, False]
 
 
 def test_a_piece_is_there_before_the_next_is_written(server: Server) -> None:
@@ -255,7 +247,7 @@ def test_closing_the_answer_closes_the_connection(server: Server) -> None:
             handler.event(chunk(body, "word "))
 
     server.acts = [act]
-    answer = ModelGenerator(connect(server), prompts.CHAT).stream(QUESTION, [CURIE])
+    answer = ModelGenerator(connect(server), prompts.CHAT).read(QUESTION, [CURIE]).pieces()
     assert next(answer) == "word"
     answer.close()  # type: ignore[attr-defined]
     assert server.broken.wait(5)
@@ -281,8 +273,9 @@ def test_a_server_that_does_not_stream_is_read_whole(server: Server, way: Way) -
 
     server.acts = [act]
     lm, prompt = connect(server, way), asked(way)
-    assert list(lm.generate(prompt, 32)) == ["In Warsaw."]
-    assert lm.usage(prompt) == Usage(9, 3)
+    writing = lm.generate(prompt, 32)
+    assert list(writing) == ["In Warsaw."]
+    assert writing.usage == Usage(9, 3)
 
 
 def test_an_end_without_a_mark_is_an_end_if_the_answer_says_so(server: Server) -> None:
@@ -345,8 +338,9 @@ def test_the_context_may_be_set(server: Server, monkeypatch: pytest.MonkeyPatch)
     assert lm.context_length == 300
     generator = ModelGenerator(lm, lm.form)
     long = Passage("long", "Marie Curie was born in Warsaw. " * 100)
-    assert generator.cuts(QUESTION, [long])
-    list(generator.stream(QUESTION, [long]))
+    reading = generator.read(QUESTION, [long])
+    assert reading.cuts
+    list(reading.pieces())
     sent = "".join(turn["content"] for turn in server.bodies[0]["messages"])
     assert len(sent) <= 300 * remote.BYTES_PER_TOKEN
     assert [path for path, _, _ in server.requests] == ["/v1/chat/completions"]

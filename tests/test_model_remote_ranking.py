@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import remote_server
-from rankrag import Passage, Question, Usage, prompts
+from rankrag import Passage, Question, prompts
 from rankrag.errors import FailureError
 from rankrag.model import FakeLanguageModel, ModelRanker
 from rankrag.model.remote import client as remote
@@ -156,7 +156,6 @@ def test_many_threads_may_rank_and_answer_at_once(server: Server) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda prompt: "".join(lm.generate(prompt, 32)), asks))
     assert answers == ["Marie Curie was born in Warsaw."] * 8
-    assert all(lm.usage(prompt) == Usage(77, 6) for prompt in asks)
 
 
 def test_one_failure_among_many_is_the_failure_of_all(server: Server) -> None:

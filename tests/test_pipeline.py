@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
@@ -31,16 +31,25 @@ class Reverse:
         return [replace(hit, score=0.4 - n / 10) for n, hit in enumerate(reversed(hits))]
 
 
-class Reader:
-    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
-        for passage in passages:
+@dataclass
+class Read:
+    passages: Sequence[Passage]
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        return (Cut(self.passages[0].id, 1, 2),)
+
+    def pieces(self) -> Iterator[str]:
+        for passage in self.passages:
             yield f"<{passage.id}>"
 
-    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
-        return (Cut(passages[0].id, 1, 2),)
+    def usage(self, text: str) -> Usage:
+        return Usage(len(self.passages), len(text))
 
-    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
-        return Usage(len(passages), len(text))
+
+class Reader:
+    def read(self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None) -> Read:
+        return Read(passages[:max_tokens])
 
 
 class Pointer:

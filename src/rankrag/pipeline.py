@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import collections.abc
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
 from . import prompts
-from .types import Answer, Citer, Filters, Generator, Hit, Question, Ranker, Retriever
+from .types import Answer, Citer, Filters, Generator, Hit, Passage, Question, Ranker, Retriever
+
+Growing = collections.abc.Generator[Answer, None, Answer]
+"""The steps of an answer, and what it is after them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """The roles in a row. Without a ranker the retriever's order stands; without a citer nothing is cited.
 
+    Without a generator nothing is written: that is for those who want the ranking alone.
+
     `retrieve_k` passages are taken from the index (the paper's N), the best `read_k` are read (its k).
+    `max_tokens` shortens answers further than their style does.
     `threshold` is the relevance below which a passage does not count as holding the answer: if none
     reaches it, the pipeline abstains. None never abstains, which is right for a model whose relevance
     was not calibrated. Nothing retrieved is always an abstention: there is nothing to answer from.
@@ -22,11 +29,12 @@ class Pipeline:
 
     retriever: Retriever
     ranker: Ranker | None
-    generator: Generator
+    generator: Generator | None
     citer: Citer | None = None
     retrieve_k: int = 30
     read_k: int = 5
     threshold: float | None = None
+    max_tokens: int | None = None
     query: Callable[[Question], str] = prompts.search_query
 
     def ask(self, question: Question, filters: Filters | None = None) -> Answer:
@@ -50,18 +58,28 @@ class Pipeline:
             return
         yield from self._answer(answer)
 
-    def _answer(self, answer: Answer) -> Iterator[Answer]:
-        started = perf_counter()
-        question, read = answer.question, [hit.passage for hit in answer.ranked[: self.read_k]]
-        answer = replace(answer, cuts=self.generator.cuts(question, read))
-        for piece in self.generator.stream(question, read):
-            yield (answer := replace(answer, text=answer.text + piece))
-        usage = self.generator.usage(question, read, answer.text)
-        answer = _timed(replace(answer, usage=usage), "generate", started)
+    def answer_alone(self, question: Question) -> Iterator[Answer]:
+        """Yield the answer of the model alone as it grows: nothing is retrieved, ranked or cited."""
+        answer = yield from self._read(Answer(question), ())
+        yield replace(answer, done=True)
 
+    def _answer(self, answer: Answer) -> Iterator[Answer]:
+        read = [hit.passage for hit in answer.ranked[: self.read_k]]
+        answer = yield from self._read(answer, read)
         started = perf_counter()
-        citations = self.citer.cite(question, answer.text, read) if self.citer else ()
+        citations = self.citer.cite(answer.question, answer.text, read) if self.citer else ()
         yield replace(_timed(replace(answer, citations=citations), "cite", started), done=True)
+
+    def _read(self, answer: Answer, passages: Sequence[Passage]) -> Growing:
+        """Yield the answer with its text as it grows; return it with what that took."""
+        if self.generator is None:
+            return answer
+        started = perf_counter()
+        reading = self.generator.read(answer.question, passages, self.max_tokens)
+        answer = replace(answer, cuts=reading.cuts)
+        for piece in reading.pieces():
+            yield (answer := replace(answer, text=answer.text + piece))
+        return _timed(replace(answer, usage=reading.usage(answer.text)), "generate", started)
 
     def _abstains(self, ranked: tuple[Hit, ...]) -> bool:
         if not ranked:

@@ -218,19 +218,28 @@ class Ranker(Protocol):
         ...
 
 
+class Reading(Protocol):
+    """One answer in the making: the passages are fitted, nothing is written yet."""
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What had to be left out of the passages for them to fit."""
+        ...
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the answer piece by piece; the pieces joined are the answer. Closing it stops the model."""
+        ...
+
+    def usage(self, text: str) -> Usage:
+        """Return the tokens that were read, and those that writing `text`, the pieces so far, took."""
+        ...
+
+
 class Generator(Protocol):
     """Answers from passages ("reader" elsewhere)."""
 
-    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
-        """Yield the answer piece by piece; the pieces joined are the answer."""
-        ...
-
-    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
-        """Return what `stream` would have to leave out of the passages for them to fit."""
-        ...
-
-    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
-        """Return the tokens that reading these passages and writing `text` takes."""
+    def read(self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None) -> Reading:
+        """Return the reading of these passages; `max_tokens` shortens the answer further."""
         ...
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from ..formats import read_passages, read_run
 from ..pipeline import Pipeline
 from ..system import models, rankers, retrieval, spec
 from ..system.open import citer as model_citer
-from ..types import Answer, Cut, Filters, Hit, Passage, Question, Ranker, RetrieverKind, Usage
+from ..types import Answer, Filters, Hit, Passage, Question, Ranker, RetrieverKind
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -117,7 +117,7 @@ class Measured:
         return Pipeline(
             retriever=shelf.retriever,
             ranker=ranker,
-            generator=ModelGenerator(answering.lm, answering.form, max_tokens) if answering else _Silent(),
+            generator=ModelGenerator(answering.lm, answering.form, max_tokens) if answering else None,
             citer=citer,
             retrieve_k=plan.retrieve_k,
             read_k=plan.read_k,
@@ -382,16 +382,3 @@ def _texts(plan: SystemPlan, ids: set[str]) -> dict[str, Passage]:
 
 def _token(name: str) -> str:
     return "_".join(name.split()) or "_"
-
-
-class _Silent:
-    """Stands where a generator would when only retrieval and ranking are measured."""
-
-    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:  # noqa: ARG002
-        return iter(())
-
-    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:  # noqa: ARG002
-        return ()
-
-    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:  # noqa: ARG002
-        return Usage()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from ..errors import InvalidInputError
 from ..pipeline import Pipeline
-from ..types import Answer, Cut, Filters, Generator, Hit, Passage, Question, Usage
+from ..types import Answer, Filters, Hit, Passage
 from .requests import check_number
 from .settings import Limits
 
@@ -45,27 +44,6 @@ class Given:
         return [Hit(passage, 1 - n / len(self.passages)) for n, passage in enumerate(self.passages[:k])]
 
 
-@dataclass(frozen=True, slots=True)
-class Shorter:
-    """A generator that stops after a number of pieces."""
-
-    generator: Generator
-    max_tokens: int
-
-    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
-        """Yield the first pieces of the answer."""
-        return islice(self.generator.stream(question, passages), self.max_tokens)
-
-    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
-        """Return what would have to be left out of the passages for them to fit."""
-        return self.generator.cuts(question, passages)
-
-    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
-        """Return the tokens that reading these passages and writing `text` takes."""
-        found = self.generator.usage(question, passages, text)
-        return replace(found, limit=min(found.limit or self.max_tokens, self.max_tokens))
-
-
 def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
     """Return the pipeline with what a request wishes.
 
@@ -82,18 +60,8 @@ def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
         read_k=min(wish.read_k or pipeline.read_k, retrieve_k),
         ranker=pipeline.ranker if wish.ranking else None,
         threshold=pipeline.threshold if wish.threshold is None else wish.threshold,
-        generator=pipeline.generator
-        if wish.max_tokens is None
-        else Shorter(pipeline.generator, wish.max_tokens),
+        max_tokens=wish.max_tokens,
     )
-
-
-def plain_steps(generator: Generator, question: Question) -> Iterator[Answer]:
-    """Yield the answer of the model alone as it grows: nothing is retrieved, ranked or cited."""
-    answer = Answer(question)
-    for piece in generator.stream(question, ()):
-        yield (answer := replace(answer, text=answer.text + piece))
-    yield replace(answer, usage=generator.usage(question, (), answer.text), done=True)
 
 
 def changes(

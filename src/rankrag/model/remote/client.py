@@ -49,9 +49,6 @@ WORKERS = 8
 _LISTED = (20, 5)
 """Probabilities asked for: the most that OpenAI and vLLM list, then what older servers allow."""
 
-_REMEMBERED = 256
-"""Prompts whose counted tokens are kept until somebody asks."""
-
 _ENDS = 4
 """Stop strings that OpenAI takes in a request."""
 
@@ -107,6 +104,26 @@ def open_remote(name: str) -> RemoteLanguageModel:
     return RemoteLanguageModel(endpoint, reference.model, reference.way, int(context) if context else None)
 
 
+@dataclass(frozen=True, slots=True)
+class Writing(Iterator[str]):
+    """Pieces of an answer as they come, and what the server counted of them."""
+
+    pieces: Generator[str]
+    counted: list[Usage]
+
+    def __next__(self) -> str:
+        return next(self.pieces)
+
+    def close(self) -> None:
+        """End the connection."""
+        self.pieces.close()
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens read and written, once the server told them."""
+        return self.counted[-1] if self.counted else None
+
+
 class RemoteLanguageModel:
     """Fills the role of a language model with requests to a server; safe to use from several threads.
 
@@ -132,7 +149,6 @@ class RemoteLanguageModel:
         self._lock = Lock()
         self._turns = BoundedSemaphore(workers)
         self._learnt: frozenset[str] = frozenset()
-        self._usage: dict[Prompt, Usage] = {}
         self._ranks = False
         self._refusal = ""
 
@@ -150,11 +166,6 @@ class RemoteLanguageModel:
         The server's tokenizer is not at hand; texts made of rare symbols may have more.
         """
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
-
-    def usage(self, prompt: Prompt) -> Usage | None:
-        """Return the tokens that the server counted for its last whole answer to a prompt, if it did."""
-        with self._lock:
-            return self._usage.get(prompt)
 
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
         """Return natural-log probabilities of each choice as the first token after each prompt.
@@ -181,21 +192,29 @@ class RemoteLanguageModel:
                     table[n] = row
         return table
 
-    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
-        """Yield the greedy continuation piece by piece, ending before any string of `stop`.
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Writing:
+        """Return the greedy continuation piece by piece, ending before any string of `stop`.
 
         Closing the iterator closes the connection. Raises FailureError on the way where the server fails,
         or where it spends every token without writing a word, as a reasoning model may.
         """
-        if max_tokens < 1:
-            return
-        with contextlib.closing(self._written(prompt, max_tokens, stop)) as texts:
-            yield from _until(texts, stop)
+        counted: list[Usage] = []
+        return Writing(self._until_stop(prompt, max_tokens, stop, counted), counted)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _written(self, prompt: Prompt, max_tokens: int, stop: Sequence[str]) -> Generator[str]:
-        """Yield what the server writes, as it comes."""
+    def _until_stop(
+        self, prompt: Prompt, max_tokens: int, stop: Sequence[str], counted: list[Usage]
+    ) -> Generator[str]:
+        if max_tokens < 1:
+            return
+        with contextlib.closing(self._written(prompt, max_tokens, stop, counted)) as texts:
+            yield from _until(texts, stop)
+
+    def _written(
+        self, prompt: Prompt, max_tokens: int, stop: Sequence[str], counted: list[Usage]
+    ) -> Generator[str]:
+        """Yield what the server writes, as it comes; what it counts goes into `counted`."""
         body = {**self._asked(prompt, max_tokens), "stream": True, "stream_options": {"include_usage": True}}
         # The markers frame our own text; between messages the server has its own.
         if ends := [mark for mark in stop if mark not in prompt.markers][:_ENDS]:
@@ -203,7 +222,8 @@ class RemoteLanguageModel:
         written, reason = False, ""
         with contextlib.closing(self._events(body)) as events:
             for event in events:
-                self._count(prompt, event)
+                if told := usage(event):
+                    counted.append(told)
                 text, why = piece(event)
                 reason = why or reason
                 if text:
@@ -261,16 +281,6 @@ class RemoteLanguageModel:
             return context_length(self.endpoint.get("/models"), self.model)
         except RefusedError:  # an API without a list, or a key that may not see it
             return None
-
-    def _count(self, prompt: Prompt, event: Mapping[str, object]) -> None:
-        """Keep the tokens that the server counted, if an event tells them."""
-        if (counted := usage(event)) is None:
-            return
-        with self._lock:
-            self._usage.pop(prompt, None)
-            self._usage[prompt] = counted
-            if len(self._usage) > _REMEMBERED:
-                del self._usage[next(iter(self._usage))]
 
     # ── what servers call things ─────────────────────────────────────────────────────────────────────
 

@@ -26,12 +26,41 @@ _MAX_TOKENS: dict[Style, int] = {
 
 
 @runtime_checkable
-class Metered(Protocol):
-    """A language model that is told how many tokens it read and wrote."""
+class Metered(Iterator[str], Protocol):
+    """Pieces of an answer from a model that tells how many tokens it read and wrote."""
 
-    def usage(self, prompt: Prompt) -> Usage | None:
-        """Return the tokens of the last whole answer to a prompt, None where they were not told."""
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens, once the answer is whole; None where they were not told."""
         ...
+
+
+@dataclass(slots=True)
+class ModelReading:
+    """An answer that the model gives to one prompt, within `limit` tokens."""
+
+    lm: LanguageModel
+    form: prompts.Template
+    prompt: Prompt
+    cuts: tuple[Cut, ...]
+    limit: int
+    _written: Iterator[str] | None = None
+
+    def pieces(self) -> Iterator[str]:
+        """Yield the answer piece by piece, without the whitespace around it."""
+        self._written = self.lm.generate(self.prompt, self.limit, self.form.stop)
+        return _trimmed(self._written)
+
+    def usage(self, text: str) -> Usage:
+        """Return the tokens read and written; what the model was told goes before what we count."""
+        if isinstance(self._written, Metered) and (told := self._written.usage) is not None:
+            return replace(told, limit=self.limit)
+        n_tokens = counter(self.lm, self.form.markers)
+        return Usage(
+            prompt_tokens=n_tokens(self.prompt.prefix) + n_tokens(self.prompt.suffix),
+            completion_tokens=self.lm.n_tokens(self.form.target(text)) if text else 0,
+            limit=self.limit,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +75,22 @@ class ModelGenerator:
     form: prompts.Template
     max_tokens: int | None = None
 
-    def stream(self, question: Question, passages: Sequence[Passage]) -> Iterator[str]:
-        """Yield the answer piece by piece, without the whitespace around it.
+    def read(
+        self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None
+    ) -> ModelReading:
+        """Return the reading of these passages, at most `max_tokens` long.
 
-        Raises InvalidInputError if the question does not fit beside the answer. Closing the iterator
-        stops the model.
+        Raises InvalidInputError if the question does not fit beside the answer.
         """
-        prompt, _ = self._fit(question, passages)
-        return _trimmed(self.lm.generate(prompt, self._limit(question), self.form.stop))
-
-    def cuts(self, question: Question, passages: Sequence[Passage]) -> tuple[Cut, ...]:
-        """Return what `stream` would have to leave out of the passages for them to fit."""
-        return self._fit(question, passages)[1]
-
-    def usage(self, question: Question, passages: Sequence[Passage], text: str) -> Usage:
-        """Return the tokens that reading these passages and writing `text` takes.
-
-        What the model was told goes before what we count.
-        """
-        prompt, _ = self._fit(question, passages)
-        limit = self._limit(question)
-        if isinstance(self.lm, Metered) and (told := self.lm.usage(prompt)) is not None:
-            return replace(told, limit=limit)
-        n_tokens = counter(self.lm, self.form.markers)
-        return Usage(
-            prompt_tokens=n_tokens(prompt.prefix) + n_tokens(prompt.suffix),
-            completion_tokens=self.lm.n_tokens(self.form.target(text)) if text else 0,
-            limit=limit,
-        )
-
-    def _fit(self, question: Question, passages: Sequence[Passage]) -> tuple[Prompt, tuple[Cut, ...]]:
-        return prompts.fit(
+        own = _MAX_TOKENS[question.style] if self.max_tokens is None else self.max_tokens
+        limit = own if max_tokens is None else min(own, max_tokens)
+        prompt, cuts = prompts.fit(
             lambda shown: prompts.answer(question, shown, self.form),
             passages,
-            self.lm.context_length - self._limit(question),
+            self.lm.context_length - limit,
             counter(self.lm, self.form.markers),
         )
-
-    def _limit(self, question: Question) -> int:
-        return _MAX_TOKENS[question.style] if self.max_tokens is None else self.max_tokens
+        return ModelReading(self.lm, self.form, prompt, cuts, limit)
 
 
 def _trimmed(pieces: Iterator[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from ...files import Record
 from ...pipeline import Pipeline
 from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
 from ..desk import each
-from ..granting import PassRequest, granted, plain_steps
+from ..granting import PassRequest, granted
 from ..requests import (
     MOST_MESSAGES,
     Filter,
@@ -127,7 +127,7 @@ class Chat:
         """Yield the answer as it grows."""
         if self.looks_up:
             return self.pipeline.stream(self.question, self.filters)
-        return plain_steps(self.pipeline.generator, self.question)
+        return self.pipeline.answer_alone(self.question)
 
     def answer(self) -> Answer:
         """Return the finished answer."""
