@@ -55,7 +55,7 @@ THIRD_PARTY: dict[str, set[str]] = {
         "torch",
         "transformers",
     },
-    "model": {"filelock", "jinja2", "numpy", "torch", "transformers", *WEIGHTS},
+    "model": {"filelock", "httpx", "jinja2", "numpy", "torch", "transformers", *WEIGHTS},
     "eval": {"ir_measures", "matplotlib", "numpy", "scipy"},
     "train": {
         *{"accelerate", "datasets", "matplotlib", "numpy", "pyarrow", "pydantic", "tensorboard", "torch"},

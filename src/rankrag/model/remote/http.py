@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
-import http.client
 import json
 import random
-import socket
 import ssl
 import time
-import urllib.error
-import urllib.request
+import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import IO, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from ...errors import FailureError, InvalidInputError
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 300.0
 """Default longest silence of a server: a large model on a CPU reads five passages for minutes."""
@@ -33,6 +34,9 @@ LONGEST_PAUSE_S = 60.0
 
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that may be another at the next attempt."""
+
+_READ = 100_000
+"""Bytes of an error's body that are read."""
 
 _SAID = 300
 """Characters of a server's own words that a message repeats."""
@@ -68,18 +72,12 @@ class _PassingError(FailureError):
         self.away = away
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Goes nowhere else: a redirect would take documents and key to a server that nobody named."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 class Endpoint:
     """A server whose API begins at `url`, such as `http://127.0.0.1:8000/v1`.
 
-    Proxies are those of the environment, as urllib reads it; redirects are not followed. Safe to use from
-    several threads. The key stands in no message, not even where the server repeats it.
+    Proxies and certificates are those of the environment, as httpx reads it. Redirects are not followed:
+    they would take documents and key to a server that nobody named. Safe to use from several threads. The
+    key stands in no message, not even where the server repeats it.
     """
 
     def __init__(
@@ -101,11 +99,6 @@ class Endpoint:
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._pause_s = pause_s
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if self.url.startswith("https:"):
-            # One TLS context for all requests: to read the certificates takes tens of milliseconds.
-            handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context()))
-        self._opener = urllib.request.build_opener(*handlers)
 
     def get(self, path: str) -> Mapping[str, object]:
         """Return the JSON object at a path; see `post` for the errors."""
@@ -133,13 +126,25 @@ class Endpoint:
 
     # ── one attempt ──────────────────────────────────────────────────────────────────────────────────
 
+    @cached_property
+    def _client(self) -> httpx.Client:
+        import httpx
+
+        headers = {"User-Agent": "rankrag"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        limits = httpx.Limits(max_connections=None)  # who calls says how many requests are under way
+        client = httpx.Client(headers=headers, timeout=self._timeout_s, limits=limits)
+        weakref.finalize(
+            self, client.close
+        )  # connections stay open between requests, and end with their user
+        return client
+
     def _whole(self, path: str, body: Mapping[str, object] | None) -> Mapping[str, object]:
-        with self._failures(), self._open(path, body) as response:
+        with self._failures(), contextlib.closing(self._open(path, body)) as response:
             return self._object(response.read())
 
     def _begun(
         self, path: str, body: Mapping[str, object]
-    ) -> tuple[http.client.HTTPResponse, Mapping[str, object], Iterator[Mapping[str, object]]]:
+    ) -> tuple[httpx.Response, Mapping[str, object], Iterator[Mapping[str, object]]]:
         """Return an open response, its first event, and the events that follow."""
         with self._failures():
             response = self._open(path, body)
@@ -150,30 +155,30 @@ class Endpoint:
             response.close()
             raise
 
-    def _open(self, path: str, body: Mapping[str, object] | None) -> http.client.HTTPResponse:
-        # Some providers turn urllib's own name away, so the request carries ours.
-        headers = {"Content-Type": "application/json", "User-Agent": "rankrag"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data, headers)
-        response: http.client.HTTPResponse = self._opener.open(request, timeout=self._timeout_s)
-        return response
+    def _open(self, path: str, body: Mapping[str, object] | None) -> httpx.Response:
+        """Return a response whose content is still to be read; raises for a status that is no success."""
+        method = "GET" if body is None else "POST"
+        request = self._client.build_request(method, self.url + path, json=body)
+        response = self._client.send(request, stream=True)
+        if response.is_success:
+            return response
+        with contextlib.closing(response):
+            raise self._status(response)
 
-    def _parsed(self, response: http.client.HTTPResponse) -> Iterator[Mapping[str, object]]:
+    def _parsed(self, response: httpx.Response) -> Iterator[Mapping[str, object]]:
         """Yield the events of a response; a line `data:` is one, as every such server writes them."""
         finished = False
         with self._failures():
-            if response.headers.get_content_type() != "text/event-stream":
+            if not response.headers.get("Content-Type", "").startswith("text/event-stream"):
                 yield self._object(response.read())
                 return
-            for line in response:
-                name, _, data = line.strip().partition(b":")
-                if name != b"data":
+            for line in response.iter_lines():
+                name, _, data = line.strip().partition(":")
+                if name != "data":
                     continue
-                if data.strip() == b"[DONE]":
+                if data.strip() == "[DONE]":
                     return
-                event = self._object(data)
+                event = self._object(data.encode())
                 finished = finished or _finishes(event)
                 yield event
         if not finished:
@@ -216,37 +221,32 @@ class Endpoint:
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turn what urllib raises into one line each."""
+        """Turn what httpx raises into one line each."""
+        import httpx
+
         try:
             yield
-        except urllib.error.HTTPError as error:
-            raise self._status(error) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLCertVerificationError):
+        except httpx.TransportError as error:
+            if untrusted := _untrusted(error):
                 raise FailureError(
-                    f"found a certificate of {self.host} that cannot be trusted ({reason.verify_message}), "
+                    f"found a certificate of {self.host} that cannot be trusted ({untrusted}), "
                     "wanted a valid one: set SSL_CERT_FILE to its authority's"
                 ) from error
             raise _PassingError(
-                f"found no answer from {self.host} ({self._words(str(reason) or type(reason).__name__)}), "
+                f"found no answer from {self.host} ({self._words(str(error) or type(error).__name__)}), "
                 "wanted one: start the server, or mend the URL (OPENAI_BASE_URL)",
-                away=isinstance(reason, ConnectionRefusedError | socket.gaierror),
+                away=isinstance(error, httpx.ConnectError),
             ) from error
 
-    def _status(self, error: urllib.error.HTTPError) -> FailureError:
-        with error:
-            said = self._words(_read(error))
-        wait_s = _wait_s(error.headers.get("Retry-After"))
-        remedy = _REMEDIES.get(error.code, "look at the server's log")
+    def _status(self, response: httpx.Response) -> FailureError:
+        said = self._words(_beginning(response))
+        wait_s = _wait_s(response.headers.get("Retry-After"))
+        status = response.status_code
+        remedy = _REMEDIES.get(status, "look at the server's log")
         asked = f"; it asks to wait {wait_s:.0f} s" if wait_s else ""
-        message = (
-            f"found status {error.code} from {self.host} ({said or error.reason}{asked}), "
-            f"wanted an answer: {remedy}"
-        )
-        if error.code in _BUSY:
-            return _PassingError(message, wait_s)
-        return RefusedError(message, error.code, said)
+        message = f"found status {status} from {self.host} ({said or response.reason_phrase}{asked}), "
+        message += f"wanted an answer: {remedy}"
+        return _PassingError(message, wait_s) if status in _BUSY else RefusedError(message, status, said)
 
     def _words(self, content: bytes | str) -> str:
         """Return the beginning of what a server said, on one line and without the key."""
@@ -292,12 +292,26 @@ def _finishes(event: Mapping[str, object]) -> bool:
     )
 
 
-def _read(file: IO[bytes]) -> bytes:
+def _untrusted(error: BaseException | None) -> str:
+    """Return what is wrong with a certificate, empty where the failure is another."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def _beginning(response: httpx.Response) -> bytes:
     """Return the beginning of an error's body; a body that breaks off says nothing."""
-    try:
-        return file.read(100_000)
-    except (OSError, http.client.HTTPException):
-        return b""
+    import httpx
+
+    content = b""
+    with contextlib.suppress(httpx.TransportError, httpx.DecodingError):
+        for part in response.iter_bytes():
+            content += part
+            if len(content) > _READ:
+                break
+    return content[:_READ]
 
 
 def _message(content: bytes) -> str:
