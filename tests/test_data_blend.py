@@ -166,7 +166,7 @@ def test_a_run_for_other_questions_is_taken_away(data: Path, tmp_path: Path) -> 
 
 
 def test_a_run_of_ones_own_is_left_alone(data: Path, tmp_path: Path) -> None:
-    (data / "own.run").write_text("w1 Q0 p_3 1 1.0 mine\n")
+    (data / "own.run").write_text("w1 Q0 p%203 1 1.0 mine\n")
     recipe, out = read_recipe(str(data / "recipe.yaml")), tmp_path / "blend"
     (one,) = searches(recipe, data, out)
     assert (one.done, one.run) == (True, str(data / "own.run"))
@@ -195,8 +195,8 @@ def test_a_follow_up_is_searched_for_with_its_conversation(data: Path, tmp_path:
 
 
 def test_two_runs_are_heard_in_turn(data: Path, tmp_path: Path) -> None:
-    (data / "a.run").write_text("".join(f"w2 Q0 p_{n} {n + 1} {9 - n} a\n" for n in (0, 1)))
-    (data / "b.run").write_text("w2 Q0 p_4 1 9 b\n")
+    (data / "a.run").write_text("".join(f"w2 Q0 p%20{n} {n + 1} {9 - n} a\n" for n in (0, 1)))
+    (data / "b.run").write_text("w2 Q0 p%204 1 9 b\n")
     runs = {name: {"run": f"{name}.run", "corpus": ["wiki.jsonl"]} for name in "ab"}
     web = {"source": "webquestions", "format": "neutral", "files": ["one.jsonl"], "task": "rank", "weight": 1}
     web |= {"mine": ["a", "b"], "depth": 2, "negatives": 2}
@@ -216,7 +216,7 @@ def test_two_runs_are_heard_in_turn(data: Path, tmp_path: Path) -> None:
 
 
 def test_labelled_passages_may_be_put_aside_for_mined_ones(data: Path, tmp_path: Path) -> None:
-    (data / "a.run").write_text("".join(f"w2 Q0 p_{n} {n + 1} {9 - n} a\n" for n in (4, 2)))
+    (data / "a.run").write_text("".join(f"w2 Q0 p%20{n} {n + 1} {9 - n} a\n" for n in (4, 2)))
     runs = {"a": {"run": "a.run", "corpus": ["wiki.jsonl"]}}
     web = {"source": "webquestions", "format": "neutral", "files": ["one.jsonl"], "task": "rank", "weight": 1}
     gold = {"id": "g", "title": "", "text": "In another print: the Danube .", "relevant": True}

@@ -67,7 +67,7 @@ def test_too_few_passages_and_items_without_gold_are_left_out() -> None:
 def test_a_recipe_puts_together_what_it_reads_and_what_it_ranks(tmp_path: Path) -> None:
     data = blend_small.write_data(tmp_path / "data")
     (data / "own.run").write_text(
-        "".join(f"w{n} Q0 p_{place} 1 1 x\n" for n, place in ((1, 3), (2, 2), (3, 4)))
+        "".join(f"w{n} Q0 p%20{place} 1 1 x\n" for n, place in ((1, 3), (2, 2), (3, 4)))
     )
     settings = [
         "blend.ingredients.five.together=true",
@@ -143,7 +143,7 @@ def built(
     data = blend_small.write_data(tmp_path / "data")
     hits = {1: (3, 4, 2, 0), 2: (2, 4, 3, 1), 3: (4, 2, 3, 0)}
     (data / "own.run").write_text(
-        "".join(f"w{n} Q0 p_{p} {rank} {9 - rank} x\n" for n in hits for rank, p in enumerate(hits[n]))
+        "".join(f"w{n} Q0 p%20{p} {rank} {9 - rank} x\n" for n in hits for rank, p in enumerate(hits[n]))
     )
     recipe = read_recipe(str(data / "recipe.yaml"), ["blend.benchmarks=[]", *settings])
     searches(recipe, data, tmp_path / "out")

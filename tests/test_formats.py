@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import lzma
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_faults_name_file_and_line(tmp_path: Path) -> None:
     path = write(tmp_path, "h.jsonl", '{"text": "\\ud83d\\ude00"}\n{"text": "\\ud83d"}\n')
     with pytest.raises(FormatError, match=r"h\.jsonl:2: found half of a surrogate pair"):
         list(formats.read_passages(path))
-    path = write(tmp_path, "z.jsonl", '{"title": "no text"}\n')
+    path = write(tmp_path, "z.jsonl", '{"url": "no text"}\n')
     with pytest.raises(FormatError, match=r"z\.jsonl:1: found no text in 'text' or 'contents'"):
         [formats.passage(path, n, r) for n, r in files.read_records(path)]
 
@@ -83,6 +84,34 @@ def test_passages_of_three_shapes_and_of_plain_lines(tmp_path: Path) -> None:
     assert (three.id, three.text) == ("3", "three")
 
 
+def test_bytes_on_standard_input_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(b"owl\n\xff\xfe\n"), encoding="utf-8", errors="surrogateescape")
+    monkeypatch.setattr("sys.stdin", stream)
+    with pytest.raises(FormatError, match="found bytes that are not UTF-8"):
+        list(formats.read_passages("-"))
+
+
+def test_a_title_is_a_passage(tmp_path: Path) -> None:
+    (passage,) = formats.read_passages(write(tmp_path, "x.jsonl", '{"id": "a", "title": "Owls"}'))
+    assert (passage.title, passage.text) == ("Owls", "")
+
+
+@pytest.mark.parametrize("name", ["my notes.txt#1", "a\tb", "a\u00a0b", "50%", "a%20b c", "100 % sure"])
+def test_an_id_comes_back_out_of_a_run(name: str) -> None:
+    assert len(formats.run_name(name).split()) == 1
+    assert formats.id_in_run(formats.run_name(name)) == name
+
+
+def test_a_name_of_a_foreign_run_stands_for_itself() -> None:
+    assert formats.id_in_run("http://x/%C3%A9") == "http://x/%C3%A9"
+
+
+@pytest.mark.parametrize("relevance", ["nan", "inf", "0.5", "much"])
+def test_a_relevance_is_a_whole_number(tmp_path: Path, relevance: str) -> None:
+    with pytest.raises(FormatError, match=rf"q:1: found '{relevance}', wanted a"):
+        list(formats.read_qrels(write(tmp_path, "q", f"q1 0 d {relevance}\n")))
+
+
 def test_questions_of_every_shape(tmp_path: Path) -> None:
     lines = [
         '{"_id": "b", "text": "one?"}',
@@ -114,7 +143,7 @@ def test_a_run_keeps_our_order_through_ties_and_unscored_hits(tmp_path: Path) ->
     path = str(tmp_path / "run.txt")
     assert formats.write_run(path, [("q 1", hits)], "ours") == 4
     rows = list(formats.read_run(path))
-    assert [(q, p) for q, p, _ in rows] == [("q_1", p) for p in "acbd"]
+    assert [(q, p) for q, p, _ in rows] == [("q%201", p) for p in "acbd"]
     scores = [score for _, _, score in rows]
     assert scores == sorted(set(scores), reverse=True)
     assert scores[1] == 0.5

@@ -6,9 +6,12 @@ Readers stream. Every error is a `FormatError` that names the file and the line.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import cast, get_args
+from urllib.parse import quote, unquote
 
 from .errors import FormatError
 from .files import (
@@ -39,16 +42,18 @@ def read_passages(path: str) -> Iterator[Passage]:
 def passage(path: str, line: int, record: Record) -> Passage:
     """Return a passage from a record in the shape of BEIR, FlashRAG or this project.
 
-    The id is `_id` or `id` (else the line number), the text `text` or `contents`, `title` is optional,
-    and `metadata` or `attributes` holds further values, which are kept as strings.
+    The id is `_id` or `id` (else the line number), the text `text` or `contents`, of which a title may stand
+    alone, and `metadata` or `attributes` holds further values, which are kept as strings.
     """
     extra = record.get("metadata") or record.get("attributes") or {}
     if not isinstance(extra, dict):
         raise FormatError(path, line, f"found metadata of type {kind_of(extra)}, wanted an object")
+    names, title = ("text", "contents"), _text(record, "title", path, line)
+    is_title_alone = bool(title) and not any(record.get(name) for name in names)
     return Passage(
         id=_id(record, line),
-        text=_one_of(record, ("text", "contents"), path, line),
-        title=_text(record, "title", path, line),
+        text="" if is_title_alone else _one_of(record, names, path, line),
+        title=title,
         source=_source(record.get("source")),
         attributes={str(name): _plain(value) for name, value in extra.items()},
     )
@@ -124,10 +129,21 @@ def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str
             ceiling = float("inf")
             for rank, hit in enumerate(hits, 1):
                 ceiling = min(hit.score, ceiling - max(1e-9, abs(ceiling) * 1e-9)) if rank > 1 else hit.score
-                by = _token(tag if hit.scored else f"{tag}-unscored")
-                stream.write(f"{_token(name)} Q0 {_token(hit.passage.id)} {rank} {ceiling:.12g} {by}\n")
+                by = run_name(tag if hit.scored else f"{tag}-unscored")
+                stream.write(f"{run_name(name)} Q0 {run_name(hit.passage.id)} {rank} {ceiling:.12g} {by}\n")
                 count += 1
     return count
+
+
+def run_name(name: str) -> str:
+    """Return an id as a column of a run: white space, which separates columns, becomes `%20` and the like."""
+    return re.sub(r"\s|%(?=[0-9A-Fa-f]{2})", lambda found: quote(found[0]), name) or "_"
+
+
+def id_in_run(name: str) -> str:
+    """Return the id for which `run_name` gives a name; what it cannot have given stands for itself."""
+    spelled = unquote(name)
+    return spelled if run_name(spelled) == name else name
 
 
 def read_run(path: str) -> Iterator[tuple[str, str, float]]:
@@ -149,7 +165,7 @@ def read_qrels(path: str) -> Iterator[tuple[str, str, int]]:
             continue
         if len(parts) not in (3, 4):
             raise FormatError(path, number, f"found {len(parts)} columns, wanted 4 (TREC) or 3 (BEIR)")
-        yield parts[0], parts[-2], int(_number(parts[-1], path, number))
+        yield parts[0], parts[-2], _whole(parts[-1], path, number)
 
 
 # ── examples ─────────────────────────────────────────────────────────────────────────────────────────
@@ -282,14 +298,19 @@ def _turns(messages: object, path: str, line: int | None) -> tuple[Turn, ...]:
 
 def _number(text: str, path: str, line: int) -> float:
     try:
-        return float(text)
-    except ValueError as error:
-        raise FormatError(path, line, f"found {text!r}, wanted a number") from error
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise FormatError(path, line, f"found {text!r}, wanted a number")
+    return number
 
 
-def _token(text: str) -> str:
-    """Return a name as one column of a TREC file: its columns are separated by white space."""
-    return "_".join(text.split()) or "_"
+def _whole(text: str, path: str, line: int) -> int:
+    number = _number(text, path, line)
+    if not number.is_integer():
+        raise FormatError(path, line, f"found {text!r}, wanted a whole number")
+    return int(number)
 
 
 def _plain(value: object) -> str:

@@ -18,7 +18,7 @@ from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..eval.relevance_cache import CachedRanker, RelevanceCache
 from ..eval.results import System
 from ..files import sha256
-from ..formats import read_passages, read_run
+from ..formats import id_in_run, read_passages, read_run, run_name
 from ..pipeline import Pipeline
 from ..system import models, rankers, retrieval, spec
 from ..system.open import citer as model_citer
@@ -352,7 +352,7 @@ def run_file(run: str, benchmark: str) -> Path:
 
 def _read_run(path: Path, questions: Sequence[Question], k: int) -> dict[str, list[tuple[str, float]]]:
     """Return the best hits of a run, by question id: by score, then by passage id."""
-    wanted = {_token(question.id): question.id for question in questions}
+    wanted = {name: question.id for question in questions for name in (question.id, run_name(question.id))}
     found: dict[str, dict[str, float]] = {}
     for question, name, score in read_run(str(path)):
         if question in wanted:
@@ -368,9 +368,11 @@ def _texts(plan: SystemPlan, ids: set[str]) -> dict[str, Passage]:
 
     found: dict[str, Passage] = {}
     if plan.index is not None:
-        found = open_store(plan.index).passages(sorted(ids))
+        stored = open_store(plan.index).passages(sorted(ids | {*map(id_in_run, ids)}))
+        found = {name: stored[key] for name in ids for key in (id_in_run(name), name) if key in stored}
     for path in plan.corpus:
-        found |= {one.id: one for one in read_passages(path) if one.id in ids}
+        for passage in read_passages(path):
+            found |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
     if missing := sorted(ids - found.keys()):
         place = plan.index or ", ".join(plan.corpus) or "nothing"
         raise InvalidInputError(
@@ -378,7 +380,3 @@ def _texts(plan: SystemPlan, ids: set[str]) -> dict[str, Passage]:
             f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
     return found
-
-
-def _token(name: str) -> str:
-    return "_".join(name.split()) or "_"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..files import read_lines, write_records
-from ..formats import read_passages, read_run
+from ..formats import read_passages, read_run, run_name
 from ..types import Passage
 from .recipe import RetrieverName
 
@@ -61,7 +61,7 @@ class Mined:
         """
         if not Path(search.run).is_file():
             raise NotFoundError(f"found no run at {search.run}: make it with {search.commands()}")
-        self._hits = _best(search, {token(name) for name in questions})
+        self._hits = _best(search, {run_name(name) for name in questions})
         wanted = {name for names in self._hits.values() for name in names}
         self._passages = _look_up(search.corpus, wanted)
         if missing := sorted(wanted - self._passages.keys()):
@@ -72,12 +72,7 @@ class Mined:
 
     def hits(self, question: str) -> list[Passage]:
         """Return the passages found for a question, best first."""
-        return [self._passages[name] for name in self._hits.get(token(question), ())]
-
-
-def token(name: str) -> str:
-    """Return an id as a run has it: without white space."""
-    return "_".join(name.split()) or "_"
+        return [self._passages[name] for name in self._hits.get(run_name(question), ())]
 
 
 def _best(search: Search, questions: Collection[str]) -> dict[str, list[str]]:
@@ -89,7 +84,12 @@ def _best(search: Search, questions: Collection[str]) -> dict[str, list[str]]:
 
 
 def _look_up(corpora: Iterable[str], wanted: Collection[str]) -> dict[str, Passage]:
-    return {token(one.id): one for path in corpora for one in read_corpus(path) if token(one.id) in wanted}
+    return {
+        run_name(passage.id): passage
+        for path in corpora
+        for passage in read_corpus(path)
+        if run_name(passage.id) in wanted
+    }
 
 
 def read_corpus(path: str) -> Iterator[Passage]:

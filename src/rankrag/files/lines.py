@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import json
 import lzma
 import sys
@@ -28,7 +29,7 @@ def open_text(path: str) -> Iterator[IO[str]]:
         raise NotFoundError(f"found no file at {path}: check the path")
     try:
         if path == "-":
-            yield sys.stdin
+            yield _standard_input()
             return
         opened = _OPENERS.get(Path(path).suffix, open)(path, "rt", encoding="utf-8-sig")
         with cast("IO[str]", opened) as stream:
@@ -37,6 +38,13 @@ def open_text(path: str) -> Iterator[IO[str]]:
         raise FormatError(path, None, f"found bytes that are not UTF-8 ({error.reason})") from error
     except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
         raise FormatError(path, None, f"found broken compression ({error})") from error
+
+
+def _standard_input() -> IO[str]:
+    # Some systems put what is no UTF-8 into half surrogates, which then fail far from here.
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="strict")
+    return sys.stdin
 
 
 def read_lines(path: str) -> Iterator[tuple[int, str]]:

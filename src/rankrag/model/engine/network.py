@@ -183,6 +183,8 @@ class Network:
                 begun = Segment(first[:4], keep=4)
                 self.packed([begun])
                 found = self.packed([Segment(first[4:], [begun.kept]), Segment(second)])
+            except torch.OutOfMemoryError:
+                raise  # a GPU that is full says nothing about the architecture
             except (Unsupported, AttributeError, KeyError, TypeError, ValueError, RuntimeError):
                 return False
         limit = _TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), _TOLERANCE_16_BIT)

@@ -279,7 +279,7 @@ DEFAULTS: dict[ModelKind, str] = {"language_model": "rankrag-135m", "encoder": "
 
 # ── what a text means ────────────────────────────────────────────────────────────────────────────────
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_ID = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
