@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from .. import prompts
 from ..errors import InvalidInputError, MissingModelError
 from ..formats import read_examples
@@ -19,8 +21,7 @@ from ..model.store.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
 from .recipe import Stage
-from .rows import IGNORED
-from .shared import bundles
+from .shared import grouped
 from .start import hush, lora_config
 
 if TYPE_CHECKING:
@@ -160,12 +161,13 @@ def measure(blend: Path, stage: Stage) -> Load:
 
 
 def _bundled(texts: Sequence[tuple[str, str]], most: int) -> list[int]:
-    """Return the characters of the bundles that rows of prompt and target make."""
-    rows = {
-        "input_ids": [[ord(letter) for letter in prompt + target] for prompt, target in texts],
-        "labels": [[IGNORED] * len(prompt) + [0] * len(target) for prompt, target in texts],
-    }
-    return [len(one.input_ids) for one in bundles(rows, most)]
+    """Return the bytes of the bundles that rows of prompt and target make."""
+    rows = [np.frombuffer((prompt + target).encode(), np.uint8) for prompt, target in texts]
+    prompts_end = [len(prompt.encode()) for prompt, _ in texts]
+    return [
+        shared + sum(len(rows[place]) - shared for place in group)
+        for group, shared in grouped(rows, prompts_end, most)
+    ]
 
 
 def on_meta(stage: Stage) -> PreTrainedModel:

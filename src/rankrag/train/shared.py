@@ -47,6 +47,17 @@ def bundles(rows: Dataset | Mapping[str, list[list[int]]], max_length: int) -> I
     """
     ids = [np.asarray(row, dtype=">i4") for row in rows["input_ids"]]  # big-endian: bytes sort as ids do
     n_prompt = [labels.count(IGNORED) for labels in rows["labels"]]
+    for group, shared in grouped(ids, n_prompt, max_length):
+        yield _bundle(ids, n_prompt, group, shared)
+
+
+def grouped(
+    ids: Sequence[np.ndarray], n_prompt: Sequence[int], max_length: int
+) -> Iterator[tuple[list[int], int]]:
+    """Yield the rows of each bundle, as places in `ids`, and how much of their beginning they share.
+
+    A row is its prompt, `n_prompt` long, and its target: token ids, or whatever else sorts as its bytes do.
+    """
     order = sorted(range(len(ids)), key=lambda i: ids[i].tobytes())
     group: list[int] = []
     shared = 0
@@ -57,11 +68,11 @@ def bundles(rows: Dataset | Mapping[str, list[list[int]]], max_length: int) -> I
             group, shared = [*group, i], common
             continue
         if group:
-            yield _bundle(ids, n_prompt, group, shared)
+            yield group, shared
         # A branch begins with a token of its prompt, which predicts the first token of its target.
         group, shared = [i], n_prompt[i] - 1
     if group:
-        yield _bundle(ids, n_prompt, group, shared)
+        yield group, shared
 
 
 def _common(one: np.ndarray, other: np.ndarray, most: int) -> int:
