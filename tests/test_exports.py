@@ -27,6 +27,7 @@ FACES: dict[str, set[str]] = {
         "load",
     },
     "rankrag.cli": set(),
+    "rankrag.integrations": set(),
     "rankrag.eval": set(),
     "rankrag.eval.measures": set(),
     "rankrag.eval.readers": set(),

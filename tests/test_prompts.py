@@ -54,6 +54,7 @@ CASES: dict[str, Callable[[Template], Prompt]] = {
     "context-answer": lambda f: prompts.context_answer(ask("span"), DANUBE, f),
     "retrieval-rank": lambda f: prompts.retrieval_rank(ask(), [DANUBE, RHINE], f),
     "retrieval-rank-conversation": lambda f: prompts.retrieval_rank(ask(history=HISTORY), [DANUBE, RHINE], f),
+    "question": lambda f: prompts.question(DANUBE, f),
     "instruct": lambda f: prompts.instruct(ask(text="Name a river."), f),
     "instruct-conversation": lambda f: prompts.instruct(ask(history=HISTORY), f),
     "citation": lambda f: prompts.rank(prompts.claim(ask(), "In the Black Sea."), DANUBE, f),

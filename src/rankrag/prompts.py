@@ -126,6 +126,8 @@ def template(name: str) -> Template:
         )
     return TEMPLATES[name]
 
+_QUESTION = "Write one short question that the passage answers. Return only the question."
+
 
 # ── the five prompts ─────────────────────────────────────────────────────────────────────────────────
 
@@ -163,6 +165,14 @@ def retrieval_rank(question: Question, passages: Sequence[Passage], form: Templa
 def instruct(question: Question, form: Template) -> Prompt:
     """Return the prompt of plain instruction following (stage one): no passages."""
     return _prompt(form, "", _asked(question, form))
+
+
+def question(passage: Passage, form: Template) -> Prompt:
+    """Return the prompt after which a model writes a question that a passage answers.
+
+    No model of the paper's is taught this: it makes training questions on passages that have none.
+    """
+    return _prompt(form, f"Passage: {_body(passage, form)}", [("user", _QUESTION)])
 
 
 def example(item: Example, form: Template) -> Prompt:

@@ -18,6 +18,7 @@ from ..types import Example, Prompt, Task
 from . import answer_view, console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 from .prompt import draw, parts
+from .questions import questions
 from .search import rankings
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ MISSING_FILE = 4
 """The exit code of a missing file, as `app.EXIT_CODES` has it."""
 
 app = typer.Typer(help="Build the blend that a model is trained on, and look at it.", no_args_is_help=True)
+
+app.command("questions")(questions)
 
 
 @app.command("build")

@@ -25,6 +25,8 @@ from .options import (
     RankK,
     RankPatience,
     RayAddress,
+    ReadK,
+    RetrieveK,
     RetrieverName,
     TimeBudget,
     arguments,
@@ -114,8 +116,6 @@ GeneratorName = Annotated[
 Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
-RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
-ReadK = Annotated[int, typer.Option(min=1, help="Passages given to the generator.")]
 SampleSize = Annotated[int | None, typer.Option("-n", min=1, help="Questions a benchmark. Default: all.")]
 Seed = Annotated[int, typer.Option(help="Which sample: the same for every system.")]
 Parallel = Annotated[int, typer.Option(min=1, help="Questions at a time, where a server answers.")]

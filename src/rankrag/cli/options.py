@@ -65,6 +65,8 @@ GeneratorName = Annotated[
         help="The model that answers, if not --model, such as openai:MODEL@URL.",
     ),
 ]
+RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
+ReadK = Annotated[int, typer.Option(min=1, help="Best passages given to the model that answers.")]
 MinRelevance = Annotated[
     float | None,
     typer.Option(

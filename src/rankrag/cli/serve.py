@@ -28,6 +28,8 @@ from .options import (
     RankerName,
     RankK,
     RankPatience,
+    ReadK,
+    RetrieveK,
     RetrieverName,
     TimeBudget,
     arguments,
@@ -73,8 +75,6 @@ ServedIndex = Annotated[
 NoIndex = Annotated[
     bool, typer.Option("--no-index", help="No index: only passages that are sent are ranked.")
 ]
-RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
-ReadK = Annotated[int, typer.Option(min=1, help="Best passages given to the model.")]
 Rank = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Host = Annotated[str, typer.Option(help="Address to listen at.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]

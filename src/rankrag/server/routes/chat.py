@@ -39,6 +39,10 @@ PLAIN = "rankrag-chat"
 """The name of a model that answers without looking anything up: for prompts that are no questions, such as
 those by which chat programs have a title or tags made for a conversation."""
 
+TASK_HEADER = "x-openwebui-task"
+"""Names what Open WebUI wants a prompt for that its user did not write; empty beside a question. It is sent
+where the connection has the header `X-OpenWebUI-Task: {{TASK}}`. Such a prompt is answered as by `PLAIN`."""
+
 NOT_GRANTED = ("tools", "functions", "logprobs", "stop", "logit_bias", "audio", "response_format")
 """Wishes of OpenAI's clients that would change the answer, and that this server refuses to ignore."""
 
@@ -150,7 +154,7 @@ async def models(state: Shared) -> Record:
 @routes.post("/v1/chat/completions")
 async def completions(body: ChatRequest, request: Request, state: Shared) -> Response:
     """Answer the last message of a conversation from the index, or from the passages sent with it."""
-    chat = _chat(body, state)
+    chat = _chat(body, state, looks_up=body.model != PLAIN and not request.headers.get(TASK_HEADER))
     if body.stream:
         return EventStream(state.desk, _chunks(chat, state), fault_event)
     answer = await state.desk.run(request, chat.answer)
@@ -203,10 +207,9 @@ def _choice(delta: Record, reason: str | None) -> Record:
 # ── in ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _chat(body: ChatRequest, state: State) -> Chat:
+def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
     _check(body)
     question, warnings = _question(body, state)
-    looks_up = body.model != PLAIN
     if not looks_up and (body.filters or body.documents is not None):
         raise InvalidInputError(
             f"found documents or filters beside the model {PLAIN}, wanted none: it looks nothing up"

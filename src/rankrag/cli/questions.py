@@ -1,0 +1,148 @@
+"""`rankrag data questions`: questions on one's own passages, to train on."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import formats, prompts
+from ..formats import Record
+from ..system import RAG, Engine, SystemSpec, models, open_engine, open_system
+from ..types import Passage, Question
+from . import console, progress
+from .options import (
+    DEFAULT_INDEX,
+    GeneratorName,
+    IndexFolder,
+    ModelName,
+    Output,
+    Precision,
+    RankerName,
+    ReadK,
+    RetrieveK,
+    RetrieverName,
+    arguments,
+)
+
+if TYPE_CHECKING:
+    from ..index import Store
+
+LEAST_WORDS = 30
+"""Of a passage that is asked about: in fewer there is little to ask."""
+
+MOST_TOKENS = 48
+"""Of a question."""
+
+READ_AT_ONCE = 1000
+
+
+def questions(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the questions go: JSON lines.")],
+    index: IndexFolder = DEFAULT_INDEX,
+    n: Annotated[int, typer.Option("-n", min=1, help="Passages to ask about, drawn by --seed.")] = 300,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    model: ModelName = models.DEFAULT_MODEL,
+    ranker: RankerName = None,
+    generator: GeneratorName = None,
+    writer: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="The model that writes the questions, if not the answering one."),
+    ] = None,
+    retriever: RetrieverName = None,
+    retrieve_k: RetrieveK = 20,
+    read_k: ReadK = 5,
+    precision: Precision = None,
+    output: Output = "text",
+) -> None:
+    """Write questions on passages of an index, with answers and near misses, for `data build`.
+
+    A question is kept if it comes back: search and ranking find its passage among those that are read, and
+    from these the model answers as it did from the passage alone.
+    """
+    loading = models.Loading(precision)
+    with arguments():
+        spec = SystemSpec(
+            index=index,
+            retriever=retriever,
+            model=model,
+            ranker=ranker,
+            generator=generator,
+            retrieve_k=retrieve_k,
+            read_k=read_k,
+            loading=loading,
+        )
+        spec.check()
+        models.check_model(writer or model)
+    from ..index import open_store
+
+    with console.working(f"loading {spec.names()}"):
+        passages = drawn(open_store(index), n, seed)
+        rag = open_system(spec)
+        writes = open_engine(writer, loading=loading.where_it_fits(writer)) if writer else rag.answering
+    dropped: Counter[str] = Counter()
+
+    def kept() -> Iterator[Record]:
+        for passage in progress.track(passages, len(passages), "passages"):
+            item = question_on(passage, rag, writes)
+            if isinstance(item, str):
+                dropped[item] += 1
+            else:
+                yield item
+
+    n_kept = formats.write_records(str(to), kept())
+    if output == "json":
+        console.emit({"questions": str(to), "passages": len(passages), "kept": n_kept, "dropped": dropped})
+    else:
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
+        console.say(f"{to}: {n_kept} questions on {len(passages)} passages. {reasons}".rstrip())
+
+
+def drawn(store: Store, n: int, seed: int) -> list[Passage]:
+    """Return at most `n` passages of an index that are long enough to ask about."""
+    ids = sorted(store.ids())
+    random.Random(seed).shuffle(ids)
+
+    def long_enough() -> Iterator[Passage]:
+        for start in range(0, len(ids), READ_AT_ONCE):
+            found = store.passages(wanted := ids[start : start + READ_AT_ONCE])
+            yield from (found[name] for name in wanted if len(found[name].text.split()) >= LEAST_WORDS)
+
+    return [*islice(long_enough(), n)]
+
+
+def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
+    """Return a question on a passage, in the neutral shape of a data folder, or why there is none."""
+    from ..data.matching import contains_answer
+
+    prompt = prompts.question(passage, writer.form)
+    written = "".join(writer.lm.generate(prompt, MOST_TOKENS, writer.form.stop)).strip().partition("\n")[0]
+    if not written.endswith("?"):
+        return "no question"
+    question = Question(passage.id, written, style="phrase")
+    pipeline = replace(rag.pipeline, citer=None, threshold=None)
+    answer = "".join(pipeline.generator.stream(question, [passage])).rstrip(".")
+    if not contains_answer(passage.text, [answer]):
+        return "its answer is not in the passage"
+    asked = pipeline.ask(question)
+    if passage.id not in {hit.passage.id for hit in asked.ranked[: asked.read_k]}:
+        return "its passage is not found again"
+    if not contains_answer(asked.text, [answer]) and not contains_answer(answer, [asked.text]):
+        return "answered otherwise from what is found"
+    misses = [hit.passage for hit in asked.ranked if not contains_answer(hit.passage.text, [answer])]
+    return {
+        "id": passage.id,
+        "question": written,
+        "answers": [answer],
+        "passages": [_judged(passage, True), *(_judged(miss, False) for miss in misses)],
+    }
+
+
+def _judged(passage: Passage, relevant: bool) -> Record:
+    return {"id": passage.id, "title": passage.title, "text": passage.text, "relevant": relevant}
