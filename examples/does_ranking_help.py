@@ -1,7 +1,7 @@
 """Does ranking help on your data? `python does_ranking_help.py INDEX QUESTIONS.jsonl`.
 
-A line of the questions is `{"id": "1", "question": "...", "answers": ["..."]}`. Some thirty are enough to see a
-large effect, a hundred for a moderate one: the interval in the report says what can be told.
+A line of the questions is `{"id": "1", "question": "...", "answers": ["..."]}`. Some thirty are enough to
+see a large effect, a hundred for a moderate one: the interval in the report says what can be told.
 """
 
 # %% The index and the questions; without any, three small documents

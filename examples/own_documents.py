@@ -1,4 +1,4 @@
-"""Fine-tune on your documents: `python own_documents.py INDEX`, which takes an hour or two on a small machine.
+"""Fine-tune on your documents: `python own_documents.py INDEX`, an hour or two on a small machine.
 
 A model writes questions on your passages. A question is kept if it comes back: search and ranking find its
 passage again and the model answers as it did from the passage alone. Then stage 2 goes on from the checkpoint

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -39,19 +39,18 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "index"
 
 
+@dataclass(frozen=True)
 class Writer(FakeLanguageModel):
     """Writes one question, whatever it reads."""
 
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
+    words: str = ""
 
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
         yield self.words
 
 
 def writer(words: str) -> Engine:
-    return Engine(Writer(words), PAPER, trained=False, threshold=None)
+    return Engine(Writer(words=words), PAPER, trained=False, threshold=None)
 
 
 @pytest.fixture
