@@ -67,10 +67,10 @@ def test_a_question_that_comes_back_is_kept_with_its_near_misses(index: Path, ra
     item = question_on(passage, rag, writer("How many toes has an otter?\nAnd more."))
     assert isinstance(item, dict)
     assert item["question"] == "How many toes has an otter?"
-    gold, *misses = item["passages"]  # type: ignore[misc]
-    assert (gold["id"], gold["relevant"]) == (passage.id, True)
-    assert misses
-    assert not any(miss["relevant"] or miss["id"] == passage.id for miss in misses)
+    passages = item["passages"]
+    assert isinstance(passages, list)
+    assert [one["id"] for one in passages if one["relevant"]] == [passage.id]
+    assert len(passages) > 1
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_llama_index_ranks_nodes() -> None:
     nodes = [schema.NodeWithScore(node=schema.TextNode(text=text)) for text in TEXTS]
     found = part.postprocess_nodes(nodes, query_str=QUESTION)
     assert [node.node.get_content() for node in found] == [TEXTS[1], TEXTS[2]]
-    assert 1 >= found[0].score > found[1].score >= 0
+    assert 1 >= (found[0].score or 0) > (found[1].score or 0) >= 0
     assert part.to_dict() == {"top_n": 2, "class_name": "RankRAGPostprocessor"}
     with pytest.raises(InvalidInputError, match="found no question"):
         part.postprocess_nodes(nodes)
@@ -80,5 +80,5 @@ def test_haystack_ranks_in_a_pipeline_that_was_written_down() -> None:
     given = [haystack.Document(content=text) for text in TEXTS]
     found = read.run({"ranker": {"query": QUESTION, "documents": given}})["ranker"]["documents"]
     assert [document.content for document in found] == [TEXTS[1], TEXTS[2]]
-    assert 1 >= found[0].score > found[1].score >= 0
+    assert 1 >= (found[0].score or 0) > (found[1].score or 0) >= 0
     assert RankRAGRanker("fake").run(QUESTION, given, top_k=1)["documents"][0].content == TEXTS[1]

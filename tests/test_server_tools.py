@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import anyio
 import numpy as np
 import pytest
 from mcp import Client, MCPError
+from mcp_types import TextResourceContents
 from starlette.testclient import TestClient
 
 from rankrag import prompts
@@ -59,14 +60,20 @@ async def test_tools_say_what_they_are(index: Path) -> None:
     assert "Passages wanted." in json.dumps(listed["search"].input_schema)
 
 
+async def text_of(session: Client, uri: str) -> str:
+    (content,) = (await session.read_resource(uri)).contents
+    assert isinstance(content, TextResourceContents)
+    return content.text
+
+
 async def test_a_passage_leads_to_its_whole_source(index: Path) -> None:
     async with assistant(index) as session:
         found = await session.call_tool("search", {"question": QUESTION, "k": 1})
         uri = found.structured_content["result"][0]["uri"]
-        source = await session.read_resource(uri)
-        listed = json.loads((await session.read_resource(SOURCES)).contents[0].text)
+        source = await text_of(session, uri)
+        listed = json.loads(await text_of(session, SOURCES))
         (template,) = (await session.list_resource_templates()).resource_templates
-    assert source.contents[0].text == TEXTS["cats.md"]
+    assert source == TEXTS["cats.md"]
     assert uri in {one["uri"] for one in listed}
     assert sum(one["passages"] for one in listed) == len(TEXTS)
     assert template.uri_template == f"{SOURCES}/{{+path}}"
@@ -84,7 +91,7 @@ async def test_a_source_that_is_no_text_or_gone_is_told(tmp_path: Path) -> None:
     (tmp_path / "documents" / "cats.md").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "documents" / "tea.md").unlink()
     async with assistant(index) as session:
-        listed = json.loads((await session.read_resource(SOURCES)).contents[0].text)
+        listed = json.loads(await text_of(session, SOURCES))
         uris = {Path(one["path"]).name: one["uri"] for one in listed}
         with pytest.raises(MCPError, match="found no text in UTF-8"):
             await session.read_resource(uris["cats.md"])
@@ -122,11 +129,12 @@ def bounded(seconds: float, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
 async def test_a_client_that_wants_to_know_is_told_how_far_a_call_is(index: Path) -> None:
     told: list[tuple[float, float | None, str | None]] = []
 
-    async def tell(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, total, message))
 
     texts = [f"Text {n}." for n in range(24)]
-    with live(make_app(index, settings=ServerSettings(bounded=bounded))) as url:
+    async with AsyncExitStack() as stack:
+        url = stack.enter_context(live(make_app(index, settings=ServerSettings(bounded=bounded))))
         async with Client(f"{url}/mcp") as session:
             found = await session.call_tool(
                 "rerank", {"question": QUESTION, "texts": texts}, progress_callback=tell

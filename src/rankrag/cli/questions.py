@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import formats, prompts
-from ..formats import Record
+from .. import prompts
+from ..errors import InvalidInputError
+from ..files import Record, write_records
 from ..system import RAG, Engine, SystemSpec, models, open_engine, open_system
 from ..types import Passage, Question
 from . import console, progress
@@ -96,7 +97,7 @@ def questions(
             else:
                 yield item
 
-    n_kept = formats.write_records(str(to), kept())
+    n_kept = write_records(str(to), kept())
     if output == "json":
         console.emit({"questions": str(to), "passages": len(passages), "kept": n_kept, "dropped": dropped})
     else:
@@ -127,7 +128,9 @@ def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
         return "no question"
     question = Question(passage.id, written, style="phrase")
     pipeline = replace(rag.pipeline, citer=None, threshold=None)
-    answer = "".join(pipeline.generator.stream(question, [passage])).rstrip(".")
+    if pipeline.generator is None:
+        raise InvalidInputError("found a system that does not answer, wanted one that does")
+    answer = "".join(pipeline.generator.read(question, [passage]).pieces()).rstrip(".")
     if not contains_answer(passage.text, [answer]):
         return "its answer is not in the passage"
     asked = pipeline.ask(question)
