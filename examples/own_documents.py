@@ -14,7 +14,7 @@ from pathlib import Path
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "own-documents.yaml"
 MODEL = os.environ.get("RANKRAG_MODEL", "rankrag-135m")
-WRITER = os.environ.get("RANKRAG_WRITER", "smollm2-135m")  # a larger one writes better: openai:MODEL@URL
+WRITER = os.environ.get("RANKRAG_WRITER", MODEL)  # a larger one writes better: openai:MODEL@URL
 index = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("rankrag.index")
 work = Path(os.environ.get("RANKRAG_WORK") or tempfile.mkdtemp())
 

@@ -140,7 +140,7 @@ async def test_a_client_that_wants_to_know_is_told_how_far_a_call_is(index: Path
                 "rerank", {"question": QUESTION, "texts": texts}, progress_callback=tell
             )
     assert len(found.structured_content["result"]) == len(texts)
-    assert told[0] == (8, 24, "ranking")
+    assert list(told[0]) == [8, 24, "ranking"]
     assert [done for done, *_ in told] == sorted({done for done, *_ in told})
 
 

@@ -126,6 +126,7 @@ def template(name: str) -> Template:
         )
     return TEMPLATES[name]
 
+
 _QUESTION = "Write one short question that the passage answers. Return only the question."
 
 

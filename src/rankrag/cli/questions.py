@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 LEAST_WORDS = 30
 """Of a passage that is asked about: in fewer there is little to ask."""
 
+LEAST_ASKED = 4
+"""Words of a question. The small models end theirs without a mark, so that tells nothing."""
+
 MOST_TOKENS = 48
 """Of a question."""
 
@@ -124,7 +127,7 @@ def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
 
     prompt = prompts.question(passage, writer.form)
     written = "".join(writer.lm.generate(prompt, MOST_TOKENS, writer.form.stop)).strip().partition("\n")[0]
-    if not written.endswith("?"):
+    if len(written.split()) < LEAST_ASKED:
         return "no question"
     question = Question(passage.id, written, style="phrase")
     pipeline = replace(rag.pipeline, citer=None, threshold=None)
