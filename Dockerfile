@@ -22,9 +22,11 @@ COPY pyproject.toml ./
 COPY tools/install_torch.py tools/pip_install.py tools/container.py tools/
 RUN if [ "$TORCH" = cpu ]; then python tools/install_torch.py; fi
 
+# The builder has no git to ask: a release gives its version.
+ARG VERSION=
 COPY README.md LICENSE ./
 COPY src src
-RUN pip install ".[local,docs,serve]"
+RUN SETUPTOOLS_SCM_PRETEND_VERSION_FOR_RANKRAG="$VERSION" pip install ".[local,docs,serve]"
 
 USER rankrag
 RUN rankrag model pull

@@ -85,7 +85,9 @@ def _without_name(text: str, name: str, run: str) -> str:
 def _record(folder: Path, name: str) -> None:
     """Write the record by which `rankrag model verify` checks the files."""
     model, card = registry.MODELS[name], read_checkpoint(folder)
-    paths = sorted(path for path in folder.iterdir() if path.name != registry.MANIFEST)
+    # Files of earlier runs (RUN.recipe.yaml) stay in the repository: the wheel is without them.
+    paths = sorted(path for path in folder.iterdir() if path.name.count(".") == 1)
+    paths.remove(folder / registry.MANIFEST)
     files = {path.name: FileRecord(path.stat().st_size, sha256(path)) for path in paths}
     hashed = template_hash(card.template)
     registry.write_manifest(
