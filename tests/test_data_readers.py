@@ -621,7 +621,7 @@ def test_the_table_of_sources_is_whole() -> None:
 
 
 def test_the_page_on_the_blend_has_every_source_and_part() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "blend.md").read_text()
+    page = (Path(__file__).parents[1] / "docs" / "blend-sources.md").read_text()
     for name, card in SOURCES.items():
         allowed = "yes" if card.commercial else "no"
         assert f"| {name} | {card.licence} | {allowed} | {card.citation} |" in page

@@ -1,7 +1,7 @@
 """Every word that the model reads or is taught to write.
 
 Training and serving take their prompts from here, so they cannot drift apart. The wording is that of the
-paper (arXiv 2407.02485, appendix C); docs/prompts.md lists every place where the paper is silent and what
+paper (arXiv 2407.02485, appendix C); docs/prompt-decisions.md lists every place where the paper is silent and what
 was decided. Passages come before the question: the `prefix` of a `Prompt` is the same for every question,
 so an engine may compute its keys and values once.
 

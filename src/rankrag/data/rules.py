@@ -1,6 +1,6 @@
 """The rules by which the paper makes training examples (arXiv 2407.02485, section 4.2), one function each.
 
-Where the paper is silent the docstring says what was decided; docs/blend.md gathers those decisions.
+Where the paper is silent the docstring says what was decided; docs/blend-rules.md gathers those decisions.
 """
 
 from __future__ import annotations

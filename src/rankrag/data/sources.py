@@ -2,7 +2,7 @@
 
 `commercial` says whether the licence as stated allows commercial use; where none is stated, or the text
 was written by a model whose terms forbid training others, it is false. A recipe with `commercial_only`
-takes nothing else. docs/blend.md repeats this table with counts.
+takes nothing else. docs/blend-sources.md repeats this table.
 """
 
 from __future__ import annotations

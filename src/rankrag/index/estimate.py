@@ -13,7 +13,7 @@ from .manifest import plan
 from .reading import COLLECTIONS, CollectionRecord, File, find, passages_of_record, records_of
 from .settings import Settings
 
-# Measured on two cores of 2.6 GHz; docs/indexing.md says with what.
+# Measured on two cores of 2.6 GHz; docs/stores.md says with what.
 _BYTES = {".pdf": 1700.0, ".html": 1560.0, ".htm": 1560.0, ".docx": 2000.0, ".pptx": 20_000.0}
 _PARSE_S = {".pdf": 6.7e-3, ".html": 2.6e-3, ".htm": 2.6e-3, ".docx": 1e-3, ".pptx": 1e-2}
 _TEXT_BYTES, _TEXT_S = 610.0, 2e-4

@@ -1,6 +1,6 @@
 """The tokenizer of a GGUF file, written as transformers and tokenizers read it.
 
-Checked against the models' own: ids are equal on 1,546 texts (`smollm`) and 1,500 (`qwen2`), see docs/log.md.
+Checked against the models' own: ids are equal on 1,546 texts (`smollm`) and 1,500 (`qwen2`), see docs/log.
 """
 
 from __future__ import annotations
