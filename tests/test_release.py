@@ -146,7 +146,7 @@ def test_only_jobs_that_publish_may_write() -> None:
     flow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text(encoding="utf-8"))
     assert flow["permissions"] == {"contents": "read"}
     writing = {name for name, job in flow["jobs"].items() if "write" in job.get("permissions", {}).values()}
-    assert writing == {"image", "publish", "announce"}
+    assert writing == {"image", "publish", "docs", "announce"}
     assert flow["jobs"]["publish"]["permissions"] == {"id-token": "write"}
 
 

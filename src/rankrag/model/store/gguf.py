@@ -186,6 +186,16 @@ def _name(name: str) -> str:
         ) from error
 
 
+def stored_name(name: str) -> str:
+    """Return what a GGUF file calls a tensor of transformers."""
+    outer = {ours: theirs for theirs, ours in _OUTER.items()}
+    if name in outer:
+        return outer[name]
+    _, _, layer, *parts, kind = name.split(".")
+    (part,) = (theirs for theirs, ours in _INNER.items() if ours == ".".join(parts))
+    return f"blk.{layer}.{part}.{kind}"
+
+
 def _straighten(name: str, weights: np.ndarray, fields: Mapping[str, Field]) -> np.ndarray:
     """Return query and key projections with the two halves of each head one after the other.
 
