@@ -130,8 +130,9 @@ def session(shown: Sequence[tuple[Sequence[str], str]]) -> str:
 
 
 def last_screen(output: str) -> str:
-    """Return what is left on a terminal of an output that wrote over itself."""
-    return output.rsplit("\x1b[2K", 1)[-1].rstrip("\n")
+    """Return what is left on a terminal of an output that wrote over itself, less the seconds it took."""
+    lines = output.rsplit("\x1b[2K", 1)[-1].rstrip("\n").split("\n")
+    return "\n".join(line for line in lines if "retrieve " not in line)
 
 
 def appearing(picture: str, starts: Sequence[int]) -> str:

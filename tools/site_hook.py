@@ -1,6 +1,6 @@
 """What the site has beside docs/: every command from its --help, the Python API from docstrings.
 
-mkdocs calls `on_config`, `on_files` and `on_page_markdown`. Links that leave docs/ lead to the repository
+mkdocs calls the functions whose names begin with `on_`. Links that leave docs/ lead to the repository
 where `repo_url` says where it is (REPOSITORY_URL), and are plain text elsewhere.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,15 @@ def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) 
     if page.file.src_uri.endswith("/report.md"):
         page.meta["search"] = {"exclude": True}
     return outward(text, page.file.src_uri, (config.repo_url or "").rstrip("/"))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Have every page take the script that searches from a folder from the site, not from a server."""
+    root = Path(config.site_dir)
+    for path in root.rglob("*.html"):
+        shim = posixpath.relpath("iframe-worker.js", path.parent.relative_to(root).as_posix())
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace("https://unpkg.com/iframe-worker/shim", shim), encoding="utf-8")
 
 
 def outward(text: str, page: str, repository: str) -> str:
