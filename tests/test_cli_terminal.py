@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rankrag.cli import answer_view, progress
+from rankrag.cli import answer_view, console, progress
 from rankrag.cli.app import run
 from rankrag.types import Answer, Citation, Cut, Hit, Passage, Question, Source, Usage
 
@@ -226,3 +227,17 @@ def test_what_was_done_before_is_no_speed(
 
 def test_tracked_items_come_through_in_order() -> None:
     assert [*progress.track("abc", 3, "letters")] == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_terminal_obeys_nothing_that_a_document_says(capsys: pytest.CaptureFixture[str]) -> None:
+    evil = "Cats \x1b[2J\x1b]52;c;cm0=\x07 sleep\x9b5m\u202e all day.\n\tYes."
+    hit = replace(HITS[0], passage=replace(PASSAGES[0], text=evil, title=evil, id=evil))
+    answer_view.show_answer(
+        replace(ANSWER, ranked=(hit,), retrieved=(hit,), text=evil, citations=()), console.out()
+    )
+    console.say(evil)
+    shown = capsys.readouterr().out
+    assert "sleep" in shown
+    assert not set("\x07\x9b\u202e") & set(shown)
+    assert not re.search(r"\x1b(?!\[[\d;]*m)", shown)  # the colours are our own

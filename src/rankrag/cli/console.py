@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -16,9 +17,23 @@ PIPED_WIDTH = 10_000
 """Columns when the reader is a program: nothing is wrapped or shortened there."""
 
 
+_CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
+_TURNS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # letters after these stand in another order
+_HARMLESS = dict.fromkeys(_CONTROL | _TURNS, "\ufffd")
+
+
+class HarmlessConsole(Console):
+    """A console whose terminal obeys nothing that a document says: its control characters are shown as �."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the pieces of what is printed, with the styles of our own."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=piece.text.translate(_HARMLESS))
+
+
 def console(stream: IO[str]) -> Console:
     """Return a console on a stream; NO_COLOR, FORCE_COLOR, TERM and COLUMNS are respected by rich."""
-    plain = Console(file=stream, highlight=False, emoji=False, markup=False)
+    plain = HarmlessConsole(file=stream, highlight=False, emoji=False, markup=False)
     if not plain.is_terminal:
         plain.width = PIPED_WIDTH
     return plain
