@@ -16,6 +16,7 @@ from rankrag.index.reading import Apart, File, Portion, ReadSettings
 from rankrag.index.reading import kinds as kinds_module
 from rankrag.index.reading.parser_process import Limits
 from rankrag.index.reading.passages import read_portions
+from rankrag.index.reading.texts import Text
 from rankrag.index.reading.walk import kind
 
 SETTINGS = ReadSettings()
@@ -192,3 +193,59 @@ def _outcome(path: Path) -> str:
     except InvalidInputError as error:
         return "refused" if "\n" not in str(error) else "not in one line"
     return "read" if all(isinstance(portion, Portion) for portion in portions) else "something else"
+
+
+@pytest.mark.parametrize("header", ["Content-Type", "To", "Subject"])
+def test_a_header_without_end_costs_no_time(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "a.eml"
+    path.write_text(f"{header}: {'[' * 40_000}\n\nThe pump has size 3.\n")
+    started = time.process_time()
+    (portion,) = read_portions(file_of(path), SETTINGS)
+    assert portion.rows[-1].passage.text.endswith("The pump has size 3.")
+    assert time.process_time() - started < 2
+
+
+def test_a_reason_is_one_line_that_does_nothing_to_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(data: bytes, name: str) -> Text:
+        if data == b"refused":
+            raise InvalidInputError("it is\nbroken \x1b[2J")
+        raise ValueError("it is broken \x1b[2J\nsomewhere")
+
+    monkeypatch.setitem(kinds_module.DOCUMENTS, ".txt", kinds_module.DocumentKind(broken, apart=False))
+    path = tmp_path / "a.txt"
+    for content in ("refused", "fails"):
+        path.write_text(content)
+        with pytest.raises(InvalidInputError, match=r"it is broken +\[2J"):
+            list(read_portions(file_of(path), SETTINGS))
+
+
+def test_a_spreadsheet_that_its_reader_panics_at_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import python_calamine
+
+    class PanicException(BaseException):
+        """As calamine's Rust raises it, which counts as grave as an exit."""
+
+    def panics(stream: object) -> None:
+        raise PanicException("range end index 2060 out of range")
+
+    monkeypatch.setattr(python_calamine.CalamineWorkbook, "from_filelike", panics)
+    path = tmp_path / "a.xls"
+    path.write_bytes(b"\xd0\xcf\x11\xe0")
+    with pytest.raises(InvalidInputError, match="no spreadsheet that can be read"):
+        list(read_portions(file_of(path), SETTINGS))
+
+
+def test_a_spreadsheet_that_ends_in_the_middle_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.ods"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+        archive.writestr(
+            "content.xml", "<office:spreadsheet><table:table table:name='Parts'><table:table-row>"
+        )
+    with pytest.raises(InvalidInputError, match=r"no spreadsheet that can be read \(no element found"):
+        list(read_portions(file_of(path), SETTINGS))

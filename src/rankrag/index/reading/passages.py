@@ -78,14 +78,14 @@ def _enclosed(item: Enclosed, file_name: str, words: int) -> Iterator[Collection
     except MissingExtraError:
         raise
     except RankRAGError as error:
-        yield Unreadable(item.number, f"{name}: {error}", item.read)
+        yield Unreadable(item.number, f"{name}: {_line(str(error))}", item.read)
         return
     except MemoryError:
         raise
     except Exception as error:
         yield Unreadable(item.number, f"{name}: {_reason(error)}", item.read)
         return
-    yield from (Told(f"{name}: {note}") for note in text.notes)
+    yield from (Told(f"{name}: {_line(note)}") for note in text.notes)
     yield CollectionRecord(
         item.number, Passage(name, text.text, text.title, None, text.attributes), item.read
     )
@@ -103,6 +103,8 @@ def read_portions(
             yield from _collection(file, settings, after, part)
         else:
             yield _document(file, settings.words)
+    except InvalidInputError as error:  # it may quote a library, or the file itself
+        raise InvalidInputError(_line(str(error))) from error
     except (RankRAGError, OSError, MemoryError):
         raise
     except Exception as error:
@@ -111,14 +113,19 @@ def read_portions(
 
 def _reason(error: Exception) -> str:
     """Return why a file cannot be read, whose parser failed in a way that nobody foresaw."""
-    line = (str(error).splitlines() or [""])[0][:200]
-    return f"it cannot be read ({type(error).__name__}: {line})"
+    first = (str(error).splitlines() or [""])[0]
+    return f"it cannot be read ({type(error).__name__}: {_line(first)[:200]})"
+
+
+def _line(text: str) -> str:
+    """Return a text as one line that does nothing to a terminal."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _document(file: File, words: int) -> Portion:
     text = parse(file.path, file.kind, words)
     rows = [StoredPassage(passage, file.name, 1) for passage in passages_of_text(text, file.name, words)]
-    return Portion(rows, file.size, notes=text.notes)
+    return Portion(rows, file.size, notes=tuple(map(_line, text.notes)))
 
 
 def _collection(file: File, settings: ReadSettings, after: int, part: LineSpan | None) -> Iterator[Portion]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+from xml.parsers import expat
 
 from ...errors import InvalidInputError, MissingExtraError
 from .packed import Archive
@@ -15,7 +16,7 @@ _ZIPPED = (b"PK\x03\x04",)
 def read_sheets(data: bytes, _name: str = "") -> Extract:
     """Read a workbook of Excel or LibreOffice; what its formulas gave when it was saved stands for them."""
     if data.startswith(_ZIPPED):
-        Archive(data, "Excel")
+        _check_content(Archive(data, "spreadsheet").read("content.xml"))
     try:
         from python_calamine import CalamineError, CalamineWorkbook
     except ImportError as error:
@@ -40,8 +41,22 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
         if "password" in str(error).lower():
             raise InvalidInputError("it is encrypted: save a copy without password") from error
         raise InvalidInputError(f"it is no spreadsheet that can be read ({error})") from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # of Rust, which Python takes for as grave as an exit
+            raise
+        raise InvalidInputError("it is no spreadsheet that can be read (its parts do not fit)") from error
     notes = (f"no table of cells, not read: {', '.join(hidden)}",) if hidden else ()
     return Extract("", blocks, notes)
+
+
+def _check_content(data: bytes) -> None:
+    """Refuse broken XML of LibreOffice: calamine waits for the end of an element that has none for ever."""
+    parser = expat.ParserCreate()
+    try:
+        if data:
+            parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise InvalidInputError(f"it is no spreadsheet that can be read ({error})") from error
 
 
 def _cell(value: object) -> str:
