@@ -16,6 +16,7 @@ from rankrag.errors import FailureError, InvalidInputError, NotFoundError, RankR
 from rankrag.model.engine.weights import load_weights
 from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.system import open_engine
+from test_model_cross_encoder import write as write_cross_encoder
 
 if TYPE_CHECKING:
     import torch
@@ -188,11 +189,31 @@ _OPEN = """
 import sys
 from pathlib import Path
 from rankrag.errors import RankRAGError
-from rankrag.model.tokenizer import load_tokenizer
-from rankrag.model.weights import load_weights
+from rankrag.model.engine.tokenizer import load_tokenizer
+from rankrag.model.engine.weights import load_weights
 for load in (load_tokenizer, lambda folder: load_weights(folder, None, "cpu", None)):
     try:
         load(Path(sys.argv[1]))
+    except RankRAGError as error:
+        print(error, file=sys.stderr)
+"""
+
+
+_OPEN_ENCODERS = """
+import sys
+from pathlib import Path
+from rankrag.errors import RankRAGError
+from rankrag.index.encoder import ENCODERS, _load, _load_layout
+from rankrag.model.skills.cross_encoder import CrossEncoderRanker
+from rankrag.types import Hit, Passage, Question
+folder = Path(sys.argv[1])
+for load in (
+    lambda: _load(folder, ENCODERS["minilm-l6"], 64, "cpu"),
+    lambda: _load_layout(folder, "cpu"),
+    lambda: CrossEncoderRanker(folder).rank(Question("q", "why?"), [Hit(Passage("p", "so"), 0.0)]),
+):
+    try:
+        load()
     except RankRAGError as error:
         print(error, file=sys.stderr)
 """
@@ -222,3 +243,29 @@ def test_the_code_of_a_folder_is_neither_run_nor_asked_about(folder: Path, tmp_p
     assert done.stdout == ""
     assert sum(line.startswith(str(folder)) for line in done.stderr.splitlines()) == 2
     assert not mark.exists()
+
+
+@pytest.mark.slow
+def test_the_code_of_an_encoder_s_folder_is_neither_run_nor_asked_about(tmp_path: Path) -> None:
+    """Encoders and cross-encoders, which sentence-transformers loads: by `config.json` and `modules.json`."""
+    folder, mark = write_cross_encoder(tmp_path / "ce", 1), tmp_path / "ran"
+    (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    settings |= {"auto_map": {"AutoTokenizer": ["evil.Evil", "evil.Evil"]}, "tokenizer_class": "Evil"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    for module in (None, "evil.Evil"):
+        if module:
+            parts = [{"idx": 0, "name": "0", "path": "", "type": module}]
+            (folder / "modules.json").write_text(json.dumps(parts))
+        done = subprocess.run(
+            [sys.executable, "-c", _OPEN_ENCODERS, str(folder)],
+            input="y\n" * 100,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=600,
+        )
+        assert done.stdout == ""
+        refused = [line for line in done.stderr.splitlines() if line.startswith(f"{folder}: cannot load")]
+        assert len(refused) >= (1 if module else 0)  # a module's code is refused, a tokenizer's passed over
+        assert not mark.exists()

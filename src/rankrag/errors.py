@@ -16,6 +16,10 @@ A message says what was found, what was wanted and what to do, in one line.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class RankRAGError(Exception):
     """Root of the tree: catch this to catch everything that RankRAG raises on purpose."""
@@ -66,3 +70,20 @@ class InUseError(FailureError):
 
 class PartialError(RankRAGError):
     """The work finished, but some inputs were left out; the message counts them."""
+
+
+@contextmanager
+def told(folder: Path, what: str) -> Iterator[None]:
+    """Turn what libraries raise about the broken files of a model's folder into one line.
+
+    They raise nearly anything. Errors of our own pass; a package that is missing is MissingExtraError.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "local") from error
+    except RankRAGError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:200]
+        raise FailureError(f"{folder}: cannot load {what}: {said}: pull or export it again") from error

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 from unicodedata import normalize
 
-from ..errors import InvalidInputError, MissingExtraError, NotFoundError
+from ..errors import InvalidInputError, MissingExtraError, NotFoundError, told
 from ..files import sha256
 from ..types import Passage
 from .windows import windows
@@ -349,13 +349,14 @@ def _load(folder: Path, settings: EncoderSettings, n_tokens: int, device: str | 
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "local") from error
     own_output = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
-    with _quiet():
+    here: dict[str, object] = {"local_files_only": True, "trust_remote_code": False}  # unsaid, it may ask
+    with _quiet(), told(folder, "the encoder"):
         words = modules.Transformer(
             str(folder),
             max_seq_length=n_tokens,
-            model_kwargs={"use_safetensors": True, "key_mapping": _DPR_KEYS, "local_files_only": True},
-            processor_kwargs={"local_files_only": True},
-            config_kwargs={"local_files_only": True},
+            model_kwargs={"use_safetensors": True, "key_mapping": _DPR_KEYS, **here},
+            processor_kwargs=here,
+            config_kwargs=here,
             modality_config=own_output if settings.pooling == "pooler" else None,
             module_output_name="sentence_embedding" if settings.pooling == "pooler" else None,
         )
@@ -373,15 +374,20 @@ def _load_layout(folder: Path, device: str | None) -> SentenceTransformer:
             f"{folder}: found no modules.json, wanted a folder in the layout of sentence-transformers, "
             f"or a named encoder: {', '.join(ENCODERS)}"
         )
-    for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
-        _check_pickles(folder / module["path"])
+    with told(folder, "modules.json"):
+        for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
+            _check_pickles(folder / module["path"])
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise MissingExtraError("sentence-transformers", "local") from error
-    with _quiet():
+    with _quiet(), told(folder, "the encoder"):
         return SentenceTransformer(
-            str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
+            str(folder),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
         )
 
 

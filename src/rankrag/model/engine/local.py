@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, told
 from ...types import Prompt
 from .disk_cache import DiskCache
 from .network import Network, PackedContinuation
@@ -62,20 +62,21 @@ class LocalLanguageModel:
         architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
         int8), MissingExtraError, FailureError (weights that do not load).
         """
-        self._tokenizer = Tokenizer(Path(folder))
-        weights: WeightPrecision | None = "float32" if precision == "int8" else precision
-        model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
-        self._network = Network(model)
-        if precision == "int8":
-            self._network.quantise()
-        self.cache = PrefixCache(cache_bytes)
-        self.disk: DiskCache | None = None
-        self.precision = "int8" if precision == "int8" else str(model.dtype).removeprefix("torch.")
-        kind = "int8" if precision == "int8" else model.device.type
-        chunk_tokens = _CHUNK_TOKENS.get(kind, _CHUNK_TOKENS["cpu"])
-        self._scorer = Scorer(self._network, self.cache, chunk_tokens)
-        self._ends = _end_tokens(model.generation_config.eos_token_id, model.config.eos_token_id)
-        self._max_tokens: int = model.config.get_text_config().max_position_embeddings
+        with told(Path(folder), "the model"):
+            self._tokenizer = Tokenizer(Path(folder))
+            weights: WeightPrecision | None = "float32" if precision == "int8" else precision
+            model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
+            self._network = Network(model)
+            if precision == "int8":
+                self._network.quantise()
+            self.cache = PrefixCache(cache_bytes)
+            self.disk: DiskCache | None = None
+            self.precision = "int8" if precision == "int8" else str(model.dtype).removeprefix("torch.")
+            kind = "int8" if precision == "int8" else model.device.type
+            chunk_tokens = _CHUNK_TOKENS.get(kind, _CHUNK_TOKENS["cpu"])
+            self._scorer = Scorer(self._network, self.cache, chunk_tokens)
+            self._ends = _end_tokens(model.generation_config.eos_token_id, model.config.eos_token_id)
+            self._max_tokens: int = model.config.get_text_config().max_position_embeddings
         self._lock = Lock()
 
     def keep_on_disk(self, folder: Path, limit: int, weights: str) -> None:

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, RankRAGError
+from ...errors import InvalidInputError, MissingExtraError, NotFoundError, told
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ def load_weights(
     place = _device(device)
     dtype = getattr(torch, precision) if precision else _dtype(place)
     with _quiet():
-        with _told(folder, "the model"):
+        with told(folder, "the model"):
             auto: Any = AutoModelForCausalLM  # transformers types one of the two shapes that come back
             loaded: tuple[PreTrainedModel, dict[str, set[str]]] = auto.from_pretrained(
                 folder,
@@ -49,8 +49,8 @@ def load_weights(
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        model, told = loaded
-        _check_names(folder, told["missing_keys"], told["unexpected_keys"])
+        model, keys = loaded
+        _check_names(folder, keys["missing_keys"], keys["unexpected_keys"])
         _check_numbers(folder, model.named_parameters())
         if adapter is not None:
             model = _adapted(model, adapter)
@@ -67,27 +67,12 @@ def _check(folder: Path) -> None:
     # transformers passes over one that it cannot read, and the model writes on where it should end.
     generation = folder / "generation_config.json"
     if generation.exists():
-        with _told(folder, generation.name):
+        with told(folder, generation.name):
             dict(json.loads(generation.read_text(encoding="utf-8")))
     if not any(folder.glob("*.safetensors")):
         raise InvalidInputError(
             f"{folder}: found no *.safetensors, wanted weights in that format: convert the model to it"
         )
-
-
-@contextmanager
-def _told(folder: Path, what: str) -> Iterator[None]:
-    """Turn what the libraries raise about broken files into one line; they raise nearly anything."""
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "local") from error
-    except RankRAGError:
-        raise
-    except Exception as error:
-        raise FailureError(
-            f"{folder}: cannot load {what}: {_line(error)}: pull or export it again"
-        ) from error
 
 
 def _check_names(folder: Path, missing: Collection[str], extra: Collection[str]) -> None:
@@ -123,7 +108,7 @@ def _adapted(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
         raise NotFoundError(
             f"{adapter}: found no adapter_model.safetensors, wanted an adapter: train or export it again"
         )
-    with _told(adapter, "the adapter"):
+    with told(adapter, "the adapter"):
         with safe_open(path, framework="pt") as file:
             stored = set(file.keys())
         with warnings.catch_warnings():

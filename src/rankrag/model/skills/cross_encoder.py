@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
+from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, told
 from ...prompts import search_query
 from ...types import Hit, Passage, Question
 
@@ -59,12 +59,14 @@ class CrossEncoderRanker:
             raise MissingExtraError("sentence-transformers", "local") from problem
         from torch.nn import Sigmoid
 
-        model: CrossEncoder = CrossEncoder(
-            str(self.folder),
-            local_files_only=True,
-            max_length=self.max_tokens,
-            activation_fn=Sigmoid(),
-        )
+        with told(self.folder, "the cross-encoder"):
+            model: CrossEncoder = CrossEncoder(
+                str(self.folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                max_length=self.max_tokens,
+                activation_fn=Sigmoid(),
+            )
         if model.num_labels != 1:
             raise InvalidInputError(
                 f"{self.folder}: found a model of {model.num_labels} labels, wanted one: a relevance"
