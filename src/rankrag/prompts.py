@@ -6,7 +6,8 @@ was decided. Passages come before the question: the `prefix` of a `Prompt` is th
 so an engine may compute its keys and values once.
 
 Text that comes from users and documents is made harmless first: a marker of the template inside it is
-broken, and blank lines, which separate the parts of a prompt, become single line breaks.
+broken, and so is what opens or ends a turn of a foreign frame without markers; blank lines, which separate
+the parts of a prompt, become single line breaks.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Template:
     """How the parts of a prompt are put on paper: what stands before and after each turn.
 
     `assess` is the verb of the ranking prompt: the paper's own has the misspelling `access`, kept where
-    a model was or will be tuned on it, corrected for models that never saw it.
+    a model was or will be tuned on it, corrected for models that never saw it. `markers` are the control
+    tokens of the frame, `words` what opens or ends a turn without one: no text from outside may have either.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Template:
     assistant: tuple[str, str]
     assess: str
     markers: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
 
     @property
@@ -75,7 +78,11 @@ PAPER = Template(
     assess="access",
     stop=("\n\nUser:", "\n\nSystem:", "\n\nPassage", "\n\nAssistant:"),
 )
-"""The paper's plain text (separators as in NVIDIA's released ChatQA code: blank lines)."""
+"""The paper's plain text (separators as in NVIDIA's released ChatQA code: blank lines).
+
+`User:` in a passage stays: broken (`User :`), a faked turn ranked above the right passage for 13 of 20
+questions in place of 8 (`benchmarks/hostile.py` with `rankrag-135m`).
+"""
 
 CHAT = Template(
     name="chat",
@@ -191,7 +198,7 @@ def example(item: Example, form: Template) -> Prompt:
             f"example {item.id!r}: found {len(item.passages)} passages, task {item.task!r} wants {wanted}"
         )
     prompt = several[item.task](item.question, item.passages, form)
-    return replace(prompt, target=form.target(_unmarked(item.target, form).strip()))
+    return replace(prompt, target=form.target(_broken(item.target, form.markers).strip()))
 
 
 def passage_list(numbers: Sequence[int]) -> str:
@@ -393,14 +400,20 @@ def _sentence(text: str) -> str:
 
 
 def _clean(text: str, form: Template) -> str:
-    """Return a text without blank lines, edges of whitespace, or whole markers of the template."""
-    return re.sub(r"\s*\n\s*", "\n", _unmarked(text, form)).strip()
+    """Return a text without blank lines, edges of whitespace, or what frames the turns of the template."""
+    return re.sub(r"\s*\n\s*", "\n", _broken(text, (*form.markers, *form.words))).strip()
 
 
-def _unmarked(text: str, form: Template) -> str:
-    for marker in form.markers:
-        text = text.replace(marker, f"{marker[:2]} {marker[2:]}")
+def _broken(text: str, marks: Sequence[str]) -> str:
+    for mark in marks:
+        text = text.replace(mark, apart(mark))
     return text
+
+
+def apart(mark: str) -> str:
+    """Return what frames a turn with a space in it, so that it frames none: `<| im_end|>`, `User :`."""
+    at = len(mark) - 1 if mark[0].isalnum() else 2
+    return f"{mark[:at]} {mark[at:]}"
 
 
 def _spaces(text: str) -> str:

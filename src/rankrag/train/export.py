@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .. import prompts
 from ..errors import InvalidInputError
-from ..model.engine.tokenizer import Tokenizer, load_tokenizer
+from ..model.engine.tokenizer import Tokenizer, control_tokens, load_tokenizer
 from ..model.engine.weights import WeightPrecision, load_weights
 from ..model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from ..model.store.registry import locate
@@ -77,7 +77,7 @@ def _copy(found: Checkpoint, base: Path, out: Path) -> None:
 def _write_template(found: Checkpoint, base: Path, out: Path) -> None:
     tokenizer = load_tokenizer(base)
     start = "".join(tokenizer.convert_ids_to_tokens(list(Tokenizer(base).start)))
-    control = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    control = [*control_tokens(tokenizer)]
     template = chat_template(prompts.template(found.template), start, control)
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
 

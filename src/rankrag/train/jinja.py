@@ -6,7 +6,7 @@ this project is asked what it was taught.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .. import prompts
 from ..prompts import Template
@@ -33,7 +33,7 @@ def chat_template(form: Template, start: str = "", control: Sequence[str] = ()) 
         for role, (before, after) in frames.items()
     )
     return (
-        _clean_macro([*form.markers, *(name for name in control if name not in form.markers)])
+        _clean_macro(dict.fromkeys((*form.markers, *form.words, *control)))
         + "{%- set queries = messages | selectattr('role', 'eq', 'query') | list -%}"
         + "{%- set documents = messages | selectattr('role', 'eq', 'document') | list -%}"
         + f"{{{{ {_text(start)} }}}}"
@@ -58,9 +58,9 @@ def _rank_prompt(form: Template) -> str:
     return f"{_text(before)} + {passage} + {_text(between)} + {question} + {_text(after)}"
 
 
-def _clean_macro(control: Sequence[str]) -> str:
-    """Return a Jinja macro that makes text harmless as `prompts.py` does: no markers, no blank lines."""
-    broken = "".join(f".replace({_text(m)}, {_text(m[:2] + ' ' + m[2:])})" for m in control)
+def _clean_macro(marks: Iterable[str]) -> str:
+    """Return a Jinja macro that makes text harmless as `prompts.py` does: no frames, no blank lines."""
+    broken = "".join(f".replace({_text(mark)}, {_text(prompts.apart(mark))})" for mark in marks)
     return (
         "{%- macro clean(text) -%}{%- set lines = namespace(kept=[]) -%}"
         f"{{%- for line in text{broken}.split('\\n') -%}}"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import prompts
-from ...errors import InvalidInputError
-from .tokenizer import load_tokenizer
+from ...errors import InvalidInputError, told
+from .tokenizer import control_tokens, load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +24,11 @@ def chat_frame(folder: str | Path) -> prompts.Template:
     The model's template is rendered with marked messages and cut at the marks. Raises InvalidInputError
     where that fails: there is none, it refuses a system message, or it writes a turn differently by place.
     """
-    tokenizer = load_tokenizer(Path(folder))
+    with told(Path(folder), "the chat template"):
+        return _frame(load_tokenizer(Path(folder)), folder)
+
+
+def _frame(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> prompts.Template:
     if not tokenizer.chat_template:
         raise InvalidInputError(
             f"{folder}: found no chat template beside the tokenizer, wanted one: use the template `paper`"
@@ -59,6 +63,7 @@ def chat_frame(folder: str | Path) -> prompts.Template:
         assistant=assistant,
         assess=prompts.CHAT.assess,
         markers=markers,
+        words=_words((*system, *user, *assistant), markers),
         stop=ends or (reply_end.strip() or user[0].strip(),),
     )
 
@@ -79,9 +84,17 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, talk: Sequence[tuple[str, str]
 
 def _markers(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[str, ...]:
     """Return the control tokens that occur in a text, in order; not the start token that is added anyway."""
-    control = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
-    found = [token for token in control if token in _without_start(tokenizer, text)]
+    found = [token for token in control_tokens(tokenizer) if token in _without_start(tokenizer, text)]
     return tuple(sorted(found, key=text.find))
+
+
+def _words(pieces: Sequence[str], markers: Sequence[str]) -> tuple[str, ...]:
+    """Return what frames a turn without any control token, such as `### Response:` or `[INST]`.
+
+    Not a mere `user`, which half of all texts have.
+    """
+    bare = [piece.strip() for piece in pieces if not any(marker in piece for marker in markers)]
+    return tuple(dict.fromkeys(word for word in bare if re.search(r"[^\W\d_]", word) and not word.isalnum()))
 
 
 def _without_start(tokenizer: PreTrainedTokenizerBase, text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from ...types import Prompt
 from .tokens import split
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Backend
     from transformers import PreTrainedTokenizerBase
 
 
@@ -52,11 +54,32 @@ def token_counter(folder: Path) -> Callable[[str], int]:
     Raises MissingExtraError without the tokenizers package.
     """
     try:
-        from tokenizers import Tokenizer as Backend
+        from tokenizers import Tokenizer as Loaded
     except ImportError as error:
         raise MissingExtraError("tokenizers", "local") from error
-    backend = Backend.from_file(str(folder / "tokenizer.json"))
+    backend = Loaded.from_file(str(folder / "tokenizer.json"))
     return lambda text: len(backend.encode(text, add_special_tokens=False).ids)
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Return the tokens that no text may write, by name: all added ones, marked as special or not.
+
+    Runs of spaces, which some tokenizers add, are text.
+    """
+    added = tokenizer.added_tokens_decoder
+    return {token.content: number for number, token in added.items() if token.content.strip()}
+
+
+def _closed(backend: Backend) -> Backend:
+    """Return a tokenizer with all its control tokens marked as special: those it can be told to pass over."""
+    state = json.loads(backend.to_str())
+    if plain := [
+        token for token in state["added_tokens"] if not token["special"] and token["content"].strip()
+    ]:
+        for token in plain:
+            token["special"] = True
+        backend = type(backend).from_str(json.dumps(state))
+    return backend
 
 
 class Tokenizer:
@@ -68,8 +91,8 @@ class Tokenizer:
 
     def __init__(self, folder: Path) -> None:
         tokenizer = load_tokenizer(folder)
-        self._backend = tokenizer.backend_tokenizer
-        self._control = {t.content: n for n, t in tokenizer.added_tokens_decoder.items() if t.special}
+        self._backend = _closed(tokenizer.backend_tokenizer)
+        self._control = control_tokens(tokenizer)
         # The start token, where the model's own tokenizer writes one (Llama 3 does, SmolLM2 does not).
         alone, written = (self._backend.encode("a", add_special_tokens=s).ids for s in (False, True))
         self.start: tuple[int, ...] = tuple(written[: written.index(alone[0])])
