@@ -97,6 +97,7 @@ def test_what_ships_has_no_licence_against_it(name: str) -> None:
         (("name: small", "nmae: small"), "unknown key 'nmae': did you mean 'name'"),
         (("source: squad", "source: sqaud"), "blend.ingredients.one.source: found 'sqaud'"),
         (("weight: 1", "weight: -1"), "blend.ingredients.one.weight: found -1"),
+        (("task: rank", "task: instruct, hostile: 0.1"), "one.hostile: found 0.1 for task instruct, wanted"),
         ((", task: rank", ""), "blend.ingredients.one.task: found nothing"),
         (("task: rank", "task: rank, mine: [bm25]"), "found run 'bm25', wanted one of none"),
         (("{stage2: 4}", "{stage2: 4"), "recipe.yaml:.*broken YAML"),

@@ -9,12 +9,15 @@ import pytest
 
 from rankrag.data import rules
 from rankrag.data.conversations import conversations
+from rankrag.data.hostile import CLAIMS
 from rankrag.data.item import Dropped, Item, dialogue
 from rankrag.data.making import Made, Maker
 from rankrag.data.matching import contains_answer, ngram_recall, squash, tidy
 from rankrag.data.recipe import Ingredient
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Example, Passage, Question, Turn
+
+RETRIEVAL = {"source": "squad", "files": ["x"], "task": "retrieval_qa", "weight": 1, "mine": ["run"]}
 
 
 def asked(*answers: str, gold: tuple[Passage, ...] = (), negatives: tuple[Passage, ...] = ()) -> Item:
@@ -142,8 +145,7 @@ def test_passages_as_found_keep_their_order(hits: tuple[str, ...], wanted: list[
 def test_a_recipe_may_keep_the_order_of_what_was_found(unanswerable: float) -> None:
     item = asked("Ulm", gold=passages("Ulm."))
     hits = passages(*(str(n) for n in range(9)))
-    how = {"source": "squad", "files": ["x"], "task": "retrieval_qa", "weight": 1, "mine": ["run"]}
-    ingredient = Ingredient.model_validate(how | {"ordered": True, "unanswerable": unanswerable})
+    ingredient = Ingredient.model_validate(RETRIEVAL | {"ordered": True, "unanswerable": unanswerable})
     made = [Maker("x", ingredient).make(item, hits, random.Random(seed)) for seed in range(9)]
     last = "4" if unanswerable else "Ulm."
     assert all(isinstance(one, list) for one in made)
@@ -238,6 +240,45 @@ def test_unanswerable_retrieval_has_no_passage_with_the_answer() -> None:
     (found,) = examples(make(asked("Ulm", gold=passages("Ulm.")), "retrieval_qa", unanswerable=1.0))
     assert found.target == UNANSWERABLE
     assert sorted(one.text for one in found.passages) == ["five", "four", "one", "three", "two"]
+
+
+def test_a_passage_that_gives_orders_changes_no_target() -> None:
+    item = asked("1893", gold=passages("It was founded in 1893."))
+    hits = [Passage(str(n), f"Rome has {n} hills. Ulm has none.", f"Title {n}") for n in range(2, 8)]
+    plain, ordered = (
+        [Maker("name", ingredient).make(item, hits, random.Random(seed)) for seed in range(30)]
+        for ingredient in (
+            Ingredient.model_validate(RETRIEVAL | {"hostile": share, "ordered": True}) for share in (0.0, 1.0)
+        )
+    )
+    said = set()
+    for before, after in zip(plain, ordered, strict=True):
+        ((one,), (other,)) = examples(before), examples(after)
+        assert one.target == other.target == "1893"
+        (at,) = [n for n, (a, b) in enumerate(zip(one.passages, other.passages, strict=True)) if a != b]
+        hostile = other.passages[at]
+        assert hostile.title == one.passages[at].title
+        assert not contains_answer(hostile.text, ["1893"])
+        said.add(hostile.text)
+    assert len(said) > 20
+
+
+def test_a_ranker_learns_that_orders_are_irrelevant_and_nothing_about_claims() -> None:
+    item = asked("Ulm", gold=passages("It is in Ulm."), negatives=passages(*(f"No {n}." for n in range(20))))
+    how = RETRIEVAL | {"task": "rank", "hostile": 1.0}
+    found = [
+        example
+        for seed in range(60)
+        for example in examples(
+            Maker("name", Ingredient.model_validate(how)).make(item, (), random.Random(seed))
+        )
+    ]
+    orders = [one.passages[0].text for one in found if one.target == "False"]
+    assert len(orders) == 60
+    assert all("No " in text and len(text) > len("No 10.") for text in orders)
+    claims = [words.partition("{")[0] for words in CLAIMS if not words.startswith("{")]
+    assert not any(claim in text for text in orders for claim in claims)
+    assert all(one.passages[0].text == "It is in Ulm." for one in found if one.target == "True")
 
 
 def test_what_a_task_cannot_use_says_why() -> None:

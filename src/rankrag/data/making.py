@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ..prompts import UNANSWERABLE
 from ..types import Example, Passage, Task
 from . import rules
+from .hostile import hostile
 from .item import Dropped, Item
 from .matching import squash
 from .recipe import Ingredient
@@ -115,7 +116,8 @@ def _retrieval_qa(draw: Draw) -> Made:
     passages = _five(draw)
     if len(passages) < draw.how.passages:
         return Dropped(f"fewer than {draw.how.passages} passages")
-    made = [_example(draw, passages, rules.target(draw.item, passages))]
+    reply = rules.target(draw.item, passages)
+    made = [_example(draw, _with_orders(draw, passages), reply)]
     if draw.apart:
         example = _example(draw, draw.apart, UNANSWERABLE)
         made.append(replace(example, id=f"{example.id}/apart"))
@@ -143,6 +145,9 @@ def _rank(draw: Draw) -> Made:
     negatives = rules.hard_negatives(item, draw.hits)
     if not negatives:
         return Dropped("no hard negative")
+    if how.hostile and draw.rng.random() < how.hostile:
+        # An order is never relevant; a claim may be, so a ranker is taught nothing about claims.
+        negatives = [hostile(item, one, draw.rng, claims=False) for one in negatives]
     return rules.pointwise(item, negatives, draw.rng, how.negatives)
 
 
@@ -171,6 +176,19 @@ def _five(draw: Draw) -> list[Passage]:
     if how.ordered or how.together:
         return rules.as_found(draw.item, draw.hits, draw.rng, how.passages)
     return rules.five_passages(draw.item, draw.hits, draw.rng, how.passages, how.all_gold)
+
+
+def _with_orders(draw: Draw, passages: list[Passage]) -> list[Passage]:
+    """Return passages with one that holds no answer made hostile, in as many examples as the recipe says."""
+    if not draw.how.hostile or draw.rng.random() >= draw.how.hostile:
+        return passages
+    others = [n for n, one in enumerate(passages) if not rules.relevant(one, draw.item)]
+    if not others:
+        return passages
+    at = draw.rng.choice(others)
+    return [
+        hostile(draw.item, one, draw.rng, claims=True) if n == at else one for n, one in enumerate(passages)
+    ]
 
 
 def _told(item: Item, example: Example) -> Example | None:

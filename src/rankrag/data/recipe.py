@@ -93,6 +93,10 @@ class Ingredient(_Strict):
         default=0.0, description="the same share, less of which is dropped: an answer found by chance"
     )
     unanswerable: Fraction = Field(default=0.0, description="share of retrieval_qa items without gold")
+    hostile: Fraction = Field(
+        default=0.0,
+        description="share with a passage that gives orders, the target stays (retrieval_qa, rank)",
+    )
     chunk_words: Count | None = Field(default=None, description="words a chunk: rank by 4-gram recall")
     conversation: Count | None = Field(default=None, description="most earlier turns to build")
 
@@ -166,15 +170,22 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise FormatError(path, None, _explain(error)) from error
-    _check_runs(path, recipe)
+    _check_ingredients(path, recipe)
     _check_names(path, recipe.blend)
     recipe._folder = Path(path).resolve().parent
     recipe._sha256 = hashlib.sha256("\n".join([text, *settings]).encode()).hexdigest()
     return recipe
 
 
-def _check_runs(path: str, recipe: Recipe) -> None:
+def _check_ingredients(path: str, recipe: Recipe) -> None:
     for name, ingredient in recipe.blend.ingredients.items():
+        if ingredient.hostile and (ingredient.together or ingredient.task not in ("retrieval_qa", "rank")):
+            raise FormatError(
+                path,
+                None,
+                f"blend.ingredients.{name}.hostile: found {ingredient.hostile:g} for task {ingredient.task}, "
+                "wanted it for retrieval_qa or rank, without together, whose rows share their passages",
+            )
         for run in ingredient.mine:
             if run not in recipe.blend.runs:
                 known = ", ".join(recipe.blend.runs) or "none"
