@@ -49,11 +49,11 @@ def served(command: Sequence[str], log: Path, files: int | None = None) -> Itera
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stderr=stream, preexec_fn=limit if files is not None else None)
     try:
-        until(lambda: " at http://127.0.0.1:" in log.read_text() or process.poll() is not None, 60)
+        until(lambda: " at http://127.0.0.1:" in log.read_text() or process.poll() is not None, 180)
         assert process.poll() is None, log.read_text()
         found = Served(process, log.read_text().split(" at http://")[-1].split(",")[0], log)
         found.url = f"http://{found.url}"
-        until(found.is_ready, 60)
+        until(found.is_ready, 180)
         yield found
     finally:
         if process.poll() is None:

@@ -26,6 +26,8 @@ RATE = 2**16
 DEPTH = 64
 """Lists and objects inside each other in a JSON body; what clients send has fewer than ten."""
 
+_DIGITS = 18  # of a length; Python itself reads no number of thousands of digits
+
 _CLOSE = {"connection": "close"}  # the rest of the body is not read
 _MARKS = re.compile(rb'["\\\[\]{}]')
 
@@ -115,7 +117,7 @@ class _Body:
 
     def expect(self, said: str) -> None:
         """Take what a request says of its length: who reads its body is told at once if it is too long."""
-        if not said.isdecimal() or int(said) > self._most:
+        if not said.isdecimal() or len(said) > _DIGITS or int(said) > self._most:
             self._refusal = HTTPException(413, _larger(self._most), _CLOSE)
         elif not self._held.has_room(int(said) - UNCOUNTED):
             self._refusal = no_room()
