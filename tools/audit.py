@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 
-WAIT_S = 600
+WAIT_S = 120
 
 
 def main() -> int:
