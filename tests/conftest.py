@@ -12,6 +12,9 @@ runpy.run_path(str(Path(__file__).parent / "no_network" / "sitecustomize.py"))
 # OpenMP threads spin while they wait for each other; briefly, as the command line has it, is enough.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
+# Waiting for the disk is for what has to survive a power cut; the tests that are about it do it.
+os.environ.setdefault("RANKRAG_SYNC", "off")
+
 # Workers side by side share the cores: one thread each.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")

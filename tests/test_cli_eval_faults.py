@@ -13,6 +13,7 @@ from cli_call import call
 from eval_place import make, predict
 from rankrag.eval.answers import read_facts
 from rankrag.eval.results import POOLED, read_results
+from rankrag.files import summed
 
 Capture = pytest.CaptureFixture[str]
 
@@ -65,7 +66,7 @@ def test_answers_over_another_index_are_not_mixed_in(capsys: Capture, place: Pat
     # An index says to the second when it was made, and this one was made within the same.
     manifest = place / "index" / "manifest.json"
     made = json.loads(manifest.read_text()) | {"updated": "2001-01-01T00:00:00+00:00"}
-    manifest.write_text(json.dumps(made))
+    manifest.write_text(json.dumps(summed(made)))
     assert "answers of another system" in refused(capsys, *predict(place, tmp_path / "out", "s", "-n", "4"))
 
 

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from letters import LetterEncoder
@@ -25,7 +27,7 @@ from rankrag.index import (
     retriever,
 )
 from rankrag.index.reading import kinds as kinds_module
-from rankrag.types import Documents
+from rankrag.types import Documents, Passage
 
 INDEX = Path("idx")
 
@@ -252,6 +254,70 @@ def test_ids_that_come_again_in_a_file_keep_their_records() -> None:
     assert len(open_store(INDEX).documents()) == 6
 
 
+def test_a_changed_collection_is_replaced_record_by_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any moment each record is there once; only those that changed are encoded again."""
+    encoded: list[str] = []
+
+    class Noted(LetterEncoder):
+        def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
+            encoded.extend(passage.id for passage in passages)
+            return super().encode_passages(passages)
+
+    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH_WITH_VECTORS", 4)
+    rows = {f"r{n}": f"record {n} " + "word " * (n * 30) for n in range(8)}
+
+    def save() -> None:
+        write({"a.jsonl": "".join(json.dumps({"id": id, "text": text}) + "\n" for id, text in rows.items())})
+
+    save()
+    build(["a.jsonl"], INDEX, Settings(encoder=Noted()))
+    before = open_store(INDEX).ids()
+    rows |= {"r1": "another record", "r6": "cut no more", "new": "a record that was not there"}
+    del rows["r0"]
+    save()
+    encoded.clear()
+    seen: list[set[str]] = []
+
+    def look(done: int, total: int, unit: str) -> None:
+        ids = [row.passage.id for rows, _ in open_store(INDEX).batches() for row in rows]
+        assert len(ids) == len(set(ids))
+        seen.append({id.partition("#")[0] for id in ids})
+
+    report = build(["a.jsonl"], INDEX, Settings(encoder=Noted()), look)
+    assert (report.replaced, report.failed) == (("a.jsonl",), ())
+    assert encoded == ["r1", "r6", "new"]
+    assert all(names >= rows.keys() - {"new"} for names in seen)
+    after = {id for id in before if id.partition("#")[0] not in ("r0", "r6")} | {"r6", "new"}
+    assert open_store(INDEX).ids() == after
+    assert found("another") == ["r1", "new"] or found("another") == ["r1"]
+    assert build(["a.jsonl"], INDEX, Settings(encoder=Noted())).unchanged == ("a.jsonl",)
+
+
+def test_the_older_version_of_a_broken_collection_stays() -> None:
+    collection("a.jsonl", 5)
+    build(["a.jsonl"], INDEX)
+    write({"a.jsonl": '{"_id": "r1", "text": "changed"}\n{no json\n'})
+    assert build(["a.jsonl"], INDEX, Settings(strict=True)).failed
+    assert open_store(INDEX).ids() == {f"r{n}" for n in range(5)}
+    write({"a.jsonl": ""})
+    assert build(["a.jsonl"], INDEX).failed == (("a.jsonl", "it holds no text"),)
+    assert open_store(INDEX).ids() == {f"r{n}" for n in range(5)}
+    write({"a.jsonl": '{"_id": "r1", "text": "changed"}\n'})
+    assert build(["a.jsonl"], INDEX).replaced == ("a.jsonl",)
+    assert open_store(INDEX).ids() == {"r1"}
+
+
+def test_a_document_that_a_killed_build_left_is_never_away() -> None:
+    write({"a.txt": "cats", "b.txt": "dogs"})
+    build(["a.txt", "b.txt"], INDEX)
+    store = open_store(INDEX)
+    store._files.delete("path = 'a.txt' OR path = 'b.txt'")  # type: ignore[attr-defined]
+    seen: list[list[str]] = []
+    report = build(["a.txt"], INDEX, None, lambda *_: seen.append(found("cats")))
+    assert (report.added, set(map(tuple, seen))) == (("a.txt",), {("a.txt#1",)})
+    assert open_store(INDEX).ids() == {"a.txt#1"}, "nobody gave the other, so it goes"
+
+
 def test_a_changed_collection_is_replaced() -> None:
     collection("a.jsonl", 5)
     build(["a.jsonl"], INDEX)
@@ -315,6 +381,7 @@ def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
         r"found a broken manifest.json in idx \(format 'x'\)": manifest.replace(
             '"format": 3', '"format": "x"'
         ),
+        "its content is not what was written": manifest.replace('"English"', '"German"'),
     }
     for message, content in cases.items():
         (INDEX / "manifest.json").write_text(content)
@@ -382,6 +449,27 @@ def test_commits_grow_with_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     write({f"docs/{n:03}.txt": f"document number {n}" for n in range(150)})
     build(["docs"], INDEX, Settings(encoder=LetterEncoder()))
     assert len(list((INDEX / "passages.lance" / "data").iterdir())) <= grown + 2, "it begins where it was"
+
+
+def test_a_record_may_have_the_id_of_a_document() -> None:
+    write({"a.txt": "cats", "b.txt": "dogs", "rest.txt": "owls"})
+    lines = [("a.txt#1", "first"), ("b.txt", "second"), ("./b.txt#1", "third")]
+    write({"c.jsonl": "".join(json.dumps({"id": id, "text": text}) + "\n" for id, text in lines)})
+    records = {"a.txt#1", "b.txt", "./b.txt#1"}
+    build(["c.jsonl"], INDEX)
+    build(["a.txt", "b.txt", "rest.txt"], INDEX)
+    assert open_store(INDEX).ids() == {*records, "./a.txt#1", "././b.txt#1", "rest.txt#1"}
+    assert found("dogs") == ["././b.txt#1"]
+    write({"b.txt": "zebras"})
+    assert build(["b.txt", "c.jsonl"], INDEX).replaced == ("b.txt",)
+    assert open_store(INDEX).ids() == {*records, "./a.txt#1", "././b.txt#1", "rest.txt#1"}
+    assert IndexDocuments(INDEX).delete(["b.txt"]) == 1
+    assert found("zebras") == ["././b.txt#1"]
+    documents = Path("documents")
+    build(["a.txt", "b.txt", "c.jsonl"], documents)
+    assert open_store(documents).ids() == {
+        "a.txt#1", "b.txt#1", "./b.txt#1", "c.jsonl#a.txt#1", "c.jsonl#b.txt",
+    }  # fmt: skip
 
 
 # ── kills, builders, readers ─────────────────────────────────────────────────────────────────────────

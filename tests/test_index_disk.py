@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from rankrag.errors import FailureError, RankRAGError
+from rankrag.errors import FailureError, InvalidInputError, RankRAGError
 from rankrag.index import build, copy_index, open_store
-from rankrag.index.manifest import building
+from rankrag.index.manifest import COPYING, building
 from rankrag.index.stores.lance_tables import broken
 
 INDEX = Path("idx")
@@ -46,8 +46,27 @@ def test_an_index_that_is_being_built_is_not_copied() -> None:
         copy_index(INDEX, Path("copy"))
 
 
+def test_a_copy_that_was_killed_at_its_very_end_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(["docs"], INDEX)
+    unlink = Path.unlink
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if path.name == COPYING:
+            raise KeyboardInterrupt
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", killed)
+        with pytest.raises(KeyboardInterrupt):
+            copy_index(INDEX, Path("copy"))
+    assert copy_index(INDEX, Path("copy")).n_passages == 40
+    assert not Path("copy", COPYING).exists()
+    with pytest.raises(InvalidInputError, match="found an index at copy, wanted a new folder"):
+        copy_index(INDEX, Path("copy"))
+
+
 @pytest.mark.parametrize(
-    ("said", "delete"),
+    ("said", "is_broken"),
     [
         (
             "LanceError(IO): Generic LocalFileSystem error: No space left on device (os error 28), a/b.rs",
@@ -59,10 +78,10 @@ def test_an_index_that_is_being_built_is_not_copied() -> None:
         ("LanceError: encountered corrupt file: magic number is wrong", True),
     ],
 )
-def test_only_a_broken_index_is_to_be_deleted(said: str, delete: bool) -> None:
+def test_nobody_is_told_to_delete_an_index(said: str, is_broken: bool) -> None:
     error: RankRAGError = broken(INDEX, OSError(said))
-    assert ("delete" in str(error)) == delete
-    assert isinstance(error, FailureError) != delete
+    assert "delete" not in str(error)
+    assert isinstance(error, FailureError) != is_broken
 
 
 def confined(script: str) -> subprocess.CompletedProcess[str]:

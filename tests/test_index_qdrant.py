@@ -17,6 +17,7 @@ from cli_call import call
 from letters import LetterEncoder
 from qdrant_small import SmallQdrant, small_qdrant
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
+from rankrag.files import summed
 from rankrag.index import Settings, StorePlace, build, copy_index, open_store
 from rankrag.index.stores.qdrant_server import client_of
 from serving import client, make_app, until
@@ -174,7 +175,9 @@ def test_collections_of_others_are_left_alone(server: SmallQdrant) -> None:
     build(["docs"], Path("first"), Settings(store=place_at(server, "ours")))
     values = json.loads(Path("first/manifest.json").read_text())
     Path("second").mkdir()
-    Path("second/manifest.json").write_text(json.dumps(values | {"created": "2020-01-01T00:00:00+00:00"}))
+    Path("second/manifest.json").write_text(
+        json.dumps(summed(values | {"created": "2020-01-01T00:00:00+00:00"}))
+    )
     for attempt in (lambda: open_store(Path("second")), lambda: build(["docs"], Path("second"))):
         with pytest.raises(InvalidInputError, match=r"belongs to an index made .* give another --collection"):
             attempt()
@@ -183,7 +186,8 @@ def test_collections_of_others_are_left_alone(server: SmallQdrant) -> None:
 def test_a_collection_that_is_gone_or_of_another_dimension(server: SmallQdrant) -> None:
     build(["docs"], INDEX, Settings(encoder=LetterEncoder(), store=place_at(server)))
     text = Path("idx/manifest.json").read_text()
-    Path("idx/manifest.json").write_text(text.replace('"dimension": 26', '"dimension": 27'))
+    values = json.loads(text.replace('"dimension": 26', '"dimension": 27'))
+    Path("idx/manifest.json").write_text(json.dumps(summed(values)))
     with pytest.raises(InvalidInputError, match=r"found vectors of 26 numbers .* wanted 27"):
         open_store(INDEX)
     Path("idx/manifest.json").write_text(text)
@@ -202,7 +206,7 @@ def test_manifests_say_where_the_passages_are(server: SmallQdrant) -> None:
     values = json.loads(Path("there/manifest.json").read_text())
     assert values["format"] == 3
     assert values["store"] == {"name": "qdrant", "url": server.url, "collection": "there"}
-    Path("there/manifest.json").write_text(json.dumps(values | {"store": {"name": "chroma"}}))
+    Path("there/manifest.json").write_text(json.dumps(summed(values | {"store": {"name": "chroma"}})))
     with pytest.raises(InvalidInputError, match="found store 'chroma', wanted one of lancedb, qdrant"):
         open_store(Path("there"))
 

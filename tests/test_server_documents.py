@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.testclient import TestClient
 
 from rankrag.errors import InvalidInputError
+from rankrag.files import summed
 from rankrag.index import READABLE, IndexDocuments
 from rankrag.server import Limits, ServerSettings
 from rankrag.server.job_files import Job
@@ -100,7 +101,7 @@ def test_jobs_survive_a_restart(tmp_path: Path) -> None:
     (folder / "late.md").write_text("Owls fly at night.")
     waiting = jobs.submit(["late.md"])  # nobody works: the process ended here
     running = json.loads((folder / ".jobs" / f"{waiting.id}.json").read_text())
-    (folder / ".jobs" / f"{waiting.id}.json").write_text(json.dumps({**running, "status": "running"}))
+    (folder / ".jobs" / f"{waiting.id}.json").write_text(json.dumps(summed({**running, "status": "running"})))
     (folder / ".jobs" / "half.json").write_text('{"id": "ha')
     with client(make_app(index)) as http:
         job = finished(http, waiting.id)

@@ -150,6 +150,7 @@ def test_a_job_file_is_old_or_new_at_any_moment(folder: Path, monkeypatch: pytes
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setenv("RANKRAG_SYNC", "on")
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_job(states, Job("f6", ("a.md",), 1.0, "done"))

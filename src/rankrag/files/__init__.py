@@ -14,7 +14,7 @@ from .lines import (
 )
 from .recipes import put_setting, read_yaml
 from .rows import Row, messages, rows, stem, whole_object
-from .whole import locked, replacing, sha256, sync, write_json, write_records, writing
+from .whole import locked, replacing, sha256, summed, sync, unsummed, write_json, write_records, writing
 
 __all__ = [
     "Record",
@@ -36,7 +36,9 @@ __all__ = [
     "rows",
     "sha256",
     "stem",
+    "summed",
     "sync",
+    "unsummed",
     "whole_object",
     "write_json",
     "write_records",

@@ -11,9 +11,9 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from ..errors import NotFoundError
+from ..errors import InvalidInputError, NotFoundError
 
 _BEHIND = 2**20
 """Windows locks bytes: those far behind the end leave what is in the file readable for others."""
@@ -78,14 +78,24 @@ def write_records(path: str, records: Iterable[Mapping[str, object]]) -> int:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or the names in a folder, survive a power cut, where the system can."""
-    if path.is_dir() and os.name != "posix":
+    """Have a file's content, or the names in a folder, survive a power cut, where the system can.
+
+    `RANKRAG_SYNC=off` leaves it out.
+    """
+    if not _is_synced() or (path.is_dir() and os.name != "posix"):
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_synced() -> bool:
+    given = os.environ.get("RANKRAG_SYNC", "on")
+    if given not in ("on", "off"):
+        raise InvalidInputError(f"found RANKRAG_SYNC={given!r}, wanted on or off")
+    return given == "on"
 
 
 # ── what it is, and whose ────────────────────────────────────────────────────────────────────────────
@@ -95,6 +105,26 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def summed(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the values of a JSON file with a checksum of them, as `sha256`."""
+    return {**values, "sha256": _sum(values)}
+
+
+def unsummed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return values without their checksum; raises ValueError if they are not those that it was made of.
+
+    Values without a checksum are taken as they are.
+    """
+    if values.get("sha256", _sum(values)) != _sum(values):
+        raise ValueError("its content is not what was written")
+    return {name: value for name, value in values.items() if name != "sha256"}
+
+
+def _sum(values: Mapping[str, object]) -> str:
+    rest = {name: value for name, value in values.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def locked(descriptor: int, shared: bool = False) -> bool:

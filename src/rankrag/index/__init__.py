@@ -4,6 +4,7 @@ from .build import BuildReport, build
 from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
+from .faults import faults
 from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
 from .place import StoreName, StorePlace, collection_of
 from .reading import READABLE
@@ -32,6 +33,7 @@ __all__ = [
     "collection_of",
     "copy_index",
     "estimate",
+    "faults",
     "fuse",
     "older_kind",
     "open_store",

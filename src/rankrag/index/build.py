@@ -1,18 +1,21 @@
 """Building an index: files in, passages committed, safe against a kill at any moment.
 
 What makes it safe is the order of commits. A file's row in `files` goes before its passages when it is
-removed, and is marked complete after its passages when it is added. A document that changed is encoded
-first; then the new passages take the place of the old in one commit, and its row changes after that. So
-passages without a row are left from a kill and go at the next start; a collection with a row that is not
+removed, and is marked complete after its passages when it is added. What changed is encoded first; then the
+new passages take the place of the old in one commit: those of a document together, those of a collection
+record by record, and the row of the file changes after that. So passages without a row are left from a kill
+and go when the build ends, unless it has read their file again; a new collection with a row that is not
 complete goes on after the last record that is in, if its digest is still the same; any other file is read
-again.
+again, and of a collection the records that are in as they are stay.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import hashlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -55,6 +58,9 @@ would write 85 GB of lists."""
 
 _ENCODED_AT_ONCE = 128
 
+SYNCED_S = 5.0
+"""Seconds of a build that a power cut may take from it; once it has ended, none."""
+
 _CHARACTERS = 64 * 2**20
 """Characters in a commit, whatever the number of passages: this bounds memory."""
 
@@ -95,10 +101,10 @@ def build(
     """Bring an index up to date with files, folders and globs, making it if it is not there.
 
     Files with the digest they had are passed over, changed ones replaced. A file that cannot be read is
-    reported with its reason, the others go in, and an older version of it stays (of a collection, whose
-    records are committed as they are read, nothing stays). Interrupt or kill it at any moment: the index
-    opens and searches, and the same call goes on where it was. Raises NotFoundError or InvalidInputError
-    for paths and settings that cannot be used, before anything is written.
+    reported with its reason, the others go in, and an older version of it stays; of a collection, whose
+    records are committed as they are read, some may be newer then, and of a new one none stays. Interrupt or
+    kill it at any moment: the index opens and searches, and the same call goes on where it was. Raises
+    NotFoundError or InvalidInputError for paths and settings that cannot be used, before anything is written.
 
     `ray` is the address of a Ray cluster (`spread.joined` says which there are) whose workers read, cut and
     encode; the index is the same. It raises MissingExtraError without Ray, FailureError without the cluster.
@@ -179,16 +185,21 @@ class _Builder:
         self.vectors: list[np.ndarray] = []
         self.characters = 0
         self.files: list[FileRow] = []
-        self.changed: list[str] = []  # those of them that the index knows in an older version
+        self.changed: list[str] = []  # those of them that the index has in an older version
+        self.stray: set[str] = set()  # files without a row whose passages a killed build left
+        self.documents: list[str] = []  # those of a changed collection that take the place of an older one
+        self.synced = time.monotonic()
         self.done = _Done()
         self.ids: set[str] | None = None
+        self.has_records = any(map(_is_collection, self.known))
         self.scripts: Counter[str] = Counter()
 
     # ── before and after ─────────────────────────────────────────────────────────────────────────────
 
     def recover(self) -> None:
-        """Remove passages that a killed build left without the row of their file."""
-        self.store.remove_files(self.store.names() - set(self.known))
+        """See what a killed build left, and have it survive a power cut."""
+        self.stray = self.store.names() - set(self.known)
+        self.store.sync()
 
     def prune(self, given: list[str], root: Path) -> None:
         """Remove the documents under the given paths whose files are gone."""
@@ -204,12 +215,14 @@ class _Builder:
     def finish(self) -> BuildReport:
         """Commit what is left, bring the indexes up to date and count."""
         self._commit()
+        self.store.remove_files(self.stray)
         done = self.done
         n_passages = len(self.store)
         if done.added or done.replaced or done.removed or self.store.n_unindexed:
             self.progress(0, n_passages, "passages")
             self.store.index()
             self.progress(n_passages, n_passages, "passages")
+        self.store.sync()
         n_files = len(self.store.files())
         write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
         return BuildReport(
@@ -262,37 +275,44 @@ class _Builder:
             self._hold(portion)
             self._note(file.name, portion)
         self.files.append(FileRow(file.name, digest, complete=True))
-        if file.name in self.known:
+        if file.name in self.known or file.name in self.stray:
             self.changed.append(file.name)
+            self.stray.discard(file.name)
         if self._full():
             self._commit()
 
     def _read_collection(self, file: File, digest: str, after: int) -> None:
-        self._begin_collection(file.name, digest)
-        problem, renamed = "it holds no text", 0
+        older = self._begin_collection(file.name, digest)
+        problem, renamed, made, seen = "it holds no text", 0, self.done.n_made, set[str]()
         try:
             for portion in self.reader.portions(file, after):
                 rows, again = self._distinct(file.name, portion.rows)
                 renamed += again
                 if portion.skipped and portion.notes and not self.done.n_records:
                     problem = portion.notes[0].removeprefix("passed over ")
-                self._hold(replace(portion, rows=rows))
+                seen.update(row.document for row in rows if row.document in older)
+                self._hold(_changed(replace(portion, rows=rows), older), older)
                 self._note(file.name, portion)
                 if self._full():
                     self.at = self.finished + portion.read
-                    self._commit()
+                    self._commit(file.name)
                     self._advance(self.at)
-            self._commit()
-            if not self.store.last_record(file.name):
+            self._commit(file.name)
+            if self.done.n_made == made and (older or not self.store.last_record(file.name)):
                 raise InvalidInputError(problem)
         except (InvalidInputError, MissingExtraError, OSError):
-            self.rows, self.vectors, self.characters = [], [], 0
-            self._remove([file.name])
+            self._let_go()
+            self.ids = None
+            if not older:
+                self.store.remove_files([file.name])
             raise
         if renamed:
             note = f"{renamed:,} ids are in the index already: here they are called {file.name}#ID"
             self.done.notes.append((file.name, note))
+        if gone := older.keys() - seen:
+            self.store.remove_documents(gone)
         self.store.set_files([FileRow(file.name, digest, complete=True)])
+        self.has_records = True
 
     def _note(self, name: str, portion: Portion) -> None:
         """Count what a portion holds, and take down what there is to tell about it."""
@@ -301,15 +321,19 @@ class _Builder:
         self.done.n_made += len(portion.rows)
         self.done.notes += [(name, note) for note in portion.notes]
 
-    def _begin_collection(self, name: str, digest: str) -> None:
-        """Note that a collection is being read, unless a killed build has read part of this very file."""
+    def _begin_collection(self, name: str, digest: str) -> dict[str, int]:
+        """Note a new file; return the fingerprints of the documents of an older version."""
         before = self.known.get(name)
-        if before is None or before.sha256 != digest:
-            if before:
-                self._remove([name])
+        if before is None:
             self.store.set_files([FileRow(name, digest, complete=False)])
         if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
             self.ids = self.store.ids()
+        older: dict[str, int] = defaultdict(int)
+        if before is not None and before.sha256 != digest:
+            for row in self.store.rows_of(name):
+                older[row.document] += _fingerprint(row)
+                self.ids.discard(row.passage.id)
+        return older
 
     def _distinct(self, name: str, rows: list[StoredPassage]) -> tuple[list[StoredPassage], int]:
         """Return the passages of records under ids that no other passage has, and how many were renamed.
@@ -328,14 +352,7 @@ class _Builder:
             )
             if new != document:
                 renamed += 1
-                passages = [
-                    replace(
-                        row,
-                        document=new,
-                        passage=replace(row.passage, id=new + row.passage.id[len(document) :]),
-                    )
-                    for row in passages
-                ]
+                passages = [_under(new, row) for row in passages]
             if self.ids is not None:
                 self.ids.update(row.passage.id for row in passages)
             found += passages
@@ -347,8 +364,10 @@ class _Builder:
 
     # ── commits ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _hold(self, portion: Portion) -> None:
+    def _hold(self, portion: Portion, older: Container[str] = ()) -> None:
         for row in portion.rows:
+            if row.document in older and row.document not in self.documents[-1:]:
+                self.documents.append(row.document)
             self.rows.append(row)
             self.characters += len(row.passage.text)
             self.scripts.update(scripts(row.passage.text))
@@ -362,12 +381,16 @@ class _Builder:
         many = len(self.rows) >= enough or self.characters >= _CHARACTERS
         return many or len(self.changed) >= REPLACED
 
-    def _commit(self) -> None:
-        """Commit the passages held; those of documents also replace older ones and complete their files."""
+    def _commit(self, collection: str = "") -> None:
+        """Commit the passages held, of documents or of a collection, in the place of the older ones."""
         if self.rows:
             # Encoding may take long: what is replaced is found until it is done, and after that the new.
             vectors = np.concatenate(self.vectors) if self.vectors else self._encoded()
-            if self.changed:
+            if not collection and self.has_records:
+                self._rename()
+            if self.documents:
+                self.store.replace([collection], self.rows, vectors, self.documents)
+            elif self.changed:
                 self.store.replace(self.changed, self.rows, vectors)
                 self.ids = None
             else:
@@ -375,11 +398,32 @@ class _Builder:
             self.n_passages += len(self.rows)
         if self.files:
             self.store.set_files(self.files)
-        self.rows, self.vectors, self.files, self.changed, self.characters = [], [], [], [], 0
+        self._let_go()
+        if time.monotonic() - self.synced > SYNCED_S:
+            self.store.sync()
+            self.synced = time.monotonic()
 
-    def _remove(self, names: list[str]) -> None:
-        self.store.remove_files(names)
-        self.ids = None
+    def _let_go(self) -> None:
+        self.rows, self.vectors, self.files, self.changed, self.documents = [], [], [], [], []
+        self.characters = 0
+
+    def _rename(self) -> None:
+        """Put `./` before the names of documents under which the index has records of collections."""
+        names = {row.document: _path(row) for row in self.rows}
+        owners = {row.passage.id: row.document for row in self.rows} | {name: name for name in names}
+        while taken := {
+            owners[id]
+            for id, passage in self.store.passages(owners).items()
+            if passage.source is None or passage.source.path != names[owners[id]]
+        }:
+            self.rows = [
+                _under(f"./{row.document}", row) if row.document in taken else row for row in self.rows
+            ]
+            names = {f"./{name}": names[name] for name in taken}
+            owners = {row.passage.id: row.document for row in self.rows if row.document in names}
+            if self.ids is not None:
+                self.ids.update(owners)
+            owners |= {name: name for name in names}
 
     def _encoded(self) -> np.ndarray | None:
         if self.encoder is None:
@@ -400,3 +444,38 @@ class _Builder:
         self.at = at
         if self.encoder is None or not self.rows:
             self.progress(at, self.total, "bytes")
+
+
+# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_collection(name: str) -> bool:
+    return any(suffix.lower() in COLLECTIONS for suffix in Path(name).suffixes[-2:])
+
+
+def _path(row: StoredPassage) -> str:
+    return row.passage.source.path if row.passage.source else ""
+
+
+def _under(document: str, row: StoredPassage) -> StoredPassage:
+    """Return a passage under another name of its document."""
+    name = document + row.passage.id[len(row.document) :]
+    return replace(row, document=document, passage=replace(row.passage, id=name))
+
+
+def _changed(portion: Portion, older: Mapping[str, int]) -> Portion:
+    """Return a portion of whole records without those that are in the index as they are."""
+    if not older:
+        return portion
+    new: dict[str, int] = defaultdict(int)
+    for row in portion.rows:
+        new[row.document] += _fingerprint(row)
+    at = [n for n, row in enumerate(portion.rows) if older.get(row.document) != new[row.document]]
+    vectors = None if portion.vectors is None else portion.vectors[at]
+    return replace(portion, rows=[portion.rows[n] for n in at], vectors=vectors)
+
+
+def _fingerprint(row: StoredPassage) -> int:
+    """Return a number that stands for a passage; the sum of several stands for all of them in any order."""
+    passage = replace(row.passage, attributes=dict(sorted(row.passage.attributes.items())))
+    return int.from_bytes(hashlib.blake2b(repr((row.document, passage)).encode(), digest_size=16).digest())

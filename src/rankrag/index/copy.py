@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError
-from ..files import writing
+from ..files import write_json
 from ..types import Progress
+from .build import SYNCED_S
 from .manifest import (
     COPYING,
     FORMAT,
+    MANIFEST,
     IndexManifest,
     building,
     moment,
@@ -55,6 +58,9 @@ def copy_index(
     place = store or LANCEDB
     check_place(place)
     read_manifest(source)
+    if _is_whole(source, target):
+        (target / COPYING).unlink()
+        return read_manifest(target)
     vacant(target)
     with unchanging(source), building(target):
         before = open_store(source)
@@ -73,6 +79,14 @@ def copy_index(
     return manifest
 
 
+def _is_whole(source: Path, target: Path) -> bool:
+    """Say whether a copy of the source as it is was killed when all that was left was to remove its note."""
+    note = _read_note(target / COPYING)
+    if note is None or not (target / MANIFEST).is_file():
+        return False
+    return (note.source, note.state) == (source.resolve().as_posix(), _state(open_store(source)))
+
+
 def _begun(before: Store, target: Path, place: StorePlace, state: str) -> IndexManifest:
     """Return the manifest of the target, and note what it is a copy of; a beginning of another goes."""
     manifest = replace(
@@ -88,8 +102,7 @@ def _begun(before: Store, target: Path, place: StorePlace, state: str) -> IndexM
         return replace(manifest, created=old.created)
     if old is not None:
         drop_store(target, replace(manifest, created=old.created, store=old.store))
-    with writing(str(target / COPYING)) as stream:
-        json.dump(asdict(note), stream, indent=2)
+    write_json(target / COPYING, asdict(note), durable=True)
     return manifest
 
 
@@ -107,7 +120,7 @@ def _read_note(path: Path) -> _Note | None:
         return _Note(**{**values, "store": StorePlace(**values["store"])})
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(
-            f"found a broken {path} ({error}), wanted what a copy notes there: delete it and copy again"
+            f"found a broken {path} ({error}), wanted what a copy notes there: copy into another folder"
         ) from error
 
 
@@ -118,16 +131,21 @@ def _copy(before: Store, after: Store, progress: Progress | None) -> set[str]:
     """
     there, total, done = after.ids(), len(before), 0
     seen: set[str] = set()
+    synced = time.monotonic()
     for batch in before.batches():
         rows, vectors = _missing(batch, there)
         if rows:
             after.add(rows, vectors)
+        if time.monotonic() - synced > SYNCED_S:
+            after.sync()
+            synced = time.monotonic()
         done += len(batch[0])
         seen |= {name for row in batch[0] for name in scripts(row.passage.text)}
         if progress:
             progress(done, total, "passages")
     after.set_files([*before.files().values()])
     after.index()
+    after.sync()
     return seen
 
 
@@ -143,5 +161,5 @@ def _check(before: Store, after: Store) -> None:
         (passages, files), (n_passages, n_files) = counts
         raise FailureError(
             f"found {n_passages:,} passages and {n_files:,} files in the copy at {after.folder}, wanted "
-            f"{passages:,} and {files:,}: see that nothing else writes there, delete it and copy again"
+            f"{passages:,} and {files:,}: see that nothing else writes there, and copy into another folder"
         )

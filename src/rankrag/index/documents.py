@@ -71,5 +71,6 @@ class IndexDocuments:
             store = open_store(self.folder)
             there = [document.id for document in store.documents() if document.id in wanted]
             store.remove_documents(there)
+            store.sync()
             write_manifest(self.folder, updated(manifest, len(store.files()), len(store)))
         return len(there)

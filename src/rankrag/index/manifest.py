@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
-from ..files import locked, writing
+from ..files import locked, summed, unsummed, write_json
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
+from .sums import SUMS, TABLES, boot, take_back, unsealed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ FORMAT = 3
 _OWN_WORDS = 3
 """The format from which on an index holds words as `words.py` has them; before, LanceDB split the texts."""
 
-_NAME = "manifest.json"
+MANIFEST = "manifest.json"
 _LOCK = "lock"
 UPLOADS = "uploads"
 """The folder in an index where a server keeps the files that it was sent."""
@@ -33,7 +34,7 @@ UPLOADS = "uploads"
 COPYING = "copying.json"
 """The file in a folder that a copy was begun in; it goes when the copy is whole."""
 
-_OURS = {_NAME, _LOCK, UPLOADS, COPYING, "passages.lance", "files.lance"}
+_OURS = {MANIFEST, _LOCK, UPLOADS, COPYING, SUMS, *TABLES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +87,13 @@ def read_manifest(folder: Path) -> IndexManifest:
     make = f"rankrag index PATH --index {folder}"
     if not folder.exists():
         raise NotFoundError(f"found no index at {folder}: make one with `{make}`")
-    if not (folder / _NAME).is_file():
+    if not (folder / MANIFEST).is_file():
         raise InvalidInputError(
-            f"found {folder}, which is no index (no {_NAME}): give the folder of an index, "
+            f"found {folder}, which is no index (no {MANIFEST}): give the folder of an index, "
             f"or make one with `{make}`"
         )
     try:
-        values = json.loads((folder / _NAME).read_text(encoding="utf-8"))
+        values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         version = values["format"]
         if type(version) is not int:
             raise ValueError(f"format {version!r}")
@@ -100,6 +101,7 @@ def read_manifest(folder: Path) -> IndexManifest:
             raise InvalidInputError(
                 f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
             )
+        values = unsummed(values)
         encoder = values.pop("encoder")
         place = StorePlace(**values.pop("store", {}))
         scripts = tuple(values.pop("scripts", ()))
@@ -107,13 +109,13 @@ def read_manifest(folder: Path) -> IndexManifest:
         manifest = IndexManifest(**values, encoder=used, store=place, scripts=scripts)
     except OSError as error:
         raise FailureError(
-            f"found that {folder / _NAME} cannot be read ({error.strerror}), wanted rights and a sound disk: "
-            "mend that, the index stays"
+            f"found that {folder / MANIFEST} cannot be read ({error.strerror}), wanted rights and a sound "
+            "disk: mend that, the index stays"
         ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(
-            f"found a broken {_NAME} in {folder} ({error or type(error).__name__}): "
-            f"delete the folder and build it again with `{make}`"
+            f"found a broken {MANIFEST} in {folder} ({error or type(error).__name__}): restore it, or take "
+            "its sha256 out if you changed it, or build another with `rankrag index PATH --index NEW`"
         ) from error
     check_place(manifest.store)
     return manifest
@@ -126,9 +128,7 @@ def write_manifest(folder: Path, manifest: IndexManifest) -> None:
         del values["scripts"]
     if manifest.store == LANCEDB:
         del values["store"]
-    with writing(str(folder / _NAME)) as stream:
-        json.dump(values, stream, indent=2)
-        stream.write("\n")
+    write_json(folder / MANIFEST, summed(values) if manifest.own_words else values, durable=True)
 
 
 def plan(folder: Path, settings: Settings) -> IndexManifest:
@@ -137,7 +137,7 @@ def plan(folder: Path, settings: Settings) -> IndexManifest:
     Writes nothing. Raises InvalidInputError if the index was built with other settings, the folder
     holds other things, or a setting is none that there is.
     """
-    if (folder / _NAME).exists():
+    if (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         _check(folder, manifest, settings)
         return manifest
@@ -147,7 +147,7 @@ def plan(folder: Path, settings: Settings) -> IndexManifest:
 
 def vacant(folder: Path) -> None:
     """Raise InvalidInputError unless a new index can be made in the folder."""
-    if (folder / _NAME).exists():
+    if (folder / MANIFEST).exists():
         raise InvalidInputError(f"found an index at {folder}, wanted a new folder: give another")
     if folder.exists() and not folder.is_dir():
         raise InvalidInputError(f"found a file at {folder}, wanted a folder: give another --index")
@@ -219,20 +219,39 @@ def searched_by(folder: Path, used: EncoderUsed | None, vector: np.ndarray) -> E
 def building(folder: Path) -> Iterator[None]:
     """Hold the index for one builder; the system frees it when the process ends, however it ends.
 
-    Raises InUseError if another process builds it.
+    What a power cut may have left of a commit is taken back. Raises InUseError if another process builds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+", encoding="ascii") as stream:
         if not locked(stream.fileno()):
             stream.seek(0)
+            process = stream.readline().strip() or "unknown"
             raise InUseError(
-                f"found another build of {folder} running (process {stream.read().strip() or 'unknown'}), "
+                f"found another build of {folder} running (process {process}), "
                 "wanted one at a time: wait for it or end it"
             )
+        if _was_cut_off(folder):
+            take_back(folder)
         stream.truncate(0)
-        stream.write(f"{os.getpid()}\n")
+        stream.write(f"{os.getpid()}\n{boot()}\n")
         stream.flush()
         yield
+
+
+def _was_cut_off(folder: Path) -> bool:
+    """Say whether the machine was started anew since the last builder held the index."""
+    try:
+        held = (folder / _LOCK).read_text(encoding="ascii")
+    except (OSError, ValueError):
+        held = ""
+    return bool(boot()) and held.splitlines()[1:2] != [boot()]
+
+
+def recover(folder: Path) -> None:
+    """Take back what a power cut may have left of a commit, unless another process does, or nobody may."""
+    if _was_cut_off(folder) and unsealed(folder):
+        with contextlib.suppress(InUseError, OSError), building(folder):
+            pass
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..files import write_json
+from ..files import summed, unsummed, write_json
 from ..types import Document
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -61,7 +61,7 @@ class Job:
 
 def write_job(folder: Path, job: Job) -> None:
     """Write a job's file: a reader, also one after a power cut, sees the old one or the new one."""
-    write_json(folder / f"{job.id}.json", {"format": FORMAT, **asdict(job)}, durable=True)
+    write_json(folder / f"{job.id}.json", summed({"format": FORMAT, **asdict(job)}), durable=True)
 
 
 def read_job(path: Path) -> Job:
@@ -105,13 +105,15 @@ class NewerError(ValueError):
 
 
 def _job(values: dict[str, Any]) -> Job:
-    version = values.pop("format", 1)
+    version = values.get("format", 1)
     if not isinstance(version, int):
         raise ValueError("no job")
     if version > FORMAT:
         raise NewerError(
             f"found a job of format {version}, wanted at most {FORMAT}: it is left as it is, update rankrag"
         )
+    values = unsummed(values)
+    values.pop("format", None)
     tuples = {
         "files": tuple(str(name) for name in values["files"]),
         "problems": tuple(Problem(**one) for one in values["problems"]),

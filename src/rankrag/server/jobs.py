@@ -78,6 +78,7 @@ class Jobs:
     def start(self) -> None:
         """Take over the jobs of processes that have ended, and begin to work."""
         self._states().mkdir(parents=True, exist_ok=True)
+        sync(self.folder.parent)
         self._owner = owners.enter(self._states())
         for part in self.folder.glob(".*.part"):  # what an upload left when its process was killed
             if not owners.is_alive(self._states(), part.name[1:].split("-")[0]):

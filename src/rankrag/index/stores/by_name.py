@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..manifest import IndexManifest, read_manifest
+from ..manifest import IndexManifest, read_manifest, recover
 from ..place import StoreName
 from . import lance, qdrant, qdrant_server
 from . import lance_tables as tables
@@ -29,12 +29,13 @@ STORES: Mapping[StoreName, _Kind] = {
 
 
 def open_store(folder: Path) -> Store:
-    """Open an index to search it.
+    """Open an index to search it, as the last commit that survived a power cut left it.
 
     Raises NotFoundError or InvalidInputError as `read_manifest` does, and FailureError if its server does
     not answer.
     """
     manifest = read_manifest(folder)
+    recover(folder)
     return STORES[manifest.store.name].open(folder, manifest)
 
 

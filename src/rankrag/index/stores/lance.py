@@ -7,8 +7,10 @@ its digest, and whether all its passages are in (see `build.py` for how that sur
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +18,17 @@ from ...errors import InvalidInputError
 from ...types import Document, Filters, Hit, Passage, Source
 from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
+from ..sums import seal
 from ..words import query_words, words
 from .conditions import attribute, attributes, condition, is_in, quote
-from .lance_tables import broken, committing, files_schema, index_words, is_there, open_table, words_column
+from .lance_tables import committing, files_schema, index_words, is_there, open_table, reading, words_column
 from .store import Batch, FileRow, StoredPassage
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from lancedb.query import LanceQueryBuilder
+    from lancedb.table import Table
 
 EXACT_UP_TO = 100_000
 """Rows up to which vectors are compared one by one, without an approximate index."""
@@ -47,6 +51,11 @@ _READ_AT_ONCE = 4096
 _OLD_VERSIONS = timedelta(hours=1)
 """Versions of the tables younger than this stay, for readers that are still at them."""
 
+_NEVER = timedelta(days=100_000)
+
+_LISTS = 32
+"""Lists of values in one deletion, which is one commit."""
+
 
 class LanceStore:
     """An open index. Each change is one commit: it happens whole or not at all, and readers see it next."""
@@ -59,11 +68,9 @@ class LanceStore:
                 f"found an index at {folder} whose first build was stopped before it began, wanted passages: "
                 f"run `rankrag index PATH --index {folder}` again"
             )
-        try:
+        with reading(folder):
             self._files = open_table(folder, "files")
             self._passages = open_table(folder, "passages")
-        except (OSError, ValueError, RuntimeError) as error:
-            raise broken(folder, error) from error
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -74,14 +81,20 @@ class LanceStore:
             self._passages.add(_batch(rows, vectors, self.manifest, self._passages.schema))
 
     def replace(
-        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+        self,
+        names: Sequence[str],
+        rows: Sequence[StoredPassage],
+        vectors: np.ndarray | None = None,
+        documents: Sequence[str] | None = None,
     ) -> None:
-        """Add passages in the place of all that the files named have, in one commit."""
+        """Add passages in the place of those of the files named, or of documents in them, in one commit."""
         import pyarrow as pa
 
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         batch = _batch(rows, vectors, self.manifest, self._passages.schema)
         gone = " OR ".join(is_in("path", names))
+        if documents is not None:
+            gone = f"({gone}) AND ({' OR '.join(is_in('document', documents))})"
         merge = self._passages.merge_insert(["path", "id"]).when_matched_update_all()
         with committing(self.folder):
             merge.when_not_matched_insert_all().when_not_matched_by_source_delete(gone).execute(
@@ -105,14 +118,12 @@ class LanceStore:
         names = list(names)
         with committing(self.folder):
             for table in (self._files, self._passages):
-                for where in is_in("path", names):
-                    table.delete(where)
+                _delete(table, is_in("path", names))
 
     def remove_documents(self, ids: Iterable[str]) -> None:
         """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
         with committing(self.folder):
-            for where in is_in("document", ids):
-                self._passages.delete(where)
+            _delete(self._passages, is_in("document", ids))
         self.remove_files(set(self.files()) - self.names())
 
     @property
@@ -134,8 +145,25 @@ class LanceStore:
             # 689 MB instead of 333 MB, for searches no faster.
             pieces = sum(1 for _ in (self.folder / "passages.lance" / "data").iterdir())
             if not anew or pieces > _PIECES:
-                self._passages.optimize(cleanup_older_than=_OLD_VERSIONS)
-            self._files.optimize(cleanup_older_than=_OLD_VERSIONS)
+                self._passages.optimize(cleanup_older_than=_NEVER)
+            self._files.optimize(cleanup_older_than=_NEVER)
+        self.sync()
+        self._clean_up()
+
+    def sync(self) -> None:
+        """Have all changes so far survive a power cut."""
+        with committing(self.folder):
+            seal(self.folder)
+
+    def _clean_up(self) -> None:
+        """Remove old versions: only now, since a power cut brings back the last that was synced."""
+        since = time.time() - _OLD_VERSIONS.total_seconds()
+        with committing(self.folder):
+            for name, table in (("passages", self._passages), ("files", self._files)):
+                versions = (self.folder / f"{name}.lance" / "_versions").glob("*.manifest")
+                if any(path.stat().st_mtime < since for path in versions):
+                    table.optimize(cleanup_older_than=_OLD_VERSIONS)
+            seal(self.folder)
 
     @property
     def _words_index(self) -> str:
@@ -152,40 +180,42 @@ class LanceStore:
     # ── what is there ────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
-        return self._passages.count_rows()
+        with reading(self.folder):
+            return self._passages.count_rows()
 
     def files(self) -> dict[str, FileRow]:
         """Return the files by name."""
-        rows = self._files.search().to_arrow().to_pylist()
+        with reading(self.folder):
+            rows = self._files.search().to_arrow().to_pylist()
         return {row["path"]: FileRow(row["path"], row["sha256"], row["complete"]) for row in rows}
 
     def names(self) -> set[str]:
         """Return the names of the files that have passages here, complete or not."""
-        return set(self._column("path").unique().to_pylist())
+        return set(self._read(["path"])["path"].unique().to_pylist())
 
     def ids(self) -> set[str]:
         """Return the ids of all passages."""
-        return set(self._column("id").to_pylist())
+        return set(self._read(["id"])["id"].to_pylist())
 
     def last_record(self, name: str) -> int:
         """Return the number of the last record of a file that is in; 0 if none is."""
         import pyarrow.compute as pc
 
-        found = self._passages.search().where(f"path = {quote(name)}").select(["record"]).to_arrow()
+        found = self._read(["record"], f"path = {quote(name)}")
         return int(pc.max(found["record"]).as_py() or 0)
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
         """Return the passages of these ids by id; ids that are not in the index are left out."""
         found: dict[str, Passage] = {}
         for only in is_in("id", ids):
-            rows = self._passages.search().where(only).select(_COLUMNS).to_arrow().to_pylist()
+            rows = self._read(_COLUMNS, only).to_pylist()
             found |= {str(row["id"]): _passage(row) for row in rows}
         return found
 
     def documents(self) -> list[Document]:
         """Return the documents, ordered by id; the digest is that of the file that holds the document."""
         digests = {name: row.sha256 for name, row in self.files().items()}
-        table = self._passages.search().select(["document", "path"]).to_arrow()
+        table = self._read(["document", "path"])
         groups = table.group_by(["document", "path"]).aggregate([([], "count_all")]).to_pylist()
         found = [
             Document(g["document"], g["path"], digests.get(g["path"], ""), g["count_all"]) for g in groups
@@ -196,15 +226,24 @@ class LanceStore:
         """Yield all that was added, in batches that fit into memory, in no order."""
         encoder = self.manifest.encoder
         columns = [*_COLUMNS, "document", "record", *(["vector"] if encoder else [])]
-        for batch in self._passages.search().select(columns).to_batches(batch_size=_READ_AT_ONCE):
-            rows = [
-                StoredPassage(_passage(row), str(row["document"]), _number(row["record"]) or 0)
-                for row in batch.drop_columns(["vector"] if encoder else []).to_pylist()
-            ]
+        for batch in self._scan(columns):
+            rows = _rows(batch.drop_columns(["vector"] if encoder else []))
             yield rows, _vectors(batch["vector"], encoder.dimension) if encoder else None
 
-    def _column(self, name: str) -> pa.ChunkedArray:
-        return self._passages.search().select([name]).to_arrow()[name]
+    def rows_of(self, name: str) -> Iterator[StoredPassage]:
+        """Yield what is stored of a file, in no order."""
+        for batch in self._scan([*_COLUMNS, "document", "record"], f"path = {quote(name)}"):
+            yield from _rows(batch)
+
+    def _read(self, columns: list[str], where: str | None = None) -> pa.Table:
+        with reading(self.folder):
+            query = self._passages.search().select(columns)
+            return (query.where(where) if where else query).to_arrow()
+
+    def _scan(self, columns: list[str], where: str | None = None) -> Iterator[pa.RecordBatch]:
+        with reading(self.folder):
+            query = self._passages.search().select(columns)
+            yield from (query.where(where) if where else query).to_batches(batch_size=_READ_AT_ONCE)
 
     # ── search ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,10 +302,8 @@ class LanceStore:
         def fetch(limit: int, columns: list[str], only: str | None = None) -> list[dict[str, object]]:
             both = " AND ".join(f"({part})" for part in (where, only) if part)
             query = ask().where(both, prefilter=True) if both else ask()
-            try:
+            with reading(self.folder):
                 return list(query.select([*columns, order]).limit(limit).to_arrow().to_pylist())
-            except (OSError, RuntimeError) as error:
-                raise broken(self.folder, error) from error
 
         limit = k + _MARGIN
         rows = _sorted(fetch(limit, _COLUMNS), order)
@@ -317,6 +354,19 @@ def _vectors(column: pa.FixedSizeListArray, dimension: int) -> np.ndarray:
 
     flat: np.ndarray = np.asarray(column.flatten(), dtype=np.float32)
     return flat.reshape(-1, dimension)
+
+
+def _rows(batch: pa.RecordBatch) -> list[StoredPassage]:
+    return [
+        StoredPassage(_passage(row), str(row["document"]), _number(row["record"]) or 0)
+        for row in batch.to_pylist()
+    ]
+
+
+def _delete(table: Table, conditions: Iterator[str]) -> None:
+    """Delete the rows that meet any of the conditions, in commits that a reader sees whole or not at all."""
+    while part := list(islice(conditions, _LISTS)):
+        table.delete(" OR ".join(part))
 
 
 def _hit(row: dict[str, object], order: str) -> Hit:

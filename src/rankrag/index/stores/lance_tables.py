@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import FailureError, InvalidInputError, RankRAGError
 from ..manifest import IndexManifest
+from ..sums import SUMS, begin
 from ..words import tokenizer_before
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def _session() -> Session:
 def make_tables(folder: Path, manifest: IndexManifest) -> None:
     """Make the tables that are not there yet, with an index for words, so that any later kill leaves both."""
     database = connect(folder)
-    try:
+    with reading(folder):
         if not (is_there(folder, "files") and is_there(folder, "passages")):
+            begin(folder)
             for name in ("files", "passages"):
                 shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
             dimension = manifest.encoder.dimension if manifest.encoder else None
@@ -64,14 +66,13 @@ def make_tables(folder: Path, manifest: IndexManifest) -> None:
         passages = database.open_table("passages")
         if not passages.list_indices():
             index_words(passages, manifest)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise broken(folder, error) from error
 
 
 def drop_tables(folder: Path, _manifest: IndexManifest) -> None:
     """Remove the tables."""
     for name in ("files", "passages"):
         shutil.rmtree(folder / f"{name}.lance", ignore_errors=True)
+    (folder / SUMS).unlink(missing_ok=True)
 
 
 def files_schema() -> pa.Schema:
@@ -139,6 +140,19 @@ def committing(folder: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """Raise one of our errors, saying why, where an index cannot be read."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise broken(folder, error) from error
+    except Exception as error:
+        if type(error).__name__ != "RustPanic":  # which LanceDB raises and does not export
+            raise
+        raise broken(folder, error) from error
+
+
 def _reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
@@ -156,9 +170,10 @@ _NOT_BROKEN = (
     "permission denied",
     "too many open files",
     "read-only file system",
+    "file too large",
     "input/output error",
 )
-"""What the system says where the index itself is whole: nobody should be told to delete it then."""
+"""What the system says where the index itself is whole."""
 
 
 def broken(folder: Path, error: Exception) -> RankRAGError:
@@ -169,6 +184,6 @@ def broken(folder: Path, error: Exception) -> RankRAGError:
             "rights and a sound disk: mend that and run the same command again, what was committed stays"
         )
     return InvalidInputError(
-        f"found a broken index at {folder} ({_reason(error)}): delete the folder and build it again with "
-        f"`rankrag index PATH --index {folder}`"
+        f"found a broken index at {folder} ({_reason(error)}): restore what `rankrag documents check --index "
+        f"{folder}` names, or build another with `rankrag index PATH --index NEW`"
     )

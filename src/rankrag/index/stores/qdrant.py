@@ -94,14 +94,19 @@ class QdrantStore:
                 self._client.upsert(self._place.collection, points, wait=True)
 
     def replace(
-        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+        self,
+        names: Sequence[str],
+        rows: Sequence[StoredPassage],
+        vectors: np.ndarray | None = None,
+        documents: Sequence[str] | None = None,
     ) -> None:
-        """Add passages in the place of all that the files named have; what is left of the older goes last."""
+        """Add passages in the place of those of the files named; what is left of the older goes last."""
         from qdrant_client.models import Filter, FilterSelector, HasIdCondition
 
         self.add(rows, vectors)
         new: list[str | int | uuid.UUID] = [point_id(row.passage.id) for row in rows]
-        older = Filter(must=[is_in("path", names)], must_not=[HasIdCondition(has_id=new)])
+        theirs = [is_in("path", names), *([] if documents is None else [is_in("document", documents)])]
+        older = Filter(must=[*theirs], must_not=[HasIdCondition(has_id=new)])
         with asking(self._place):
             self._client.delete(self._place.collection, FilterSelector(filter=older), wait=True)
 
@@ -179,6 +184,9 @@ class QdrantStore:
         self._about = About(self._about.created, average, len(lengths))
         write_about(self._place, self._about)
 
+    def sync(self) -> None:
+        """Have all changes so far survive a power cut: the server has them in its log when it answers."""
+
     def _weigh(self, average: float) -> None:
         from qdrant_client.models import PointVectors
 
@@ -254,25 +262,41 @@ class QdrantStore:
 
         wanted = [DENSE] if self.manifest.encoder else False
         for points in self._pages(self._place.collection, True, wanted, POINTS):
-            rows = [
-                StoredPassage(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
-                for p in (point.payload or {} for point in points)
-            ]
+            rows = _rows(points)
             vectors = [point.vector[DENSE] for point in points if isinstance(point.vector, dict)]
             yield rows, np.asarray(vectors, dtype=np.float32) if wanted else None
+
+    def rows_of(self, name: str) -> Iterator[StoredPassage]:
+        """Yield what is stored of a file, in no order."""
+        from qdrant_client.models import Filter
+
+        for points in self._pages(
+            self._place.collection, True, False, SCROLLED, Filter(must=[is_in("path", [name])])
+        ):
+            yield from _rows(points)
 
     def _scroll(self, payload: bool | list[str], collection: str = "") -> Iterator[Payload]:
         for points in self._pages(collection or self._place.collection, payload, False, SCROLLED):
             yield from (point.payload for point in points if point.payload)
 
     def _pages(
-        self, collection: str, payload: bool | list[str], vectors: bool | list[str], size: int
+        self,
+        collection: str,
+        payload: bool | list[str],
+        vectors: bool | list[str],
+        size: int,
+        only: models.Filter | None = None,
     ) -> Iterator[list[models.Record]]:
         offset = None
         while True:
             with asking(self._place):
                 points, offset = self._client.scroll(
-                    collection, limit=size, offset=offset, with_payload=payload, with_vectors=vectors
+                    collection,
+                    scroll_filter=only,
+                    limit=size,
+                    offset=offset,
+                    with_payload=payload,
+                    with_vectors=vectors,
                 )
             if points:
                 yield points
@@ -335,6 +359,13 @@ class QdrantStore:
             return spellings(glob)
         globs = spellings(glob)
         return [name for name in self.files() if any(fnmatchcase(name, each) for each in globs)]
+
+
+def _rows(points: Sequence[models.Record]) -> list[StoredPassage]:
+    return [
+        StoredPassage(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
+        for p in (point.payload or {} for point in points)
+    ]
 
 
 def _all_of(names: list[str] | None, wanted: Filters) -> models.Filter | None:

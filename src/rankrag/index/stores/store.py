@@ -65,11 +65,16 @@ class Store(Protocol):
         ...
 
     def replace(
-        self, names: Sequence[str], rows: Sequence[StoredPassage], vectors: np.ndarray | None = None
+        self,
+        names: Sequence[str],
+        rows: Sequence[StoredPassage],
+        vectors: np.ndarray | None = None,
+        documents: Sequence[str] | None = None,
     ) -> None:
-        """Add passages in the place of all that the files named have; a reader sees old or new, never none.
+        """Add passages in the place of those of the files named; a reader sees old or new, never none.
 
-        Rows of other files may be among them. `names` are at most `REPLACED`.
+        Where `documents` are given, those of other documents of the files stay. Rows of other files may be
+        among the new ones. `names` are at most `REPLACED`.
         """
         ...
 
@@ -92,6 +97,10 @@ class Store(Protocol):
 
     def index(self) -> None:
         """Bring the indexes up to date with the passages."""
+        ...
+
+    def sync(self) -> None:
+        """Have all changes so far survive a power cut."""
         ...
 
     # ── what is there ────────────────────────────────────────────────────────────────────────────────
@@ -122,6 +131,10 @@ class Store(Protocol):
 
     def documents(self) -> list[Document]:
         """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+        ...
+
+    def rows_of(self, name: str) -> Iterator[StoredPassage]:
+        """Yield what is stored of a file, in no order."""
         ...
 
     def batches(self) -> Iterator[Batch]:

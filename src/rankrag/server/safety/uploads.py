@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import unicodedata
 import zipfile
@@ -15,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ...errors import InvalidInputError
+from ...files import sync
 
 UNPACKED = 16
 """How many times the size of an upload its archive may hold: documents of text pack about ten to one."""
@@ -64,8 +64,7 @@ async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
                 if size > most:
                     raise too_large(name, most)
                 stream.write(piece)
-            stream.flush()
-            await run_in_threadpool(os.fsync, stream.fileno())
+        await run_in_threadpool(sync, partial)
         await run_in_threadpool(check_content, partial, Path(name).suffix.lower(), most)
     except BaseException:
         partial.unlink(missing_ok=True)
