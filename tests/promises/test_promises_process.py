@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,10 +16,13 @@ from typing import Any
 import httpx
 import pytest
 
+from rankrag.index import faults
 from serve_process import Served, serve, served
 from serving import QUESTION, make_index, until
 
 pytestmark = pytest.mark.slow
+
+ROUNDS = max(2, int(os.environ.get("RANKRAG_KILLS", "10")) // 10)
 
 HELD = """
 import socket, sys
@@ -56,22 +60,34 @@ def done(server: Served, *names: str) -> None:
         until(lambda name=name: job_of(server, name)["status"] == "done", 60)
 
 
+def documents(server: Served) -> list[dict[str, Any]]:
+    return list(httpx.get(f"{server.url}/v1/documents", timeout=30).json()["data"])
+
+
 def listed(server: Served) -> list[str]:
-    found = httpx.get(f"{server.url}/v1/documents", timeout=30).json()["data"]
-    return sorted(Path(document["path"]).name for document in found)
+    return sorted(Path(document["path"]).name for document in documents(server))
 
 
 def test_what_was_accepted_survives_a_kill(index: Path, tmp_path: Path) -> None:
-    """Each round accepts uploads and is killed at once; the last server has all of them, each once."""
+    """Each round accepts uploads and a deletion and is killed; the last server has what it should, once."""
+    generator = random.Random(os.environ.get("RANKRAG_SEED", "1"))
     names: list[str] = []
-    for round_ in range(2):
+    wanted: set[str] = set()
+    for round_ in range(ROUNDS):
         with serve(index, tmp_path / "log") as server:
+            for name in [name for name in listed(server) if name in wanted][:1]:
+                path = next(d["id"] for d in documents(server) if d["id"].endswith(f"/{name}"))
+                if httpx.delete(f"{server.url}/v1/documents/{path}", timeout=60).status_code == 200:
+                    wanted.remove(name)
             names += [send(server, f"{round_}-{n}.md", f"Owl {round_} {n} flies.") for n in range(5)]
+            wanted |= {f"{round_}-{n}.md" for n in range(5)}
+            time.sleep(generator.uniform(0, 1))
             server.process.kill()
     with serve(index, tmp_path / "log") as server:
-        done(server, *names)
+        done(server, *names[-100:])
         files = [name for name in listed(server) if name[0].isdigit()]
-    assert files == sorted(f"{round_}-{n}.md" for round_ in range(2) for n in range(5))
+    assert files == sorted(wanted)
+    assert faults(index) == []
 
 
 def test_two_servers_and_a_build_share_an_index(index: Path, tmp_path: Path) -> None:
