@@ -175,7 +175,7 @@ CHILD = textwrap.dedent(
     from rankrag.index import Settings, build
     module = sys.modules["rankrag.index.build"]
     module.BATCH_FROM_WORKERS = 50
-    from rankrag.index import ray_reader
+    from rankrag.index.cluster import reader as ray_reader
     ray_reader.PART_BYTES = 12_000
     left = int(sys.argv[2])
     def progress(done, total, unit):
