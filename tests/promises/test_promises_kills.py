@@ -25,6 +25,7 @@ import pytest
 
 from rankrag.errors import RankRAGError
 from rankrag.index import IndexDocuments, Settings, build, copy_index, faults, open_store
+from rankrag.index.manifest import COPYING
 
 pytestmark = [
     pytest.mark.slow,
@@ -219,6 +220,9 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.Monke
                 kills[verb] += 1
                 if verb == "copy" and (COPY / "manifest.json").exists():
                     assert content_of(COPY, reader.complaints) == corpus.content
+                    if not (COPY / COPYING).exists():  # it was through, and is not done again
+                        was_alive = False
+                        break
             if was_alive:
                 was_alive, took[verb] = killed(verb, gone, 600)
                 assert not was_alive
