@@ -42,14 +42,14 @@ def make_index(folder: Path) -> Path:
 
 
 def pipeline_over(
-    index: Path | None, lm: LanguageModel, threshold: float | None = None, budget: Budget | None = None
+    index: Path | None, lm: LanguageModel, min_relevance: float | None = None, budget: Budget | None = None
 ) -> Pipeline:
     """Return the roles in a row over an index (without one, over nothing)."""
     judge = ModelRanker(lm, prompts.PAPER)
     ranker = BudgetedRanker(judge, budget, 5) if budget else judge
     found: Retriever = retriever("bm25", open_store(index)) if index else _Nothing()
     generator = ModelGenerator(lm, prompts.PAPER)
-    return Pipeline(found, ranker, generator, ModelCiter(judge), 30, 5, threshold)
+    return Pipeline(found, ranker, generator, ModelCiter(judge), 30, 5, min_relevance)
 
 
 class _Nothing:
@@ -62,7 +62,7 @@ def make_app(
     lm: LanguageModel | None = None,
     settings: ServerSettings | None = None,
     uploads: bool = True,
-    threshold: float | None = None,
+    min_relevance: float | None = None,
     budget: Budget | None = None,
     n_shared: int = 32,
 ) -> FastAPI:
@@ -75,7 +75,7 @@ def make_app(
         settings = replace(settings, uploads=index / "uploads", suffixes=READABLE)
     about = About("fake", False, "bm25", "0.0.0", shared.n_tokens)
     documents = IndexDocuments(index) if index else None
-    pipeline = pipeline_over(index, shared, threshold, budget)
+    pipeline = pipeline_over(index, shared, min_relevance, budget)
     return create_app(pipeline, documents, replace(settings, about=about), telemetry)
 
 

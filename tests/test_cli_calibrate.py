@@ -373,7 +373,7 @@ def test_a_checkpoint_is_used_with_its_calibration(
     assert [hit.passage.id for hit in found] == [hit.passage.id for hit in raw]
     mapped = engine.calibration.apply(np.array([hit.score for hit in raw]))
     assert [hit.score for hit in found] == pytest.approx(mapped.tolist(), rel=1e-4)
-    assert rag.pipeline.threshold == engine.threshold
+    assert rag.pipeline.min_relevance == engine.threshold
 
     weights = checkpoint / "model.safetensors"
     content = weights.read_bytes()

@@ -95,6 +95,21 @@ def test_filters_reach_the_retriever(rag: rankrag.RAG) -> None:
     assert [hit.passage.text for hit in answer.retrieved] == [PAGES["harbours/mombasa.txt"].strip()]
 
 
+def test_an_index_is_built_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("The heron waits in shallow water.", encoding="utf-8")
+    report = rankrag.build_index([Path("a.txt")], tmp_path / "index", encoder="none")
+    assert (report.added, report.n_passages) == (("a.txt",), 1)
+    (hit,) = rankrag.load(tmp_path / "index", model="fake").search("heron", 1)
+    assert str(hit.passage.source) == "a.txt:0-33"
+
+
+def test_a_source_reads_as_people_write_it() -> None:
+    assert str(rankrag.Source("guide.md", start=120, end=180)) == "guide.md:120-180"
+    assert str(rankrag.Source("guide.pdf", page=3, start=1, end=2)) == "guide.pdf, page 3"
+    assert str(rankrag.Source("guide.md")) == "guide.md"
+
+
 def test_history_is_part_of_what_is_searched(rag: rankrag.RAG) -> None:
     turns = [Turn("user", "What is Nairobi?"), Turn("assistant", "The capital of Kenya.")]
     answer = rag.ask("When was it founded?", history=turns)

@@ -57,8 +57,10 @@ class Pointer:
         return tuple(Citation(0, len(text), passage.id, 0.5) for passage in passages)
 
 
-def pipeline(threshold: float | None = None, ranker: Reverse | None = None) -> Pipeline:
-    return Pipeline(Shelf(PASSAGES), ranker, Reader(), Pointer(), retrieve_k=3, read_k=2, threshold=threshold)
+def pipeline(min_relevance: float | None = None, ranker: Reverse | None = None) -> Pipeline:
+    return Pipeline(
+        Shelf(PASSAGES), ranker, Reader(), Pointer(), retrieve_k=3, read_k=2, min_relevance=min_relevance
+    )
 
 
 def test_the_best_of_the_ranking_are_read_and_cited() -> None:
@@ -88,16 +90,18 @@ def test_an_answer_only_grows_and_is_done_once() -> None:
         assert after.text.startswith(before.text)
 
 
-@pytest.mark.parametrize(("threshold", "abstained"), [(None, False), (0.4, False), (0.41, True)])
-def test_it_abstains_when_no_passage_reaches_the_threshold(threshold: float | None, abstained: bool) -> None:
-    answer = pipeline(threshold, Reverse()).ask(QUESTION)
+@pytest.mark.parametrize(("min_relevance", "abstained"), [(None, False), (0.4, False), (0.41, True)])
+def test_it_abstains_when_no_passage_reaches_the_min_relevance(
+    min_relevance: float | None, abstained: bool
+) -> None:
+    answer = pipeline(min_relevance, Reverse()).ask(QUESTION)
     assert answer.abstained is abstained
     assert (answer.text == prompts.UNANSWERABLE) is abstained
     assert answer.done
 
 
 def test_without_a_ranker_there_is_no_relevance_to_abstain_on() -> None:
-    assert not pipeline(threshold=0.99).ask(QUESTION).abstained
+    assert not pipeline(min_relevance=0.99).ask(QUESTION).abstained
 
 
 def test_hits_that_were_not_scored_do_not_count_against_abstention() -> None:
@@ -112,6 +116,51 @@ def test_nothing_retrieved_is_an_abstention() -> None:
     answer = Pipeline(Shelf([]), Reverse(), Reader()).ask(QUESTION)
     assert answer.abstained
     assert answer.text == prompts.UNANSWERABLE
+
+
+class ById:
+    """Scores each passage by itself: the higher its number, the more relevant."""
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        return sorted((replace(hit, score=int(hit.passage.id) / 10) for hit in hits), key=lambda h: -h.score)
+
+
+def test_a_ranking_in_steps_is_the_same_and_tells_how_far_it_is() -> None:
+    whole = Pipeline(Shelf(PASSAGES), ById(), Reader(), retrieve_k=4, read_k=2)
+    steps = list(replace(whole, rank_step=3).stream(QUESTION))
+    assert [(step.n_ranked, len(step.ranked)) for step in steps][:3] == [(0, 0), (3, 0), (4, 4)]
+    assert steps[-1].ranked == whole.ask(QUESTION).ranked
+    assert [hit.passage.id for hit in steps[-1].ranked] == ["3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize(("weak_below", "weak"), [(None, False), (0.3, False), (0.31, True)])
+def test_an_answer_over_little_is_marked_as_weak(weak_below: float | None, weak: bool) -> None:
+    answer = Pipeline(Shelf(PASSAGES), ById(), Reader(), weak_below=weak_below).ask(QUESTION)
+    assert (answer.weak, answer.best, answer.abstained) == (weak, 0.3, False)
+    assert not Pipeline(Shelf(PASSAGES), None, Reader(), weak_below=weak_below).ask(QUESTION).weak
+
+
+class Namer:
+    """Rewrites a question, or where it has no name to say, does not."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def rewrite(self, question: Question) -> str:
+        return question.text.replace(" he ", f" {self.name} ") if self.name else ""
+
+
+def test_a_question_that_leans_is_searched_for_as_it_was_rewritten() -> None:
+    shelf = Shelf(PASSAGES)
+    leaning = Question("q", "When was he born?", (Turn("user", "Who?"), Turn("assistant", "Ada.")))
+    answer = Pipeline(shelf, None, Reader(), rewriter=Namer("Ada")).ask(leaning)
+    assert answer.query == answer.rewritten == "When was Ada born?" == shelf.searched[-1][0]
+    assert answer.question is leaning
+    assert next(iter(answer.timings_s)) == "rewrite"
+    unchanged = Pipeline(shelf, None, Reader(), rewriter=Namer("")).ask(leaning)
+    assert (unchanged.query, unchanged.rewritten) == ("Who?\nAda.\nWhen was he born?", "")
+    alone = Pipeline(shelf, None, Reader(), rewriter=Namer("Ada")).ask(replace(leaning, history=()))
+    assert (alone.query, alone.rewritten) == ("When was he born?", "")
 
 
 def test_the_query_comes_from_the_conversation_and_filters_reach_the_retriever() -> None:

@@ -57,6 +57,7 @@ CASES: dict[str, Callable[[Template], Prompt]] = {
     "question": lambda f: prompts.question(DANUBE, f),
     "instruct": lambda f: prompts.instruct(ask(text="Name a river."), f),
     "instruct-conversation": lambda f: prompts.instruct(ask(history=HISTORY), f),
+    "stand-alone": lambda f: prompts.stand_alone(ask(history=HISTORY, text="Where does the first end?"), f),
     "citation": lambda f: prompts.rank(prompts.claim(ask(), "In the Black Sea."), DANUBE, f),
     "example-instruct": lambda f: prompts.example(item("instruct", "The Danube."), f),
     "example-context_qa": lambda f: prompts.example(item("context_qa", "the Black Sea", DANUBE), f),

@@ -157,7 +157,7 @@ def test_the_log_has_a_line_a_request_and_no_secret(
 def test_metrics(index: Path) -> None:
     with client(make_app(index)) as http:
         http.post("/v1/ask", json={"question": QUESTION})
-        http.post("/v1/ask", json={"question": QUESTION, "threshold": 1})
+        http.post("/v1/ask", json={"question": QUESTION, "min_relevance": 1})
         http.get("/some/thing/of/a/client")
         text = http.get("/metrics").text
     lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))

@@ -197,7 +197,7 @@ def test_an_error_is_shown_and_work_can_be_stopped(browser: Browser, index: Path
 
 
 def test_it_says_why_it_abstained(browser: Browser, index: Path) -> None:
-    with live(make_app(index, threshold=1.0)) as url:
+    with live(make_app(index, min_relevance=1.0)) as url:
         page = visit(browser, url)
         ask(page)
         abstained = page.get_by_test_id("abstained")

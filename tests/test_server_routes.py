@@ -70,6 +70,7 @@ def test_ask_streams_what_it_also_returns_at_once(http: TestClient) -> None:
     merged: dict[str, Any] = {}
     for _, changed in told:
         merged |= changed
+    assert merged.pop("n_ranked") == len(whole["ranked"])
     del merged["timings_s"], whole["timings_s"]
     assert merged == whole
 
@@ -91,10 +92,10 @@ def test_ask_takes_a_conversation_and_wishes(http: TestClient) -> None:
 
 
 def test_ask_abstains(http: TestClient) -> None:
-    found = http.post("/v1/ask", json={"question": QUESTION, "threshold": 1.0}).json()
+    found = http.post("/v1/ask", json={"question": QUESTION, "min_relevance": 1.0}).json()
     assert found["abstained"]
     assert found["text"] == prompts.UNANSWERABLE
-    assert not http.post("/v1/ask", json={"question": QUESTION, "threshold": 0.0}).json()["abstained"]
+    assert not http.post("/v1/ask", json={"question": QUESTION, "min_relevance": 0.0}).json()["abstained"]
     assert http.post("/v1/ask", json={"question": "zzz"}).json()["abstained"]
 
 
@@ -117,7 +118,7 @@ def test_search(http: TestClient) -> None:
         ({"question": "x" * 100_001}, "question: found 100,001 characters"),
         ({"question": "\ud800"}, "surrogate"),
         ({"question": "x", "history": [{"role": "system", "content": "y"}]}, "history.0.role"),
-        ({"question": "x", "threshold": 2}, "threshold"),
+        ({"question": "x", "min_relevance": 2}, "min_relevance"),
         ({"question": "x", "filters": {"nope": "y"}}, ""),
     ],
 )
@@ -333,11 +334,11 @@ def test_chat_takes_limits_and_says_why_it_ended(http: TestClient) -> None:
     whole = chat(http, max_tokens=5000).json()
     assert whole["choices"][0]["finish_reason"] == "stop"
     assert error(chat(http, documents=[]))["message"].startswith("documents: found none")
-    abstained = chat(http, min_score=1.0).json()
+    abstained = chat(http, min_relevance=1.0).json()
     assert abstained["retrieval"]["abstained"]
     assert abstained["choices"][0]["message"]["content"] == prompts.UNANSWERABLE
     assert not any(hit["read"] for hit in abstained["retrieval"]["hits"])
-    assert [c for _, c in events(chat(http, min_score=1.0, stream=True).text)][-1] == "[DONE]"
+    assert [c for _, c in events(chat(http, min_relevance=1.0, stream=True).text)][-1] == "[DONE]"
 
 
 @pytest.mark.parametrize(

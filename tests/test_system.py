@@ -48,7 +48,7 @@ def test_a_checkpoint_says_training_and_threshold() -> None:
 
     rag = open_system(SystemSpec(model="fake", retrieve_k=4, read_k=2), shared=trained)
     assert rag.trained
-    assert rag.pipeline.threshold == 0.3
+    assert rag.pipeline.min_relevance == 0.3
     assert isinstance(rag.pipeline.citer, ModelCiter)
     assert rag.pipeline.citer.threshold == CITED_FROM
     untrained = open_system(SystemSpec(model="fake", retrieve_k=4, read_k=2))
@@ -56,9 +56,9 @@ def test_a_checkpoint_says_training_and_threshold() -> None:
     assert isinstance(untrained.pipeline.citer, ModelCiter)
     assert untrained.pipeline.citer.threshold == CITED_FROM_UNTRAINED
     least = open_system(SystemSpec(model="fake", min_relevance=0.7), shared=trained)
-    assert least.pipeline.threshold == 0.7
+    assert least.pipeline.min_relevance == 0.7
     unranked = open_system(SystemSpec(model="fake", ranking=False), shared=trained)
-    assert unranked.pipeline.threshold is None
+    assert unranked.pipeline.min_relevance is None
 
 
 def test_a_model_behind_a_server_answers_from_what_is_ranked_here(server: Server, index: Path) -> None:

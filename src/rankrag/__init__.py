@@ -1,5 +1,6 @@
 """RankRAG: one language model that ranks the retrieved passages and answers from the best of them.
 
+    >>> rankrag.build_index(["docs"], "my-index")
     >>> rag = rankrag.load(index="my-index")
     >>> rag.ask("What does the with statement do?").text
 
@@ -8,7 +9,7 @@ Importing it loads nothing heavy; `load` does.
 
 from .cli.version import __version__
 from .errors import RankRAGError
-from .system import RAG, load
+from .system import RAG, build_index, load
 from .types import (
     Answer,
     Citation,
@@ -40,5 +41,6 @@ __all__ = [
     "Turn",
     "Usage",
     "__version__",
+    "build_index",
     "load",
 ]

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import cast, get_args
+from typing import Any, cast, get_args
 from urllib.parse import quote, unquote
 
 from .errors import FormatError
@@ -25,7 +25,21 @@ from .files import (
     write_records,
     writing,
 )
-from .types import Answer, Example, Hit, Passage, Question, Source, Speaker, Style, Task, Turn
+from .types import (
+    Answer,
+    Citation,
+    Cut,
+    Example,
+    Hit,
+    Passage,
+    Question,
+    Source,
+    Speaker,
+    Style,
+    Task,
+    Turn,
+    Usage,
+)
 
 # ── passages ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,8 +218,10 @@ def answer_record(answer: Answer) -> Record:
         "id": answer.question.id,
         "question": answer.question.text,
         "query": answer.query,
+        "rewritten": answer.rewritten or None,
         "text": answer.text,
         "abstained": answer.abstained,
+        "weak": answer.weak,
         "citations": [asdict(citation) for citation in answer.citations],
         "retrieved": [hit_record(hit) for hit in answer.retrieved],
         "ranked": [hit_record(hit) for hit in answer.ranked],
@@ -215,6 +231,34 @@ def answer_record(answer: Answer) -> Record:
         "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
     }
     return record | ({"n_scored": answer.n_scored} if answer.n_scored < len(answer.ranked) else {})
+
+
+def answer_of(record: Mapping[str, object], question: Question) -> Answer:
+    """Return the answer to a question of which `answer_record` made a record."""
+    told = cast("Mapping[str, Any]", record)
+    return Answer(
+        question,
+        query=told["query"],
+        rewritten=told["rewritten"] or "",
+        retrieved=tuple(map(_hit_of, told["retrieved"])),
+        n_ranked=told.get("n_ranked", len(told["ranked"])),
+        ranked=tuple(map(_hit_of, told["ranked"])),
+        read_k=told["read_k"],
+        text=told["text"],
+        citations=tuple(Citation(**citation) for citation in told["citations"]),
+        abstained=told["abstained"],
+        weak=told["weak"],
+        cuts=tuple(Cut(**cut) for cut in told["cuts"]),
+        usage=Usage(**told["usage"]),
+        timings_s=told["timings_s"],
+        done=told.get("done", True),
+    )
+
+
+def _hit_of(told: Mapping[str, Any]) -> Hit:
+    source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
+    found = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
+    return Hit(found, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
 
 
 def hit_record(hit: Hit) -> Record:

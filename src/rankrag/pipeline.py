@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from . import prompts
-from .types import Answer, Citer, Filters, Generator, Hit, Passage, Question, Ranker, Retriever
+from .types import Answer, Citer, Filters, Generator, Hit, Passage, Question, Ranker, Retriever, Rewriter
 
 Growing = collections.abc.Generator[Answer, None, Answer]
 """The steps of an answer, and what it is after them."""
@@ -22,9 +22,12 @@ class Pipeline:
 
     `retrieve_k` passages are taken from the index (the paper's N), the best `read_k` are read (its k).
     `max_tokens` shortens answers further than their style does.
-    `threshold` is the relevance below which a passage does not count as holding the answer: if none
+    `min_relevance` is the relevance below which a passage does not count as holding the answer: if none
     reaches it, the pipeline abstains. None never abstains, which is right for a model whose relevance
     was not calibrated. Nothing retrieved is always an abstention: there is nothing to answer from.
+    An answer whose best passage is below `weak_below` (None: no such mark) is marked as weak. `rank_step`
+    passages are ranked between two steps of the stream (None: all in one), which suits a ranker that scores
+    each passage by itself. Without a rewriter a question is searched for with its conversation.
     """
 
     retriever: Retriever
@@ -33,9 +36,12 @@ class Pipeline:
     citer: Citer | None = None
     retrieve_k: int = 30
     read_k: int = 5
-    threshold: float | None = None
+    min_relevance: float | None = None
+    weak_below: float | None = None
+    rank_step: int | None = None
     max_tokens: int | None = None
     query: Callable[[Question], str] = prompts.search_query
+    rewriter: Rewriter | None = None
 
     def ask(self, question: Question, filters: Filters | None = None) -> Answer:
         """Return the finished answer."""
@@ -44,16 +50,13 @@ class Pipeline:
 
     def stream(self, question: Question, filters: Filters | None = None) -> Iterator[Answer]:
         """Yield the answer as it grows: retrieved, ranked, its text piece by piece, then its citations."""
+        answer = self._asked(question)
         started = perf_counter()
-        answer = Answer(question, query=self.query(question), read_k=self.read_k)
         hits = tuple(self.retriever.search(answer.query, self.retrieve_k, filters))
         yield (answer := _timed(replace(answer, retrieved=hits), "retrieve", started))
 
-        started = perf_counter()
-        ranked = tuple(self.ranker.rank(question, hits)) if self.ranker else hits
-        yield (answer := _timed(replace(answer, ranked=ranked), "rank", started))
-
-        if self._abstains(ranked):
+        answer = yield from self._rank(answer)
+        if self._abstains(answer):
             yield replace(answer, text=prompts.UNANSWERABLE, abstained=True, done=True)
             return
         yield from self._answer(answer)
@@ -62,6 +65,34 @@ class Pipeline:
         """Yield the answer of the model alone as it grows: nothing is retrieved, ranked or cited."""
         answer = yield from self._read(Answer(question), ())
         yield replace(answer, done=True)
+
+    def _asked(self, question: Question) -> Answer:
+        """Return the answer before anything is found: with its query, and how the question was rewritten."""
+        answer = Answer(question, query=self.query(question), read_k=self.read_k)
+        if self.rewriter is None or not question.history:
+            return answer
+        started = perf_counter()
+        if rewritten := self.rewriter.rewrite(question):
+            query = self.query(replace(question, text=rewritten, history=()))
+            answer = replace(answer, query=query, rewritten=rewritten)
+        return _timed(answer, "rewrite", started)
+
+    def _rank(self, answer: Answer) -> Growing:
+        """Yield the answer while its passages are ranked, and once they are; return that."""
+        started, hits, ranked = perf_counter(), answer.retrieved, list[Hit](answer.retrieved)
+        if self.ranker and hits:
+            step = self.rank_step or len(hits)
+            ranked = []
+            for first in range(0, len(hits), step):
+                ranked += self.ranker.rank(answer.question, hits[first : first + step])
+                if len(ranked) < len(hits):
+                    yield replace(answer, n_ranked=len(ranked))
+            if step < len(hits):
+                ranked.sort(key=lambda hit: (-hit.score, hit.passage.id))
+        answer = replace(answer, ranked=tuple(ranked), n_ranked=len(ranked))
+        weak = self.ranker is not None and bool(ranked) and answer.best < (self.weak_below or 0.0)
+        yield (answer := _timed(replace(answer, weak=weak), "rank", started))
+        return answer
 
     def _answer(self, answer: Answer) -> Iterator[Answer]:
         read = [hit.passage for hit in answer.ranked[: self.read_k]]
@@ -81,12 +112,12 @@ class Pipeline:
             yield (answer := replace(answer, text=answer.text + piece))
         return _timed(replace(answer, usage=reading.usage(answer.text)), "generate", started)
 
-    def _abstains(self, ranked: tuple[Hit, ...]) -> bool:
-        if not ranked:
+    def _abstains(self, answer: Answer) -> bool:
+        if not answer.ranked:
             return True
-        if self.threshold is None or self.ranker is None:
+        if self.min_relevance is None or self.ranker is None:
             return False
-        return max((hit.score for hit in ranked if hit.scored), default=0.0) < self.threshold
+        return answer.best < self.min_relevance
 
 
 def _timed(answer: Answer, step: str, started: float) -> Answer:

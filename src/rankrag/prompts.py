@@ -37,6 +37,33 @@ SYSTEM = (
     "The assistant should also indicate when the answer cannot be found in the context."
 )
 
+REWRITER = (
+    "You are given a conversation. Rewrite the user's last message as one question that can be understood "
+    "without the conversation: put names in place of words such as it, he, there or that one, and say what a "
+    "short question leaves out. Keep all else. Reply with the question alone."
+)
+_REWRITTEN: tuple[tuple[tuple[Turn, ...], str], ...] = (
+    (
+        (
+            Turn("user", "Which rivers cross Austria?"),
+            Turn("assistant", "The Danube and the Mur."),
+            Turn("user", "Where does the second one end?"),
+        ),
+        "Where does the river Mur end?",
+    ),
+    (
+        (
+            Turn("user", "How do I renew my passport?"),
+            Turn("assistant", "By post or at an office. Do you still have the old passport?"),
+            Turn("user", "Yes, but it is damaged. What does it cost then?"),
+        ),
+        "What does it cost to renew a damaged passport?",
+    ),
+)
+"""Conversations with what their last message is when it stands alone: small models need to be shown."""
+
+SHOWN_REWRITTEN = tuple(rewritten for _, rewritten in _REWRITTEN)
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -228,6 +255,22 @@ def search_query(question: Question, speakers: bool = False) -> str:
         return _spaces(question.text)
     names: dict[Speaker, str] = {"user": "user", "assistant": "agent"}
     return "\n".join(f"{names[turn.role]}: {_spaces(turn.text)}" for turn in turns)
+
+
+def stand_alone(question: Question, form: Template) -> Prompt:
+    """Return the prompt after which a model rewrites the last question of a conversation to stand alone."""
+    shown = [turn for turns, rewritten in _REWRITTEN for turn in _rewriting(turns, form, rewritten)]
+    turns = [*question.history, Turn("user", question.text)][-QUERY_MESSAGES:]
+    frame = _turns(form, shown).removesuffix(form.open_answer)
+    suffix = _turns(form, _rewriting(turns, form)).removeprefix(form.system[1])
+    return Prompt(prefix=form.system[0] + REWRITER + frame, suffix=suffix, markers=form.markers)
+
+
+def _rewriting(turns: Sequence[Turn], form: Template, rewritten: str = "") -> list[tuple[Speaker, str]]:
+    names: dict[Speaker, str] = {"user": "User", "assistant": "Assistant"}
+    said = "\n".join(f"{names[turn.role]}: {_spaces(_unmarked(turn.text, form))}" for turn in turns)
+    asked: list[tuple[Speaker, str]] = [("user", f"{said}\nThe last message as a question of its own?")]
+    return [*asked, ("assistant", rewritten)] if rewritten else asked
 
 
 def claim(question: Question, sentence: str) -> Question:

@@ -46,6 +46,12 @@ class Source:
     start: int | None = None
     end: int | None = None
 
+    def __str__(self) -> str:
+        """Return the place as people write it: `guide.pdf, page 3`, or `guide.md:120-180` in characters."""
+        if self.page is not None:
+            return f"{self.path}, page {self.page}"
+        return self.path if self.start is None else f"{self.path}:{self.start}-{self.end}"
+
 
 @dataclass(frozen=True, slots=True)
 class Passage:
@@ -168,19 +174,25 @@ class Usage:
 class Answer:
     """The whole trace of one ask. It grows as it streams, and every consumer sees the same object.
 
-    `retrieved` and `ranked` hold the same passages in two orders; the first `read_k` of `ranked` were
-    read. `abstained` says that no passage reached the threshold of the checkpoint. `timings_s` maps a
-    step (`retrieve`, `rank`, `generate`, `cite`) to its seconds. `done` is true on the last step.
+    `rewritten` is the question as it was searched for, where it leaned on its conversation. `retrieved` and
+    `ranked` hold the same passages in two orders; the first `read_k` of `ranked` were read. `abstained` says
+    that no passage reached the least relevance wanted, `weak` that the best one is of so little that an
+    answer leans on next to nothing. `n_ranked` counts what is ranked while the ranking goes on. `timings_s`
+    maps a step (`rewrite`, `retrieve`, `rank`, `generate`, `cite`) to its seconds. `done` is true on the last
+    step.
     """
 
     question: Question
     query: str = ""
+    rewritten: str = ""
     retrieved: tuple[Hit, ...] = ()
+    n_ranked: int = 0
     ranked: tuple[Hit, ...] = ()
     read_k: int = 0
     text: str = ""
     citations: tuple[Citation, ...] = ()
     abstained: bool = False
+    weak: bool = False
     cuts: tuple[Cut, ...] = ()
     usage: Usage = Usage()
     timings_s: Mapping[str, float] = field(default_factory=dict)
@@ -190,6 +202,11 @@ class Answer:
     def n_scored(self) -> int:
         """Hits of `ranked` that were scored: fewer than all where a budget ended the ranking early."""
         return sum(hit.scored for hit in self.ranked)
+
+    @property
+    def best(self) -> float:
+        """The relevance of the best passage, 0 where none was scored."""
+        return max((hit.score for hit in self.ranked if hit.scored), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +257,14 @@ class Generator(Protocol):
 
     def read(self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None) -> Reading:
         """Return the reading of these passages; `max_tokens` shortens the answer further."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Makes a question that leans on its conversation one that stands alone."""
+
+    def rewrite(self, question: Question) -> str:
+        """Return the question as one of its own, "" where it is one already or cannot be made one."""
         ...
 
 

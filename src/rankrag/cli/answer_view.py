@@ -39,7 +39,7 @@ def _growing(answer: Answer) -> Spinner | _Tail:
         return _Tail(Text(answer.text))
     if answer.ranked:
         return _stage(f"reading the best {min(answer.read_k, len(answer.ranked))}")
-    return _stage(f"ranking {len(answer.retrieved)} passages")
+    return _stage(f"ranking {answer.n_ranked} of {len(answer.retrieved)}")
 
 
 def _stage(words: str) -> Spinner:
@@ -162,9 +162,13 @@ def _arrow(places: int) -> Text:
 
 
 def show_notes(answer: Answer, console: Console) -> None:
-    """Write what the reader should know: an abstention, passages that did not fit."""
+    """Write what the reader should know: an abstention, weak evidence, passages that did not fit."""
+    if answer.rewritten:
+        console.print(Text(f"searched for: {answer.rewritten}", style=QUIET))
     if answer.abstained:
         console.print(Text(_abstention(answer), style="yellow"))
+    elif answer.weak:
+        console.print(Text(f"weak evidence: the best passage has {answer.best:.2f}", style="yellow"))
     for cut in answer.cuts:
         console.print(
             Text(

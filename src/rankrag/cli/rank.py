@@ -34,14 +34,14 @@ READ_K = 5
 
 
 def rank(
-    question: Annotated[str, typer.Argument(help="The question to rank for.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question to rank for.")],
     passages: Annotated[
         str,
         typer.Option("--passages", metavar="FILE|-", help="JSON lines, or plain text with a passage a line."),
     ],
     model: ModelName = models.DEFAULT_MODEL,
     k: Annotated[
-        int | None, typer.Option("-k", min=1, help="Print only the best.", show_default="all")
+        int | None, typer.Option("-k", metavar="N", min=1, help="Print only the best.", show_default="all")
     ] = None,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
@@ -65,7 +65,7 @@ def rank(
         read_k = k or READ_K
         retrieve_k = max(read_k, len(given))
         rag = open_system(replace(spec, retrieve_k=retrieve_k, read_k=read_k))
-    warn_untrained(model, rag.trained, rag.pipeline.threshold is not None)
+    warn_untrained(model, rag.trained, rag.pipeline.min_relevance is not None)
     started = perf_counter()
     with console.working(f"ranking {len(given)} passages"):
         ranked = rag.rank(asked, given)

@@ -72,7 +72,7 @@ def app_of(spec: SystemSpec, settings: ServerSettings, read_only: bool) -> FastA
     if rag.judging is None and rag.pipeline.ranker is not None:
         rag = replace(rag, pipeline=replace(rag.pipeline, ranker=_OneAtATime(rag.pipeline.ranker)))
     if spec.ranking:
-        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.threshold is not None)
+        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
     encoder = documents.encoder if documents is not None else None
     uploads, suffixes = _uploads(spec.index, read_only)
     settings = replace(

@@ -121,7 +121,7 @@ class Measured:
             citer=citer,
             retrieve_k=plan.retrieve_k,
             read_k=plan.read_k,
-            threshold=threshold,
+            min_relevance=threshold,
             query=shelf.query,
         )
 

@@ -5,5 +5,14 @@ from .skills.citer import ModelCiter
 from .skills.fake import FakeLanguageModel
 from .skills.generator import ModelGenerator
 from .skills.ranker import ModelRanker
+from .skills.rewriter import ModelRewriter
 
-__all__ = ["Budget", "BudgetedRanker", "FakeLanguageModel", "ModelCiter", "ModelGenerator", "ModelRanker"]
+__all__ = [
+    "Budget",
+    "BudgetedRanker",
+    "FakeLanguageModel",
+    "ModelCiter",
+    "ModelGenerator",
+    "ModelRanker",
+    "ModelRewriter",
+]

@@ -22,7 +22,7 @@ class PassRequest:
 
     retrieve_k: int | None = None
     read_k: int | None = None
-    threshold: float | None = None
+    min_relevance: float | None = None
     ranking: bool = True
     passages: tuple[Passage, ...] | None = None
     max_tokens: int | None = None
@@ -59,7 +59,7 @@ def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
         retrieve_k=retrieve_k,
         read_k=min(wish.read_k or pipeline.read_k, retrieve_k),
         ranker=pipeline.ranker if wish.ranking else None,
-        threshold=pipeline.threshold if wish.threshold is None else wish.threshold,
+        min_relevance=pipeline.min_relevance if wish.min_relevance is None else wish.min_relevance,
         max_tokens=wish.max_tokens,
     )
 

@@ -3,7 +3,7 @@
 from .models import CACHE_GB, DEFAULT_MODEL, FAKE_MODEL, Engine, Loading, Precision, open_engine
 from .open import open_system
 from .rag import RAG, load
-from .retrieval import Retrieval, open_retrieval
+from .retrieval import Retrieval, build_index, open_retrieval
 from .spec import SystemSpec
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Precision",
     "Retrieval",
     "SystemSpec",
+    "build_index",
     "load",
     "open_engine",
     "open_retrieval",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..errors import InvalidInputError, NotFoundError
 from ..types import Filters, Hit, Question, Retriever, RetrieverKind
 
 if TYPE_CHECKING:
-    from ..index import IndexDocuments, StorePlace
+    from ..index import BuildReport, IndexDocuments, StorePlace
     from ..index.encoder import Encoder
 
 NO_ENCODER = "none"
@@ -81,6 +81,29 @@ def open_documents(folder: Path) -> IndexDocuments:
     from ..index import IndexDocuments
 
     return IndexDocuments(folder, encoder_for(folder, None))
+
+
+def build_index(
+    paths: Iterable[str | Path],
+    index: str | Path,
+    *,
+    encoder: str | None = None,
+    passage_words: int | None = None,
+    language: str | None = None,
+    prune: bool = False,
+) -> BuildReport:
+    """Bring an index up to date with files, folders and globs, as `rankrag index` does; return what it did.
+
+    It is made if it is not there; what is unchanged is passed over. `encoder` gives it vectors: by default
+    that of the index, and for a new one the default encoder if it was pulled; "none" is BM25 alone. A passage
+    has `passage_words` words (100; 0 does not cut). `prune` removes what is gone from the paths. Raises
+    NotFoundError or InvalidInputError; a file that cannot be read is in the report's `failed`.
+    """
+    from ..index import Settings, build
+
+    folder = Path(index)
+    settings = Settings(passage_words, language, encoder_for(folder, encoder), prune)
+    return build(map(str, paths), folder, settings)
 
 
 def open_encoder(name: str) -> Encoder:

@@ -23,7 +23,9 @@ class SystemSpec:
     the folder of a cross-encoder, a generator is often a server that tells no probabilities. Without an index
     nothing can be searched, but passages can be ranked. `ranking=False` reads in the retriever's order.
     `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None takes that of the
-    ranker's calibration. `budget` bounds a ranking; `loading` is for models on this machine.
+    ranker's calibration. With `rewrite` a question that leans on its conversation is rewritten by the model
+    that answers before it is searched for. `budget` bounds a ranking; `loading` is for models on this
+    machine.
     """
 
     index: Path | None = None
@@ -35,6 +37,7 @@ class SystemSpec:
     retrieve_k: int = 30
     read_k: int = 5
     min_relevance: float | None = None
+    rewrite: bool = False
     budget: Budget | None = None
     loading: Loading = field(default_factory=Loading)
 

@@ -305,7 +305,8 @@ def resolve(text: str) -> Reference:
     if _HUB_ID.fullmatch(text):
         return Reference(text, "hub")
     raise InvalidInputError(
-        f"found model {text!r}, wanted a folder, a hub id (owner/name) or one of: {', '.join(MODELS)}"
+        f"found model {text!r}, wanted a folder, a hub id (owner/name), one behind a server "
+        f"(openai:{text}@URL) or one of: {', '.join(MODELS)}"
     )
 
 

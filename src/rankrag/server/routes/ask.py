@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError
 from ...formats import answer_record, hit_record
-from ...types import Question, Style
+from ...types import Answer, Question, Style
 from ..desk import each
 from ..granting import PassRequest, changes, granted
 from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
@@ -33,7 +33,7 @@ class AskRequest(Own):
     retrieve_k: Count | None = None
     read_k: Count | None = None
     filters: Filter | None = None
-    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = None
     rank: bool = True
     stream: bool = False
 
@@ -60,7 +60,8 @@ async def info(state: Shared) -> dict[str, object]:
         "retriever": state.about.retriever,
         "retrieve_k": state.pipeline.retrieve_k,
         "read_k": state.pipeline.read_k,
-        "threshold": state.pipeline.threshold,
+        "min_relevance": state.pipeline.min_relevance,
+        "rewrites": state.pipeline.rewriter is not None,
         "ranking": state.pipeline.ranker is not None,
         "index": {"n_documents": counts[0], "n_passages": counts[1]} if counts else None,
         "upload": upload if state.jobs else None,
@@ -73,14 +74,19 @@ async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     texts = {f"history.{n}": one.content for n, one in enumerate(body.history)}
     check_lengths({"question": body.question, **texts}, state.limits)
     question = asked(body.question, body)
-    wish = PassRequest(body.retrieve_k, body.read_k, body.threshold, body.rank)
+    wish = PassRequest(body.retrieve_k, body.read_k, body.min_relevance, body.rank)
     pipeline = granted(state.pipeline, wish, state.limits)
     if body.stream:
         steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))
-        told = each(changes(steps, answer_record))
+        told = each(changes(steps, _step_record))
         return EventStream(state.desk, _events(told), fault_event)
     answer = await state.desk.run(request, lambda: pipeline.ask(question, body.filters))
     return JSONResponse({**answer_record(state.finished(answer)), "done": True})
+
+
+def _step_record(answer: Answer) -> dict[str, object]:
+    """Return an answer as its events show it: with how far the ranking is."""
+    return {**answer_record(answer), "n_ranked": answer.n_ranked}
 
 
 async def _events(told: AsyncIterator[dict[str, object]]) -> AsyncIterator[str]:

@@ -106,7 +106,7 @@ class ChatRequest(Foreign):
     filters: Filter | None = None
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="retrieve_k: passages retrieved")
     top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="read_k: passages read")
-    min_score: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="relevance that a passage must reach, or the model abstains"
     )
     rank: bool = True
@@ -217,7 +217,7 @@ def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
     wish = PassRequest(
         retrieve_k=body.top_k,
         read_k=body.top_n,
-        threshold=body.min_score,
+        min_relevance=body.min_relevance,
         ranking=body.rank,
         passages=_passages(body.documents, state),
         max_tokens=body.max_completion_tokens or body.max_tokens,
@@ -340,8 +340,10 @@ def _sources(chat: Chat, answer: Answer) -> Record:
     ]
     retrieval = {
         "query": answer.query,
+        "rewritten": answer.rewritten or None,
         "hits": hits,
         "abstained": answer.abstained,
+        "weak": answer.weak,
         "warnings": list(chat.warnings),
         "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
     }

@@ -100,10 +100,11 @@ class Cited(BaseModel):
 
 
 class Answered(BaseModel):
-    """An answer, whether the model abstained, what it cites and what it read."""
+    """An answer, whether the model abstained or had little to lean on, what it cites and what it read."""
 
     text: str
     abstained: bool
+    weak: bool
     citations: list[Cited]
     passages: list[FoundPassage]
 
@@ -348,10 +349,14 @@ def _ask(state: State) -> Callable[..., object]:
         context: Context,
         question: Asked,
         read_k: Annotated[int | None, Field(ge=1, description="Passages that the model reads.")] = None,
+        min_relevance: Annotated[
+            float | None, Field(ge=0, le=1, description="Answer only if some passage is this relevant.")
+        ] = None,
     ) -> Answered:
         with told():
             asked = _asked(state, question)
-            pipeline = granted(state.pipeline, PassRequest(read_k=read_k), state.limits)
+            wish = PassRequest(read_k=read_k, min_relevance=min_relevance)
+            pipeline = granted(state.pipeline, wish, state.limits)
 
         def answer(steps: Steps) -> Answer:
             ranker = steps.ranking(pipeline.ranker, pipeline.retrieve_k, state) if pipeline.ranker else None
@@ -443,6 +448,7 @@ def _answered(answer: Answer) -> Answered:
     return Answered(
         text=answer.text,
         abstained=answer.abstained,
+        weak=answer.weak,
         citations=cited,
         passages=[_found(hit) for hit in read],
     )
