@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,13 +86,15 @@ def test_an_answer_longer_than_the_window_shows_its_end_while_it_grows() -> None
     text = " ".join(f"word{n}" for n in range(300))
 
     def steps() -> Iterator[Answer]:
-        yield replace(ANSWER, ranked=(), text="", done=False)
+        yield replace(ANSWER, ranked=(), n_ranked=2, text="", done=False)
+        time.sleep(0.2)  # twelve times a second it is drawn
         yield replace(ANSWER, text="", done=False)
         yield replace(ANSWER, text=text)
 
     assert answer_view.watch(steps(), console).text == text
     assert isinstance(console.file, io.StringIO)
     assert "word299" in console.file.getvalue()
+    assert "ranking 2 of 4" in console.file.getvalue()
     assert "word0 " not in console.file.getvalue()
 
 
@@ -186,6 +189,52 @@ def test_a_conversation_remembers(
         ["Hello.", "When was Nairobi founded?", "Nairobi was founded in 1899."],
     ]
     assert {question.style for question in seen} == {"phrase"}
+
+
+def test_ctrl_c_stops_an_answer_and_not_the_conversation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    real, seen = answer_view.watch, list[Question]()
+
+    def watch(steps: Iterator[Answer], console: Console) -> Answer:
+        if not seen:
+            seen.append(next(steps).question)
+            raise KeyboardInterrupt
+        answer = real(steps, console)
+        seen.append(answer.question)
+        return answer
+
+    monkeypatch.setattr(answer_view, "watch", watch)
+    assert talk("When was it founded?\nWhen was Nairobi founded?\n", index, monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "Stopped." in out
+    assert "Nairobi was founded in 1899. [1]" in out
+    assert seen[1].history == ()  # what was stopped is not remembered
+
+
+def test_ctrl_c_at_the_prompt_throws_the_line_away(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
+) -> None:
+    typed: Iterator[str | type[BaseException]] = iter(
+        [KeyboardInterrupt, "When was Nairobi founded?", EOFError]
+    )
+
+    def line(_: str) -> str:
+        if isinstance(text := next(typed), str):
+            return text
+        raise text
+
+    monkeypatch.setattr("builtins.input", line)
+    assert talk("", index, monkeypatch) == 0
+    assert "1899" in capsys.readouterr().out
+
+
+def test_weak_evidence_and_a_rewritten_question_are_said() -> None:
+    found = (replace(HITS[2], score=0.034),)
+    shown = drawn(replace(ANSWER, retrieved=found, ranked=found, citations=(), weak=True))
+    assert "weak evidence: the best passage has 0.03" in shown
+    assert "searched for: Why is it so?" in drawn(replace(ANSWER, rewritten="Why is it so?"))
+    assert "weak" not in drawn(ANSWER)
 
 
 # ── bars ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -56,6 +56,7 @@ app = typer.Typer(
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("index")(index.index)
@@ -69,7 +70,7 @@ app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 
 evaluation = typer.Typer(
-    help="Measure how well a system finds, ranks and answers, so that no number flatters.",
+    help="Measure how well a system finds, ranks and answers.",
     no_args_is_help=True,
 )
 evaluation.command("list")(evaluate.list_)
@@ -136,6 +137,8 @@ def run(arguments: Sequence[str]) -> int:
 @cache
 def _command() -> Callable[..., int | None]:
     """Return what the tree of commands is parsed by; making it is most of the time of a small command."""
+    # Beside the name of an argument typer writes the type in Python's words, as `PATH <list[str]>`.
+    setattr(typer.core.TyperArgument, "display_type_rich", lambda self, ctx: "")  # noqa: ARG005, B010
     return typer.main.get_command(app)
 
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from .. import formats
-from ..system import RAG, SystemSpec, models, open_system
+from ..system import SystemSpec, models, open_system
 from ..system.rag import as_question
 from ..types import Answer, Question, Style
-from . import answer_view, console, conversation
+from . import answer_view, console, conversation, resident
 from .options import (
     DEFAULT_INDEX,
     CacheDir,
@@ -29,6 +29,7 @@ from .options import (
     ReadK,
     RetrieveK,
     RetrieverName,
+    Rewrite,
     TimeBudget,
     Where,
     arguments,
@@ -42,7 +43,7 @@ History = Annotated[
     typer.Option("--history", metavar="FILE", help='The conversation so far: messages {"role", "content"}.'),
 ]
 Asked = Annotated[
-    str | None, typer.Argument(metavar="[QUESTION]", help="What to ask; - reads it from standard input.")
+    str | None, typer.Argument(metavar="QUESTION", help="What to ask; - reads it from standard input.")
 ]
 
 
@@ -57,6 +58,7 @@ def ask(
     read_k: ReadK = 5,
     rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
     min_relevance: MinRelevance = None,
+    rewrite: Rewrite = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
@@ -69,10 +71,10 @@ def ask(
     history: History = None,
     output: Output = "text",
 ) -> None:
-    """Answer a question from the documents of an index; without a question, hold a conversation.
+    """Answer a question from an index, or hold a conversation.
 
-    A conversation needs a terminal: empty lines are skipped, /sources shows where the last answer came
-    from, /quit or Ctrl-D leaves.
+    Without a question it is a conversation, which needs a terminal: empty lines are skipped, /sources shows
+    where the last answer came from, /quit or Ctrl-D leaves.
     """
     wanted = filters(where, path)
     with arguments():
@@ -86,17 +88,18 @@ def ask(
             retrieve_k=retrieve_k,
             read_k=read_k,
             min_relevance=min_relevance,
+            rewrite=rewrite,
             budget=budget(time_budget, rank_k, rank_patience, rank),
             loading=models.Loading(precision, cache_dir, cache_gb),
         )
         spec.check()
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)
-    rag = _opened(spec)
+    stream = _answering(spec)
     if not text:
-        conversation.hold(rag, asked, wanted)
+        conversation.hold(stream, asked, wanted)
         return
-    _tell(answer_view.watch(rag.stream(asked, filters=wanted), console.progress(output)), output)
+    _tell(answer_view.watch(stream(asked, wanted), console.progress(output)), output)
 
 
 def _tell(answer: Answer, output: str) -> None:
@@ -118,9 +121,13 @@ def _question(given: str | None, output: str) -> str:
     return ""
 
 
-def _opened(spec: SystemSpec) -> RAG:
+def _answering(spec: SystemSpec) -> conversation.Stream:
+    """Return what answers: a server that runs with the same index and models, else both loaded here."""
+    if (server := resident.find(spec)) is not None:
+        console.note("using", f"the server at {server.url}, which has {spec.names()} loaded", "cyan")
+        return server.stream
     with console.working(f"loading {spec.names()}"):
         rag = open_system(spec)
     if spec.ranking:
-        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.threshold is not None)
-    return rag
+        warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
+    return lambda question, filters: rag.stream(question, filters=filters)

@@ -38,7 +38,10 @@ PairsFile = Annotated[
     ),
 ]
 Precision = Annotated[
-    float, typer.Option(min=0, max=1, help="Wanted share of relevant passages from the threshold on.")
+    float,
+    typer.Option(
+        min=0, max=1, metavar="0..1", help="Wanted share of relevant passages from the threshold on."
+    ),
 ]
 Abstaining = Annotated[
     bool,
@@ -47,8 +50,10 @@ Abstaining = Annotated[
 MethodName = Annotated[
     Method, typer.Option(help="Two numbers on the log-odds, or any map that rises (for many pairs).")
 ]
-Count = Annotated[int | None, typer.Option("-n", min=2, help="Only so many questions.", show_default="all")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for calibration.json.")]
+Count = Annotated[
+    int | None, typer.Option("-n", metavar="N", min=2, help="Only so many questions.", show_default="all")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for calibration.json.")]
 Write = Annotated[bool, typer.Option("--write", help="Put calibration.json into the checkpoint.")]
 
 
@@ -71,9 +76,10 @@ def calibrate(
     write: Write = False,
     output: Output = "text",
 ) -> None:
-    """Fit a model's relevance to the share of relevant passages, and the threshold below which it abstains.
+    """Fit what a model's relevance means, and when it abstains.
 
-    The figures after the fit are by cross-validation over questions: they are of pairs that it did not see.
+    Relevance is put right to be the share of relevant passages; below the threshold the model abstains. The
+    figures after the fit are by cross-validation over questions: they are of pairs that it did not see.
     """
     place = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from rich.text import Text
 
-from ..system import RAG
 from ..types import Answer, Filters, Question, Turn
 from . import answer_view, console
 
 PROMPT = "› "
-HELP = "Ask a question. /sources shows where the last answer came from; /quit or Ctrl-D leaves."
+HELP = "Ask a question. Ctrl-C stops an answer, /sources shows where the last one came from, /quit leaves."
 
 
-def hold(rag: RAG, question: Question, filters: Filters) -> None:
+Stream = Callable[[Question, Filters], Iterator[Answer]]
+"""What answers a question, step by step, from the passages that filters let through."""
+
+
+def hold(stream: Stream, question: Question, filters: Filters) -> None:
     """Ask and answer until the user leaves; `question` holds the history before and the style wanted."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - editing and recalling lines; not there on Windows
@@ -27,21 +31,28 @@ def hold(rag: RAG, question: Question, filters: Filters) -> None:
         elif line.startswith("/"):
             _quiet(f"There is no {line.split()[0]}. {HELP}")
         elif line:
-            last = _answer(rag, replace(question, text=line), filters)
-            said = (Turn("user", line), Turn("assistant", last.text))
-            question = replace(question, history=(*question.history, *said))
+            answer = _answer(stream, replace(question, text=line), filters)
+            if answer is not None:
+                last, said = answer, (Turn("user", line), Turn("assistant", answer.text))
+                question = replace(question, history=(*question.history, *said))
 
 
 def _line() -> str:
+    """Return what was typed; the end of the input leaves, Ctrl-C only throws the line away."""
     try:
         return input(PROMPT).strip()
-    except EOFError:
+    except (EOFError, KeyboardInterrupt) as end:
         console.out().print()
-        return "/quit"
+        return "/quit" if isinstance(end, EOFError) else ""
 
 
-def _answer(rag: RAG, question: Question, filters: Filters) -> Answer:
-    answer = answer_view.watch(rag.stream(question, filters=filters), console.out())
+def _answer(stream: Stream, question: Question, filters: Filters) -> Answer | None:
+    """Return the answer, shown, or None where it was stopped: then nothing of it is remembered."""
+    try:
+        answer = answer_view.watch(stream(question, filters), console.out())
+    except KeyboardInterrupt:
+        _quiet("Stopped.")
+        return None
     console.out().print(answer_view.marked(answer))
     answer_view.show_notes(answer, console.out())
     console.out().print(answer_view.timings(answer))

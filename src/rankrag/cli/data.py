@@ -36,10 +36,12 @@ app.command("questions")(questions)
 def build(
     recipe: RecipeFile,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of the blend.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder of the blend.", show_default=False),
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the recipe's files. Default: that of the recipe.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of the recipe's files. Default: that of the recipe."),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only list what the recipe needs, what is missing, how to get it.")
@@ -47,7 +49,9 @@ def build(
     settings: SettingList = None,
     output: Output = "text",
 ) -> None:
-    """Build the blend of a recipe: examples, held-out examples, and a manifest of what went in.
+    """Build the blend of a recipe.
+
+    It is examples, held-out examples, and a manifest of what went in.
 
     What the recipe mines is searched for first; a search that is done is not done again. The same recipe on
     the same data writes the same bytes.
@@ -147,14 +151,18 @@ def show(
     blend: Annotated[Path, typer.Argument(help="Folder of a built blend.", metavar="BLEND")],
     stage: Annotated[StageName, typer.Option(help="Whose examples.")] = "2",
     task: Annotated[Task | None, typer.Option(help="Only examples of this task.")] = None,
-    source: Annotated[str | None, typer.Option(help="Only examples of this source.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="NAME", help="Only examples of this source.")] = None,
     template: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(TEMPLATES)}. Default: the blend's own.")
+        str | None,
+        typer.Option(metavar="NAME", help=f"One of {', '.join(TEMPLATES)}. Default: the blend's own."),
     ] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 3,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="How many examples.")] = 3,
     output: Output = "text",
 ) -> None:
-    """Show examples of a blend with their loss mask: only the target is learnt."""
+    """Show examples of a blend with their loss mask.
+
+    Only the target is learnt.
+    """
     from .. import data
 
     examples = [*islice(data.shown(blend, template, STAGES[stage], task, source), n)]

@@ -49,11 +49,12 @@ class Check:
 
 def doctor(
     index: Annotated[
-        Path | None, typer.Option("--index", "-i", help="Look at this index too.", show_default=False)
+        Path | None,
+        typer.Option("--index", "-i", metavar="DIR", help="Look at this index too.", show_default=False),
     ] = None,
     output: Output = "text",
 ) -> None:
-    """Check this installation: Python, packages, device, cache, models; code 3 if something is missing."""
+    """Check this installation; code 3 if something is missing."""
     with console.working("looking"):
         checks = [*_machine(), *packages(), *_device(), *_models(), *(_index(index) if index else ())]
     healthy = all(check.state != "missing" for check in checks)

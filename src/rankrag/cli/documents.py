@@ -39,11 +39,11 @@ def _row(document: Document) -> tuple[str | Text, ...]:
 
 @app.command("delete")
 def delete(
-    ids: Annotated[list[str], typer.Argument(help="Ids from `rankrag documents list`.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids from `rankrag documents list`.")],
     index: IndexFolder = DEFAULT_INDEX,
     output: Output = "text",
 ) -> None:
-    """Remove documents and their passages from an index; the files they came from stay."""
+    """Remove documents from an index; the files they came from stay."""
     from ..index import IndexDocuments
 
     n_deleted = IndexDocuments(index).delete(ids)
@@ -67,9 +67,10 @@ def copy(
     collection: Collection = None,
     output: Output = "text",
 ) -> None:
-    """Copy a whole index, with its vectors, into a new folder and the store named; no encoder is needed.
+    """Copy an index with its vectors into a new folder or store.
 
-    The copy opens when it is whole. May be interrupted at any time: running it again goes on.
+    No encoder is needed. The copy opens when it is whole. May be interrupted at any time: running it again
+    goes on.
     """
     from ..index import copy_index
 

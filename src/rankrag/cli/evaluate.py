@@ -18,7 +18,7 @@ from rich.text import Text
 from ..errors import InvalidInputError
 from ..formats import read_passages
 from ..system import models
-from . import answer_view, console, progress
+from . import answer_view, completion, console, progress
 from .options import (
     Output,
     Precision,
@@ -46,12 +46,20 @@ DataRoot = Annotated[
     Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
 ]
 Names = Annotated[
-    list[str], typer.Argument(help="Benchmarks (`rankrag eval list`), or files with question and answers.")
+    list[str],
+    typer.Argument(
+        metavar="BENCHMARK",
+        autocompletion=completion.benchmarks,
+        help="Benchmarks (`rankrag eval list`), or files with question and answers.",
+    ),
 ]
 
 
 def list_(data_root: DataRoot = None, output: Output = "text") -> None:
-    """List the benchmarks: what is at hand, how many questions, and where the others come from."""
+    """List the benchmarks, and what of them is at hand.
+
+    For each it says how many questions there are, or where they come from.
+    """
     from ..eval.load import at_hand
 
     rows = at_hand(data_root)
@@ -92,10 +100,13 @@ class Asking:
 
 
 Out = Annotated[
-    Path, typer.Option("--out", "-o", help="Folder of the evaluation; answers go to OUT/NAME/BENCHMARK.")
+    Path,
+    typer.Option(
+        "--out", "-o", metavar="DIR", help="Folder of the evaluation; answers go to DIR/NAME/BENCHMARK."
+    ),
 ]
-SystemName = Annotated[str, typer.Option("--name", help="Name of the system in every table.")]
-MaybeIndex = Annotated[Path | None, typer.Option("--index", "-i", help="Folder of the index.")]
+SystemName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the system in every table.")]
+MaybeIndex = Annotated[Path | None, typer.Option("--index", "-i", metavar="DIR", help="Folder of the index.")]
 Runs = Annotated[
     list[str] | None,
     typer.Option("--run", metavar="FILE", help="A TREC run in place of a search; several are fused."),
@@ -103,22 +114,27 @@ Runs = Annotated[
 Corpus = Annotated[
     list[str] | None, typer.Option("--corpus", metavar="FILE", help="Texts of a run's passages.")
 ]
-CorpusName = Annotated[str, typer.Option(help="What the report calls the corpus.")]
+CorpusName = Annotated[str, typer.Option(metavar="NAME", help="What the report calls the corpus.")]
 AnyModel = Annotated[
-    str, typer.Option("--model", "-m", help="Ranks and answers. Retrieval alone needs none.")
+    str, typer.Option("--model", "-m", metavar="MODEL", help="Ranks and answers. Retrieval alone needs none.")
 ]
 RankerFolder = Annotated[
     str | None, typer.Option("--ranker", metavar="DIR", help="A cross-encoder that ranks in its place.")
 ]
 GeneratorName = Annotated[
-    str | None, typer.Option("--generator", help="Answers in its place, for example openai:NAME@URL.")
+    str | None,
+    typer.Option("--generator", metavar="MODEL", help="Answers in its place, for example openai:NAME@URL."),
 ]
 Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
-SampleSize = Annotated[int | None, typer.Option("-n", min=1, help="Questions a benchmark. Default: all.")]
-Seed = Annotated[int, typer.Option(help="Which sample: the same for every system.")]
-Parallel = Annotated[int, typer.Option(min=1, help="Questions at a time, where a server answers.")]
+SampleSize = Annotated[
+    int | None, typer.Option("-n", metavar="N", min=1, help="Questions a benchmark. Default: all.")
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Which sample: the same for every system.")]
+Parallel = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Questions at a time, where a server answers.")
+]
 
 
 def predict(
@@ -149,10 +165,11 @@ def predict(
     ray: RayAddress = None,
     output: Output = "text",
 ) -> None:
-    """Ask a system the questions of benchmarks and keep every answer with its trace.
+    """Ask a system the questions of benchmarks; keep all answers.
 
-    May be interrupted at any time and goes on where it stopped; a larger -n asks only what is missing.
-    Relevances are kept in OUT/relevance.sqlite for other runs, but not with --time-budget nor with --ray.
+    Every answer is kept with its trace. May be interrupted at any time and goes on where it stopped; a larger
+    -n asks only what is missing. Relevances are kept in OUT/relevance.sqlite for other runs, but not with
+    --time-budget nor with --ray.
     """
     plan = SystemPlan(
         name=name, index=index, runs=tuple(run or ()), corpus=tuple(corpus or ()), retriever=retriever,

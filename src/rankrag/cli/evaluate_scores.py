@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..eval.score import Scores
 
 Folders = Annotated[
-    list[Path], typer.Argument(help="Folders of answers, or folders above them.", metavar="DIR...")
+    list[Path], typer.Argument(help="Folders of answers, or folders above them.", metavar="DIR")
 ]
 
 
@@ -36,15 +36,21 @@ Folders = Annotated[
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="JSON lines with `id` and `text` (or `answer`, `output`).")],
-    benchmark: Annotated[str, typer.Option("--benchmark", help="Name of the benchmark, or its file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the evaluation.")],
-    name: Annotated[str, typer.Option("--name", help="Name of the system in every table.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="JSON lines with `id` and `text` (or `answer`, `output`).")
+    ],
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", metavar="NAME", help="Name of the benchmark, or its file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the evaluation.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the system in every table.")],
     data_root: DataRoot = None,
-    n: Annotated[int | None, typer.Option("-n", min=1, help="Questions of the sample. Default: all.")] = None,
-    seed: Annotated[int, typer.Option(help="Which sample.")] = 0,
+    n: Annotated[
+        int | None, typer.Option("-n", metavar="N", min=1, help="Questions of the sample. Default: all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Which sample.")] = 0,
 ) -> None:
-    """Take in the answers that another system wrote, to be scored beside the others."""
+    """Take in the answers of another system, to be scored."""
     from ..eval.answers import AnswerFile, Facts, read_others
     from ..eval.gold import sample
     from ..eval.load import load_benchmark
@@ -74,9 +80,14 @@ def add(
 
 def runs(
     folders: Folders,
-    to: Annotated[Path, typer.Option("--to", help="Folder of the runs: TO/SYSTEM/BENCHMARK.run.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Folder of the runs: DIR/SYSTEM/BENCHMARK.run.")
+    ],
 ) -> None:
-    """Write the rankings of systems as TREC runs, for other tools and to mine training examples from."""
+    """Write the rankings of systems as TREC runs.
+
+    They are for other tools, and to mine training examples from.
+    """
     from ..eval.answers import read_answers
 
     for folder in answer_folders(folders):
@@ -94,7 +105,8 @@ def score(
     folders: Folders,
     data_root: DataRoot = None,
     n: Annotated[
-        int | None, typer.Option("-n", min=1, help="Questions of the sample. Default: those of predict.")
+        int | None,
+        typer.Option("-n", metavar="N", min=1, help="Questions of the sample. Default: those of predict."),
     ] = None,
     output: Output = "text",
 ) -> None:
@@ -229,24 +241,28 @@ def _interval(value: Value) -> str:
 
 def report(
     folders: Folders,
-    to: Annotated[Path, typer.Option("--to", help="Folder of the report: HTML, Markdown, JSON, plots.")],
+    to: Annotated[
+        Path, typer.Option("--to", metavar="DIR", help="Folder of the report: HTML, Markdown, JSON, plots.")
+    ],
     compare: Annotated[
         list[str] | None,
         typer.Option(
             "--compare", metavar="A:B", help="Test system B against A. Default: each against the first."
         ),
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of the page.")] = "RankRAG evaluation",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the page.")] = "RankRAG evaluation",
     missing: Annotated[
-        list[str] | None, typer.Option("--missing", help="A sentence on what is not at hand; repeatable.")
+        list[str] | None,
+        typer.Option("--missing", metavar="TEXT", help="A sentence on what is not at hand; repeatable."),
     ] = None,
     browse: Annotated[bool, typer.Option(help="Put questions and answers into the page.")] = True,
     page: Annotated[bool, typer.Option(help="Draw the page and its plots, too.")] = True,
     output: Output = "text",
 ) -> None:
-    """Write a report over scored systems: one self-contained page, Markdown, JSON and plots.
+    """Write a report over scored systems.
 
-    The folder of an earlier report (its results.json) is drawn again as it was.
+    It is one self-contained page, Markdown, JSON and plots. The folder of an earlier report (its
+    results.json) is drawn again as it was.
     """
     from ..eval.report import write_report
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..errors import PartialError
 from ..system import retrieval
-from . import answer_view, console, progress
+from . import answer_view, completion, console, progress
 from .options import (
     DEFAULT_INDEX,
     Collection,
@@ -37,23 +37,28 @@ NOTES_SHOWN = 20
 CHANGES = ("added", "replaced", "unchanged", "removed", "failed")
 
 
-Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.", metavar="PATH...")]
+Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.", metavar="PATH")]
 EncoderName = Annotated[
     str | None,
     typer.Option(
+        metavar="MODEL",
+        autocompletion=completion.encoders,
         help="A name from `rankrag model list`, a folder or a hub id; none is BM25 alone. Default: what the "
-        "index has; for a new one minilm-l6 if it was pulled."
+        "index has; for a new one minilm-l6 if it was pulled.",
     ),
 ]
 Words = Annotated[
     int | None,
-    typer.Option("--passage-words", min=0, help="Words in a passage; 0 does not cut. Default: 100."),
+    typer.Option(
+        "--passage-words", metavar="N", min=0, help="Words in a passage; 0 does not cut. Default: 100."
+    ),
 ]
 Language = Annotated[
     str | None,
     typer.Option(
+        metavar="NAME",
         help="For stemming words in its script; those of others go by their script. any stems none. Default: "
-        "English."
+        "English.",
     ),
 ]
 
@@ -75,7 +80,9 @@ def index(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
     output: Output = "text",
 ) -> None:
-    """Index documents: what is unchanged is skipped, what changed is replaced.
+    """Make documents searchable, or bring an index up to date.
+
+    What is unchanged is skipped, what changed is replaced.
 
     Reads text, Markdown, reStructuredText, HTML, PDF, Word, PowerPoint, Excel, EPUB, mail, notebooks,
     source code, CSV, TSV and JSON lines; text of any kind also as .gz and .xz. What was not read is listed

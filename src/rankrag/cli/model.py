@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ..errors import FailureError
-from . import answer_view, console, progress
+from . import answer_view, completion, console, progress
 from .options import Output, arguments
 
 if TYPE_CHECKING:
@@ -18,10 +18,21 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Fetch models and look after them.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A name from `rankrag model list`, or a hub id.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        autocompletion=completion.model_names,
+        help="A name from `rankrag model list`, or a hub id.",
+    ),
+]
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Names from `rankrag model list`, or hub ids. Default: the defaults."),
+    typer.Argument(
+        metavar="NAME",
+        autocompletion=completion.model_names,
+        help="Names from `rankrag model list`, or hub ids. Default: the defaults.",
+    ),
 ]
 
 TITLES = {"language_model": "Language models", "encoder": "Encoders"}
@@ -35,10 +46,10 @@ STEPS = {
 
 @app.command("pull")
 def pull(names: Names = None, output: Output = "text") -> None:
-    """Fetch models; without a name the default language model and the default encoder.
+    """Fetch models: those named, or the defaults.
 
-    A model that is there already is left alone. An interrupted pull leaves nothing half-done. Before anything
-    is fetched a line says how much that will be.
+    The defaults are a language model and an encoder. A model that is there already is left alone. An
+    interrupted pull leaves nothing half-done. Before anything is fetched a line says how much that will be.
     """
     from ..model.store import pull as room
 
@@ -93,7 +104,10 @@ def path(name: Name, output: Output = "text") -> None:
 
 @app.command("verify")
 def verify(names: Names = None, output: Output = "text") -> None:
-    """Hash the files of models again and compare with what was pulled; exit code 6 if one changed."""
+    """Hash the files of models and compare with what was pulled.
+
+    The exit code is 6 if one changed.
+    """
     from ..model.store import pull as room
     from ..model.store import registry
 
@@ -128,14 +142,19 @@ def remove(name: Name, output: Output = "text") -> None:
 
 @app.command("export")
 def export(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder that `rankrag train` filled.")],
-    out: Annotated[Path, typer.Argument(help="Folder to write, new.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Folder that `rankrag train` filled.")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write, new.")],
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option(help="Number format of the weights.")
     ] = "float32",
     output: Output = "text",
 ) -> None:
-    """Write a checkpoint as one folder that transformers, sentence-transformers and vLLM load."""
+    """Write a checkpoint as a folder that other tools load.
+
+    They are transformers, sentence-transformers and vLLM.
+    """
     from ..train import export as write
 
     with console.working("merging the weights"):

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import InvalidInputError
 from ..system import models, retrieval
-from . import console
+from . import completion, console
 
 if TYPE_CHECKING:
     from ..model import Budget
@@ -27,7 +27,7 @@ DEFAULT_INDEX = Path("rankrag.index")
 INDEX_VARIABLE = "RANKRAG_INDEX"
 
 IndexFolder = Annotated[
-    Path, typer.Option("--index", "-i", envvar=INDEX_VARIABLE, help="Folder of the index.")
+    Path, typer.Option("--index", "-i", metavar="DIR", envvar=INDEX_VARIABLE, help="Folder of the index.")
 ]
 RetrieverName = Annotated[
     Literal["bm25", "dense", "hybrid"] | None,
@@ -45,6 +45,8 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         "-m",
+        metavar="MODEL",
+        autocompletion=completion.language_models,
         help="A name from `rankrag model list`, a folder, a hub id, openai:MODEL@URL (a server), or fake "
         "(no weights).",
     ),
@@ -54,6 +56,7 @@ RankerName = Annotated[
     typer.Option(
         "--ranker",
         metavar="MODEL",
+        autocompletion=completion.language_models,
         help="What ranks, if not --model: a model, or the folder of a cross-encoder.",
     ),
 ]
@@ -62,17 +65,25 @@ GeneratorName = Annotated[
     typer.Option(
         "--generator",
         metavar="MODEL",
+        autocompletion=completion.language_models,
         help="The model that answers, if not --model, such as openai:MODEL@URL.",
     ),
 ]
-RetrieveK = Annotated[int, typer.Option(min=1, help="Passages taken from the index.")]
-ReadK = Annotated[int, typer.Option(min=1, help="Best passages given to the model that answers.")]
+RetrieveK = Annotated[int, typer.Option(min=1, metavar="N", help="Passages taken from the index.")]
+ReadK = Annotated[int, typer.Option(min=1, metavar="N", help="Best passages given to the model that answers.")]
 MinRelevance = Annotated[
     float | None,
     typer.Option(
         "--min-relevance",
         metavar="0..1",
         help="Answer only if some passage is this relevant. Default: what the model's calibration says.",
+    ),
+]
+Rewrite = Annotated[
+    bool,
+    typer.Option(
+        "--rewrite/--no-rewrite",
+        help="Have the model rewrite a question that leans on its conversation before the search.",
     ),
 ]
 TimeBudget = Annotated[
@@ -83,12 +94,15 @@ TimeBudget = Annotated[
 ]
 RankK = Annotated[
     int | None,
-    typer.Option("--rank-k", min=1, help="Score only the first so many passages.", show_default="all"),
+    typer.Option(
+        "--rank-k", metavar="N", min=1, help="Score only the first so many passages.", show_default="all"
+    ),
 ]
 RankPatience = Annotated[
     int | None,
     typer.Option(
         "--rank-patience",
+        metavar="N",
         min=1,
         help="End ranking once so many in a row did not come among those that are read.",
     ),
@@ -107,7 +121,9 @@ CacheDir = Annotated[
         "--cache-dir", metavar="DIR", help="Keep the model's states of frequent passages there between runs."
     ),
 ]
-CacheGB = Annotated[float, typer.Option("--cache-gb", min=0.01, help="GB that --cache-dir may take.")]
+CacheGB = Annotated[
+    float, typer.Option("--cache-gb", metavar="GB", min=0.01, help="What --cache-dir may take.")
+]
 
 StoreName = Annotated[
     retrieval.StoreKind | None,

@@ -56,16 +56,23 @@ def list_prompts(output: Output = "text") -> None:
 def show(
     task: Annotated[Task, typer.Option(help="What the model is asked to do.")] = "rank",
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
-    template: Annotated[str, typer.Option(help=f"One of {', '.join(prompts.TEMPLATES)}.")] = "paper",
-    question: Annotated[str | None, typer.Option(help="Instead of the sample question.")] = None,
+    template: Annotated[
+        str, typer.Option(metavar="NAME", help=f"One of {', '.join(prompts.TEMPLATES)}.")
+    ] = "paper",
+    question: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Instead of the sample question.")
+    ] = None,
     passages: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Instead of the sample passages.")
     ] = None,
     history: Annotated[str | None, typer.Option(metavar="FILE", help="A conversation before it.")] = None,
-    target: Annotated[str | None, typer.Option(help="Instead of the sample target.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="TEXT", help="Instead of the sample target.")] = None,
     output: Output = "text",
 ) -> None:
-    """Show a prompt and its loss mask: the reusable prefix, the suffix, and the target that is learnt."""
+    """Show a prompt and its loss mask.
+
+    Its parts are the reusable prefix, the suffix, and the target that is learnt.
+    """
     with arguments():
         form = prompts.template(template)
         asked = as_question(question or SAMPLE_QUESTION)

@@ -36,7 +36,7 @@ Searcher = Callable[[list[Question]], list[list[Hit]]]
 
 
 def search(
-    question: Annotated[str | None, typer.Argument(help="What to search for.")] = None,
+    question: Annotated[str | None, typer.Argument(metavar="QUESTION", help="What to search for.")] = None,
     index: IndexFolder = DEFAULT_INDEX,
     questions: Annotated[
         Path | None, typer.Option("--questions", metavar="FILE", help="Questions: JSON lines, TSV or lines.")
@@ -45,13 +45,13 @@ def search(
         str, typer.Option("--run", metavar="FILE", help="Where the TREC run of --questions goes.")
     ] = "-",
     retriever: RetrieverName = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="Hits for each question.")] = 10,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits for each question.")] = 10,
     where: Where = None,
     path: PathGlob = None,
     ray: RayAddress = None,
     output: Output = "text",
 ) -> None:
-    """Print the passages that a retriever finds, or write a TREC run for a file of questions."""
+    """Print the passages that a retriever finds, or write a TREC run."""
     wanted = filters(where, path)
     if (question is None) == (questions is None):
         raise typer.BadParameter("wanted either a question or --questions FILE: give one of them")

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 from ..system import SystemSpec, models
-from . import console
+from . import console, resident
 from .options import (
     INDEX_VARIABLE,
     CacheDir,
@@ -31,6 +32,7 @@ from .options import (
     ReadK,
     RetrieveK,
     RetrieverName,
+    Rewrite,
     TimeBudget,
     arguments,
     budget,
@@ -58,6 +60,7 @@ Index = Annotated[
     typer.Option(
         "--index",
         "-i",
+        metavar="DIR",
         envvar=INDEX_VARIABLE,
         help="Folder of the index. Without one only passages that are sent are ranked.",
     ),
@@ -67,6 +70,7 @@ ServedIndex = Annotated[
     typer.Option(
         "--index",
         "-i",
+        metavar="DIR",
         help="Folder of the index; an empty folder becomes one. Default: RANKRAG_INDEX, or ./rankrag.index "
         "if it is there, or one in your data folder.",
         show_default=False,
@@ -76,9 +80,11 @@ NoIndex = Annotated[
     bool, typer.Option("--no-index", help="No index: only passages that are sent are ranked.")
 ]
 Rank = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
-Host = Annotated[str, typer.Option(help="Address to listen at.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")]
-KeyFile = Annotated[Path | None, typer.Option(help="Keys that let in, one a line; # begins a comment.")]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes a free one.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keys that let in, one a line; # begins a comment.")
+]
 NoKey = Annotated[bool, typer.Option("--no-key", help="Let anyone in, also from other machines.")]
 Hosts = Annotated[
     list[str] | None,
@@ -93,12 +99,12 @@ Origins = Annotated[
     typer.Option("--allow-origin", metavar="URL", help="A site whose scripts may call the server."),
 ]
 ReadOnly = Annotated[bool, typer.Option("--read-only", help="No uploads, no deletions.")]
-Running = Annotated[int, typer.Option(min=1, help="Requests at work at the same time.")]
-Waiting = Annotated[int, typer.Option(min=0, help="Requests in line; the next gets 429.")]
-Passages = Annotated[int, typer.Option(min=1, help="Passages in a request.")]
-BodyMB = Annotated[int, typer.Option(min=1, help="MiB of a JSON body.")]
-UploadMB = Annotated[int, typer.Option(min=1, help="MiB of an upload.")]
-Timeout = Annotated[float, typer.Option(min=1, help="Seconds that a request may take.")]
+Running = Annotated[int, typer.Option(min=1, metavar="N", help="Requests at work at the same time.")]
+Waiting = Annotated[int, typer.Option(min=0, metavar="N", help="Requests in line; the next gets 429.")]
+Passages = Annotated[int, typer.Option(min=1, metavar="N", help="Passages in a request.")]
+BodyMB = Annotated[int, typer.Option(min=1, metavar="MIB", help="Size of a JSON body.")]
+UploadMB = Annotated[int, typer.Option(min=1, metavar="MIB", help="Size of an upload.")]
+Timeout = Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Time of a request.")]
 Deadline = Annotated[
     float,
     typer.Option(
@@ -124,6 +130,7 @@ def serve(
     read_k: ReadK = 5,
     rank: Rank = True,
     min_relevance: MinRelevance = None,
+    rewrite: Rewrite = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
@@ -146,10 +153,11 @@ def serve(
     rerank_deadline: Deadline = RERANK_S,
     grace: Grace = 30,
 ) -> None:
-    """Serve chat, rerank and search over HTTP, with a page at / and MCP at /mcp.
+    """Serve chat, rerank and search over HTTP, with a page.
 
-    Speaks as OpenAI's chat, as Cohere's, Jina's, Voyage's and vLLM's rerank, and its own /v1/ask, from one
-    model. Listens on this machine only, unless --host says otherwise; then it wants keys.
+    The page is at /, MCP at /mcp. Speaks as OpenAI's chat, as Cohere's, Jina's, Voyage's and vLLM's rerank,
+    and its own /v1/ask, from one model. Listens on this machine only, unless --host says otherwise; then it
+    wants keys.
     """
     with arguments():
         if no_index and index is not None:
@@ -165,6 +173,7 @@ def serve(
             retrieve_k=retrieve_k,
             read_k=read_k,
             min_relevance=min_relevance,
+            rewrite=rewrite,
             budget=budget(time_budget, rank_k, rank_patience, rank),
             loading=models.Loading(precision, cache_dir, cache_gb),
         )
@@ -198,6 +207,7 @@ def mcp(
     read_k: ReadK = 5,
     rank: Rank = True,
     min_relevance: MinRelevance = None,
+    rewrite: Rewrite = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
@@ -205,9 +215,9 @@ def mcp(
     cache_dir: CacheDir = None,
     cache_gb: CacheGB = models.CACHE_GB,
 ) -> None:
-    """Give an assistant search, rerank and ask as tools, over standard input and output.
+    """Give an assistant search, rerank and ask as tools (MCP).
 
-    This is the Model Context Protocol; `rankrag serve` has the same at /mcp.
+    This is the Model Context Protocol over standard input and output; `rankrag serve` has the same at /mcp.
     """
     with arguments():
         spec = SystemSpec(
@@ -220,6 +230,7 @@ def mcp(
             retrieve_k=retrieve_k,
             read_k=read_k,
             min_relevance=min_relevance,
+            rewrite=rewrite,
             budget=budget(time_budget, rank_k, rank_patience, rank),
             loading=models.Loading(precision, cache_dir, cache_gb),
         )
@@ -293,19 +304,29 @@ def _run(
             if spec.index is not None and make_index(spec.index):
                 console.note("new", f"an empty index at {spec.index}: drop documents on the page", "green")
             app = app_of(spec, settings, read_only)
-        _listen(app, at[0], listener, grace_s)
+        url = _url(at[0], listener)
+        # Where a key is wanted `ask` could not show one.
+        told = contextlib.nullcontext() if settings.access.keys else resident.announced(spec, url)
+        _listen(app, url, listener, grace_s, told)
 
 
-def _listen(app: FastAPI, host: str, listener: socket.socket, grace_s: float) -> None:
+def _url(host: str, listener: socket.socket) -> str:
+    """Return the URL under which a server on this machine is reached."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+def _listen(
+    app: FastAPI, url: str, listener: socket.socket, grace_s: float, told: AbstractContextManager[None]
+) -> None:
     from ..server import listen, log_lines
 
-    name = f"[{host}]" if ":" in host else host
-    url = f"http://{name}:{listener.getsockname()[1]}"
     console.note("ready", f"{app.state.rankrag.about.model} at {url}, Ctrl-C ends it", "green")
     log_lines()
     code = 0
     try:
-        listen(app, listener, grace_s)
+        with told:
+            listen(app, listener, grace_s)
     except KeyboardInterrupt:
         console.error("interrupted")
         code = 130

@@ -19,7 +19,7 @@ from rich.text import Text
 from ..errors import InvalidInputError, NotFoundError
 from ..files import read_records
 from ..system import models
-from . import answer_view, console, progress
+from . import answer_view, completion, console, progress
 from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
@@ -36,14 +36,27 @@ MS_MARCO_PAIRS = 503_000
 """What rankers are usually trained on; the paper calls 5,000 pairs 1 % of it."""
 
 
+Recipe = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE",
+        autocompletion=completion.studies,
+        help="A name (see docs/evaluation.md) or a YAML file.",
+    ),
+]
+
+
 def study(
-    recipe: Annotated[str, typer.Argument(help="A name (see docs/evaluation.md) or a YAML file.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the study.")],
+    recipe: Recipe,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the study.")],
     data_root: DataRoot = None,
     settings: SettingList = None,
     output: Output = "text",
 ) -> None:
-    """Run a study: train what has to be trained, ask, score, and write a report with curves."""
+    """Run a study: train, ask, score, and write a report with curves.
+
+    What is done already is not done again.
+    """
     from ..eval.report import write_report
     from .study_recipe import read_study
 

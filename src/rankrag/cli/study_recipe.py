@@ -85,6 +85,11 @@ def _merged(base: Mapping[str, object], own: Mapping[str, object]) -> dict[str, 
     return found
 
 
+def study_names() -> list[str]:
+    """Return the names of the studies that come with the package."""
+    return sorted(file.stem for file in STUDIES.glob("*.yaml"))
+
+
 def read_study(name: str, settings: Sequence[str] = ()) -> Study:
     """Return a study by name or from a YAML file, with settings like `n=50` or `base.index=DIR` on top.
 
@@ -92,7 +97,7 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
     """
     path = STUDIES / f"{name}.yaml" if "/" not in name and not name.endswith(".yaml") else Path(name)
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
+        known = ", ".join(study_names())
         raise NotFoundError(f"found no study {name!r}, wanted one of {known}, or a YAML file: check the name")
     values = read_yaml(path)
     variants = values.get("variants")

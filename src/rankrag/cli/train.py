@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 Stage = Annotated[
     StageName, typer.Option("--stage", help="1: instructions; 2: ranking and answering.", show_default=False)
 ]
-Blend = Annotated[Path | None, typer.Option("--blend", help="Folder that `rankrag data build` wrote.")]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the checkpoint.")]
+Blend = Annotated[
+    Path | None, typer.Option("--blend", metavar="DIR", help="Folder that `rankrag data build` wrote.")
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the checkpoint.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and leave.")]
-Devices = Annotated[int, typer.Option(min=1, help="GPUs that --dry-run counts with.")]
+Devices = Annotated[int, typer.Option(min=1, metavar="N", help="GPUs that --dry-run counts with.")]
 DeviceKind = Annotated[Literal["a100", "h100", "h200"], typer.Option(help="Their kind.")]
 
 
@@ -40,10 +42,10 @@ def train(
     device: DeviceKind = "a100",
     output: Output = "text",
 ) -> None:
-    """Train one stage of a recipe on its blend; a run that was cut short goes on from its last state.
+    """Train one stage of a recipe on its blend.
 
-    Stage 2 goes on from a checkpoint of stage 1 with --set model=CHECKPOINT. Several GPUs: accelerate launch
-    -m rankrag train ...
+    A run that was cut short goes on from its last state. Stage 2 goes on from a checkpoint of stage 1 with
+    --set model=CHECKPOINT. Several GPUs: accelerate launch -m rankrag train ...
     """
     from .. import train as room
 

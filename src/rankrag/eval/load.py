@@ -146,6 +146,8 @@ def _own_path(name: str, data_root: Path | None) -> Path:
     for path in candidates:
         if path.is_file() or is_collection(path):
             return path
+    if "/" in name or Path(name).suffix:
+        raise NotFoundError(f"found no file at {name}: check the path")
     raise InvalidInputError(
         f"found {name!r}, wanted one of {', '.join(BENCHMARKS)}, a file with question and answers, or the "
         "folder of a ranking collection"
