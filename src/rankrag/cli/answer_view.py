@@ -39,6 +39,9 @@ def _growing(answer: Answer) -> Spinner | _Tail:
         return _Tail(Text(answer.text))
     if answer.ranked:
         return _stage(f"reading the best {min(answer.read_k, len(answer.ranked))}")
+    found = f", first {place(answer.retrieved[0]).plain}" if answer.retrieved else ""
+    if not answer.n_ranked:
+        return _stage(f"found {len(answer.retrieved)}{found}")
     return _stage(f"ranking {answer.n_ranked} of {len(answer.retrieved)}")
 
 

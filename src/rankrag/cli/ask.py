@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from functools import cache, partial
 from typing import Annotated
 
 import typer
 
 from .. import formats
-from ..system import SystemSpec, models, open_system
+from ..system import RAG, Retrieval, SystemSpec, models, open_retrieval, open_system
 from ..system.rag import as_question
-from ..types import Answer, Question, Style
+from ..types import Answer, Filters, Question, Style
 from . import answer_view, console, conversation, resident
 from .options import (
     DEFAULT_INDEX,
@@ -122,12 +124,29 @@ def _question(given: str | None, output: str) -> str:
 
 
 def _answering(spec: SystemSpec) -> conversation.Stream:
-    """Return what answers: a server that runs with the same index and models, else both loaded here."""
+    """Return what answers: a server that runs with the same index and models, else both loaded here.
+
+    Here the passages are found while the models are still to be loaded: people see them at once.
+    """
     if (server := resident.find(spec)) is not None:
         console.note("using", f"the server at {server.url}, which has {spec.names()} loaded", "cyan")
         return server.stream
-    with console.working(f"loading {spec.names()}"):
-        rag = open_system(spec)
+    with console.working("opening the index"):
+        shelf = open_retrieval(spec.index, spec.retriever)
+    loaded = cache(partial(_loaded, spec, shelf))
+
+    def stream(question: Question, filters: Filters) -> Iterator[Answer]:
+        if not (spec.rewrite and question.history):
+            query = shelf.query(question)
+            hits = shelf.retriever.search(query, spec.retrieve_k, filters)
+            yield Answer(question, query=query, retrieved=tuple(hits), read_k=spec.read_k)
+        yield from loaded().stream(question, filters=filters)
+
+    return stream
+
+
+def _loaded(spec: SystemSpec, shelf: Retrieval) -> RAG:
+    rag = open_system(spec, shelf)
     if spec.ranking:
         warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
-    return lambda question, filters: rag.stream(question, filters=filters)
+    return rag

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import cache
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 CACHE_MB = 1024
 """MB of parts of indexes that a process keeps in memory; `RANKRAG_INDEX_CACHE_MB` says otherwise."""
 
+_CLOUD = "lance_namespace_urllib3_client"
+
 _METADATA_SHARE = 8
 """A part of the same size as that divided by this is kept for lists of files and columns."""
 
@@ -36,6 +40,7 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
     """
     # Where nobody chose, LanceDB warns that statistics hold centroids, which are not read here.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
+    postpone_cloud()
     import lancedb
 
     return lancedb.connect(str(folder), read_consistency_interval=interval, session=_session())
@@ -43,6 +48,7 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
 
 @cache
 def _session() -> Session:
+    postpone_cloud()
     import lancedb
 
     given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))
@@ -50,6 +56,26 @@ def _session() -> Session:
         raise InvalidInputError(f"found RANKRAG_INDEX_CACHE_MB={given!r}, wanted a number of megabytes")
     size = int(given) * 10**6
     return lancedb.Session(index_cache_size_bytes=size, metadata_cache_size_bytes=size // _METADATA_SHARE)
+
+
+def postpone_cloud() -> None:
+    """Have the client of LanceDB's cloud loaded only when something asks for it; call it before `lancedb`.
+
+    As it is imported it builds a validator for each of its few hundred functions, which is 0.6 of the 1.5
+    seconds that `import lancedb` takes a processor, and nothing here calls them.
+    """
+    spec = None if _CLOUD in sys.modules else find_spec(_CLOUD)
+    if spec is None or spec.loader is None:
+        return
+    loader, package = spec.loader, module_from_spec(spec)
+
+    def load(name: str) -> object:
+        del package.__dict__["__getattr__"]
+        loader.exec_module(package)
+        return getattr(package, name)
+
+    package.__dict__["__getattr__"] = load  # what a module asks for what it does not have (PEP 562)
+    sys.modules[_CLOUD] = package
 
 
 def make_tables(folder: Path, manifest: IndexManifest) -> None:
