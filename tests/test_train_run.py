@@ -138,7 +138,7 @@ def test_an_interrupted_run_goes_on_along_the_same_curve(
     reported: list[tuple[int, int, str]] = []
     train(job, lambda *said: reported.append(said))
     assert curve(job.out) == curve(unbroken)
-    assert reported[0] == (0, 0, "models loaded")
+    assert reported[0] == (0, 0, "loading the model")
     reported = [said for said in reported if said[2] == "tokens"]
     assert len(reported) == 4
     assert reported[-1][0] == reported[-1][1]

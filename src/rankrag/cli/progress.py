@@ -89,7 +89,12 @@ class _Lines:
 
 
 def _counts(done: int, total: int, unit: str, speed: float | None) -> str:
-    """Return counts and speed in words; a unit that begins with `bytes` is shown in kB, MB or GB."""
+    """Return counts and speed in words; a unit that begins with `bytes` is shown in kB, MB or GB.
+
+    What has neither a count nor an end is a step of its own, such as `loading the model`.
+    """
+    if not done and not total:
+        return unit
     scale, name = _scale(max(done, total)) if unit.startswith("bytes") else (1, "")
     unit = unit.replace("bytes", name, 1)
     text = f"{done / scale:,.0f} of {total / scale:,.0f} {unit}" if total else f"{done / scale:,.0f} {unit}"

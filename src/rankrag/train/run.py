@@ -109,7 +109,7 @@ def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Prog
 
     set_seed(job.stage.seed)
     fresh = job.stage.lora is not None and start.adapter is None
-    report(0, 0, "models loaded")
+    report(0, 0, "loading the model")
     trainer = TargetTrainer(
         model=load_model(start, job.stage),
         args=_config(job, plan, words),

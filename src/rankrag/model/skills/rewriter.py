@@ -27,4 +27,5 @@ class ModelRewriter:
             return ""
         prompt = prompts.stand_alone(question, self.form)
         written = "".join(self.lm.generate(prompt, MAX_TOKENS, (*self.form.stop, "\n"))).strip()
-        return written if written.endswith("?") and written not in prompts.SHOWN_REWRITTEN else ""
+        is_own = written.endswith("?") or written == question.text
+        return written if is_own and written not in prompts.SHOWN_REWRITTEN else ""
