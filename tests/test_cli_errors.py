@@ -54,6 +54,7 @@ ASK = ("ask", "Why?", "--model", "fake", "--index")
         (["--output", "xml"], "'json'"),
         (["--no-such-option"], "--no-such-option"),
         (["--model", "no such model"], "smollm2-135m"),
+        (["--model", "gpt-4"], "one behind a server (openai:gpt-4@URL)"),
     ],
 )
 def test_wrong_arguments_exit_with_2(
@@ -99,6 +100,15 @@ def test_unknown_verbs_and_missing_options_exit_with_2(capsys: pytest.CaptureFix
         2,
         "rankrag: error: found template 'poem', wanted one of paper, chat: choose one of them",
     )
+
+
+@pytest.mark.parametrize("name", ["nosuch.jsonl", "folder/nosuch"])
+def test_a_benchmark_s_file_that_is_not_there_exits_with_4(
+    capsys: pytest.CaptureFixture[str], index: str, tmp_path: Path, name: str
+) -> None:
+    options = ("--index", index, "--name", "x", "--out", str(tmp_path / "out"), "--model", "fake")
+    code, line = fails(capsys, "eval", "predict", name, *options)
+    assert (code, line) == (4, f"rankrag: error: found no file at {name}: check the path")
 
 
 def test_a_missing_model_exits_with_3(

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from rankrag.cli import answer_view, console, progress
 from rankrag.cli.app import run
+from rankrag.system import SystemSpec
 from rankrag.types import Answer, Citation, Cut, Hit, Passage, Question, Source, Usage
 
 PASSAGES = [
@@ -235,6 +236,25 @@ def test_weak_evidence_and_a_rewritten_question_are_said() -> None:
     assert "weak evidence: the best passage has 0.03" in shown
     assert "searched for: Why is it so?" in drawn(replace(ANSWER, rewritten="Why is it so?"))
     assert "weak" not in drawn(ANSWER)
+
+
+def test_what_was_found_is_shown_before_a_model_is_loaded(
+    index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rankrag.cli import ask
+
+    opened: list[SystemSpec] = []
+    real = ask.open_system
+    monkeypatch.setattr(ask, "open_system", lambda spec, shelf: opened.append(spec) or real(spec, shelf))
+    stream = ask._answering(SystemSpec(index=Path(index), model="fake"))
+    steps = stream(Question("q", "When was Nairobi founded?"), {})
+    first = next(steps)
+    assert first.retrieved
+    assert not opened
+    *_, last = steps
+    assert last.retrieved == first.retrieved
+    assert [*stream(last.question, {})][-1].text == last.text
+    assert len(opened) == 1
 
 
 # ── bars ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from rankrag.index.stores import lance_tables
 from test_floors import HEAVY, PACKAGE
 
 WATCH = """
@@ -96,3 +98,28 @@ def cpu_seconds(*arguments: str) -> float:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_answers_at_once(arguments: list[str]) -> None:
     assert cpu_seconds("-m", "rankrag", *arguments) - cpu_seconds("-c", "pass") < 0.5
+
+
+def test_what_only_lancedb_s_cloud_needs_is_loaded_when_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cloud_client").mkdir()
+    (tmp_path / "cloud_client" / "__init__.py").write_text(
+        "import cloud_client.api\nClient = cloud_client.api.Client\n"
+    )
+    (tmp_path / "cloud_client" / "api.py").write_text("class Client: ...\n")
+    (tmp_path / "cloud_client" / "models.py").write_text("Name = str\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(lance_tables, "_CLOUD", "cloud_client")
+    lance_tables.postpone_cloud()
+    try:
+        assert import_module("cloud_client.models").Name is str
+        assert "cloud_client.api" not in sys.modules
+        lance_tables.postpone_cloud()  # once is enough
+        client = import_module("cloud_client")
+        assert client.Client is sys.modules["cloud_client.api"].Client
+        with pytest.raises(AttributeError):
+            _ = client.Nothing
+    finally:
+        for name in ("cloud_client", "cloud_client.api", "cloud_client.models"):
+            sys.modules.pop(name, None)
