@@ -70,7 +70,9 @@ GeneratorName = Annotated[
     ),
 ]
 RetrieveK = Annotated[int, typer.Option(min=1, metavar="N", help="Passages taken from the index.")]
-ReadK = Annotated[int, typer.Option(min=1, metavar="N", help="Best passages given to the model that answers.")]
+ReadK = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Best passages given to the model that answers.")
+]
 MinRelevance = Annotated[
     float | None,
     typer.Option(
