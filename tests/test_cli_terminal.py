@@ -14,7 +14,7 @@ from rich.console import Console
 
 from rankrag.cli import answer_view, console, progress
 from rankrag.cli.app import run
-from rankrag.system import SystemSpec
+from rankrag.system import RAG, Retrieval, SystemSpec, open_system
 from rankrag.types import Answer, Citation, Cut, Hit, Passage, Question, Source, Usage
 
 PASSAGES = [
@@ -244,8 +244,12 @@ def test_what_was_found_is_shown_before_a_model_is_loaded(
     from rankrag.cli import ask
 
     opened: list[SystemSpec] = []
-    real = ask.open_system
-    monkeypatch.setattr(ask, "open_system", lambda spec, shelf: opened.append(spec) or real(spec, shelf))
+
+    def counted(spec: SystemSpec, shelf: Retrieval | None) -> RAG:
+        opened.append(spec)
+        return open_system(spec, shelf)
+
+    monkeypatch.setattr(ask, "open_system", counted)
     stream = ask._answering(SystemSpec(index=Path(index), model="fake"))
     steps = stream(Question("q", "When was Nairobi founded?"), {})
     first = next(steps)

@@ -21,7 +21,11 @@ class Loader(yaml.SafeLoader):
     """YAML with the tag by which mkdocs reads the environment."""
 
 
-Loader.add_constructor("!ENV", lambda loader, node: loader.construct_sequence(node)[-1])
+def last_of(loader: Loader, node: yaml.SequenceNode) -> object:
+    return loader.construct_sequence(node)[-1]
+
+
+Loader.add_constructor("!ENV", last_of)
 
 
 def pages(nav: object) -> set[str]:

@@ -1,9 +1,9 @@
 """Every word that the model reads or is taught to write.
 
 Training and serving take their prompts from here, so they cannot drift apart. The wording is that of the
-paper (arXiv 2407.02485, appendix C); docs/prompt-decisions.md lists every place where the paper is silent and what
-was decided. Passages come before the question: the `prefix` of a `Prompt` is the same for every question,
-so an engine may compute its keys and values once.
+paper (arXiv 2407.02485, appendix C); docs/prompt-decisions.md lists every place where the paper is silent and
+what was decided. Passages come before the question: the `prefix` of a `Prompt` is the same for every
+question, so an engine may compute its keys and values once.
 
 Text that comes from users and documents is made harmless first: a marker of the template inside it is
 broken, and so is what opens or ends a turn of a foreign frame without markers; blank lines, which separate
@@ -268,7 +268,7 @@ def stand_alone(question: Question, form: Template) -> Prompt:
 
 def _rewriting(turns: Sequence[Turn], form: Template, rewritten: str = "") -> list[tuple[Speaker, str]]:
     names: dict[Speaker, str] = {"user": "User", "assistant": "Assistant"}
-    said = "\n".join(f"{names[turn.role]}: {_spaces(_unmarked(turn.text, form))}" for turn in turns)
+    said = "\n".join(f"{names[turn.role]}: {_spaces(_clean(turn.text, form))}" for turn in turns)
     asked: list[tuple[Speaker, str]] = [("user", f"{said}\nThe last message as a question of its own?")]
     return [*asked, ("assistant", rewritten)] if rewritten else asked
 

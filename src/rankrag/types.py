@@ -184,15 +184,15 @@ class Answer:
 
     question: Question
     query: str = ""
-    rewritten: str = ""
     retrieved: tuple[Hit, ...] = ()
-    n_ranked: int = 0
     ranked: tuple[Hit, ...] = ()
     read_k: int = 0
     text: str = ""
     citations: tuple[Citation, ...] = ()
     abstained: bool = False
     weak: bool = False
+    rewritten: str = ""
+    n_ranked: int = 0
     cuts: tuple[Cut, ...] = ()
     usage: Usage = Usage()
     timings_s: Mapping[str, float] = field(default_factory=dict)

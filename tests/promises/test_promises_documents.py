@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from broken_documents import damaged, sound
 from scale import times
 
-from documents import damaged, sound
 from rankrag.errors import RankRAGError
 from rankrag.index.reading import Apart, File, ReadSettings, parser_process
 from rankrag.index.reading.parser_process import Limits

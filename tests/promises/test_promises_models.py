@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from broken_documents import BYTES
 from scale import times
 
-from documents import BYTES
 from model_tiny import LLAMA_3_CHAT, config, write
 from rankrag.errors import RankRAGError
 from rankrag.system import open_engine

@@ -130,7 +130,7 @@ def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
     if len(written.split()) < LEAST_ASKED:
         return "no question"
     question = Question(passage.id, written, style="phrase")
-    pipeline = replace(rag.pipeline, citer=None, threshold=None)
+    pipeline = replace(rag.pipeline, citer=None, min_relevance=None)
     if pipeline.generator is None:
         raise InvalidInputError("found a system that does not answer, wanted one that does")
     answer = "".join(pipeline.generator.read(question, [passage]).pieces()).rstrip(".")
