@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import re
 
+from .. import spans
 from .matching import contains_answer, words
 
-_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]?[A-Z0-9])")
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|Jr|Sr|No|vs|etc|Inc|Ltd|Co|Mt|Ft|Gen|Col|Lt|Prof|Rev|Gov|Sen|ca|c|approx)"
-    r"|\b[a-zA-Z]\.[a-zA-Z])\.$"
-)
 _NOTE = re.compile(r"\s*\[(?:citation needed|note \d+|\d+|[a-z]|clarification needed|when\?|who\?)\]")
 _LEANS = frozenset(
     "he she it they this that these those his her its their there here however but and or so also thus "
@@ -42,13 +38,8 @@ _SHARED = 0.45
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a passage, without notes in brackets."""
-    parts: list[str] = []
-    for piece in _END.split(" ".join(_NOTE.sub("", text).split())):
-        if parts and _ABBREVIATION.search(parts[-1]):
-            parts[-1] += f" {piece}"
-        else:
-            parts.append(piece)
-    return parts
+    plain = " ".join(_NOTE.sub("", text).split())
+    return [plain[start:end] for start, end in spans.sentences(plain)]
 
 
 def full_sentence(question: str, answer: str, text: str) -> str:

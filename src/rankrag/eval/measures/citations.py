@@ -8,16 +8,12 @@ passages are cited, not whether each sentence follows from them, and computing t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
+from ...spans import sentences
 from ...types import Answer
 from ..benchmarks import FINDABLE
 from ..gold import GoldQuestion
 from .retrieval import has_answer
 from .text import declined
-
-_SENTENCE = re.compile(r"\S.*?(?:[.!?][\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9])|(?=\n)|$)", re.DOTALL)
 
 
 def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
@@ -33,7 +29,11 @@ def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
         return {}
     right = _right_passages(answer, item)
     correct = [citation for citation in answer.citations if citation.passage_id in right]
-    backed = [any(one.start < end and start < one.end for one in correct) for start, end in _sentences(text)]
+    backed = [
+        any(one.start < end and start < one.end for one in correct)
+        for start, end in sentences(text)
+        if any(map(str.isalnum, text[start:end]))
+    ]
     found: dict[str, float] = {}
     if answer.citations:
         found["citation_precision"] = len(correct) / len(answer.citations)
@@ -52,10 +52,3 @@ def _right_passages(answer: Answer, item: GoldQuestion) -> frozenset[str]:
         if hit.passage.id in cited and has_answer(hit.passage.text, answers)
     }
     return item.gold.passages | holding
-
-
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans, in characters, of the sentences that hold a letter or a digit."""
-    for match in _SENTENCE.finditer(text):
-        if any(character.isalnum() for character in match.group()):
-            yield match.span()

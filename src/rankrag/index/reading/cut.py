@@ -6,27 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-Span = tuple[int, int]
-"""Offsets of the first character and of the one after the last: `text[start:end]`."""
+from ...spans import IDEOGRAPH, SPACELESS, Span, paragraphs, sentences, stripped
 
-# Scripts that do not write spaces: a Chinese or Japanese character counts as a word, four Thai, Lao,
-# Myanmar or Khmer ones do. Nothing longer than 32 characters counts as one word, so the limit in words
-# also bounds characters (base64, long URLs).
-_IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_WORD = re.compile(rf"[{_IDEOGRAPH}]|[{_SPACELESS}]{{1,4}}|[^\s{_IDEOGRAPH}{_SPACELESS}]{{1,32}}")
-
-# No pattern begins with a run of white space: on a megabyte of blanks that would take hours.
-_PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\f")
-_SENTENCE = re.compile(
-    r"""(?<=[.!?…])(?P<close>["'”’»)\]]*)\s+(?=["'“‘«(\[]*[^\W_a-zß-öø-ÿ])"""
-    r"""|(?<=[。！？])(?P<wide>[」』”）]*)"""
-    r"""|\n[^\S\n]*(?=[-*•–+#>|]\s|\d{1,3}[.)]\s)"""
-)
-_ABBREVIATION = re.compile(
-    r"(?<![\w.])(?:[^\W\d_]|Mrs?|Ms|Dr|Prof|Sr|Jr|St|vs|cf|e\.g|i\.e|etc|al|No|Fig|Eq|Gen|Col|Lt"
-    r"|(?:[^\W\d_]\.)+[^\W\d_])\.$"
-)
+# Nothing longer than 32 characters counts as one word, so the limit in words also bounds characters (base64,
+# long URLs).
+_WORD = re.compile(rf"[{IDEOGRAPH}]|[{SPACELESS}]{{1,4}}|[^\s{IDEOGRAPH}{SPACELESS}]{{1,32}}")
 
 _HEADING_WORDS = 12
 
@@ -45,7 +29,7 @@ def cut(text: str, words: int, pages: Sequence[int] = ()) -> list[Span]:
     borders = [0, *(p for p in pages if 0 < p < len(text)), len(text)]
     found: list[Span] = []
     for start, end in pairwise(borders):
-        page = _strip(text, start, end)
+        page = stripped(text, start, end)
         if page[0] == page[1]:
             continue
         found += [page] if _short(text[page[0] : page[1]], words) else _pack(_units(text, page, words), words)
@@ -66,14 +50,6 @@ def _short(text: str, words: int) -> bool:
     return (text.isascii() and len(text) <= 8 * words) or n_words(text) <= 3 * words
 
 
-def _strip(text: str, start: int, end: int) -> Span:
-    while start < end and text[start].isspace():
-        start += 1
-    while end > start and text[end - 1].isspace():
-        end -= 1
-    return start, end
-
-
 # ── units: what is not cut apart ─────────────────────────────────────────────────────────────────────
 
 Unit = tuple[int, int, int, float]
@@ -87,37 +63,12 @@ _INSIDE, _AFTER_SENTENCE, _AFTER_PARAGRAPH = 0.25, 0.05, 0.0
 
 def _units(text: str, page: Span, words: int) -> list[Unit]:
     units: list[Unit] = []
-    for paragraph in _split(text, page, _PARAGRAPH):
-        for sentence in _joined(text, list(_split(text, paragraph, _SENTENCE))):
+    for paragraph in paragraphs(text, page):
+        for sentence in sentences(text, paragraph):
             units += _pieces(text, sentence, words)
         cost = _INSIDE if _leads(text[paragraph[0] : paragraph[1]]) else _AFTER_PARAGRAPH
         units[-1] = (*units[-1][:3], cost * words**2)
     return units
-
-
-def _split(text: str, span: Span, border: re.Pattern[str]) -> Iterator[Span]:
-    start, end = span
-    for match in border.finditer(text, start, end):
-        closing = match.lastgroup
-        part = _strip(text, start, match.end(closing) if closing else match.start())
-        if part[0] < part[1]:
-            yield part
-        start = match.end()
-    part = _strip(text, start, end)
-    if part[0] < part[1]:
-        yield part
-
-
-def _joined(text: str, sentences: list[Span]) -> Iterator[Span]:
-    """Put together again what an abbreviation cut apart (`Dr. Smith`, `the U.S. Army`)."""
-    open_at: int | None = None
-    for start, end in sentences:
-        first = start if open_at is None else open_at
-        if end != sentences[-1][1] and _ABBREVIATION.search(text, max(first, end - 24), end):
-            open_at = first
-            continue
-        yield first, end
-        open_at = None
 
 
 def _pieces(text: str, sentence: Span, words: int) -> list[Unit]:

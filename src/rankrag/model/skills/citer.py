@@ -5,28 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ... import prompts
+from ...spans import PLAIN_WORDS, Span, folded, sentences, telling, words
 from ...types import Citation, Hit, Passage, Question, Ranker
 
-_SENTENCE = re.compile(r"\S.*?(?:[.!?][\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9])|(?=\n)|$)", re.DOTALL)
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
-_PLAIN_WORDS = frozenset(
-    """
-    a about above according across after again against all almost alone along also although always am
-    among an and another any are around as at based be because been before being below between both but
-    by can could despite did do does due during each either even every few first following for from given
-    had has have having he hence her here his how however i if in instead into is it its later less like
-    many may might more most much must my neither no none nor not of off often on once one only or other
-    our over per possibly probably several shall she should since so some sometimes still such than that
-    the their them then there therefore these they this those though through thus to together too two
-    under unless unlike until up upon usually was we were what when where whereas whether which while who
-    whose why will with within without would yes yet you your
-    """.split()
-)
-"""Words that are no names when a sentence begins with them, and that show no likeness between texts."""
+SAID = 0.5
+"""Share of the telling words of a sentence, those of the question left out, that its place must hold."""
+
+ASKED = 0.5
+"""Share of the question's telling words that it must hold where the sentence has none of its own ("Yes.")."""
+
+LONGEST = 600
+"""Characters of a place that is pointed at: a longer one points at nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +28,9 @@ class ModelCiter:
     """Cites with the model's own relevance: each sentence, as a claim, is ranked against the passages.
 
     Follows the paper's claim form of the ranking prompt (arXiv 2407.02485, appendix C, FEVER). Before the
-    model is asked about a passage, the names and numbers of the sentence, and one word of it at least,
-    have to occur there: a relevance says that a passage is about the same thing, not that the numbers
-    agree. At most one passage is cited for a sentence: the one of the highest relevance, if that
-    reaches `threshold`.
+    model is asked about a passage, a place must be found there that a reader can be pointed at (see
+    `place`): a relevance says that a passage is about the same thing, not that it says the same. At most one
+    passage is cited for a sentence: the one of the highest relevance, if that reaches `threshold`.
     """
 
     ranker: Ranker
@@ -47,20 +40,21 @@ class ModelCiter:
         """Return citations in the order of the text, none for a sentence without support."""
         if text.strip() == prompts.UNANSWERABLE:
             return ()
-        found = (self._cite(question, text, span, passages) for span in _sentences(text))
+        found = (self._cite(question, text, span, passages) for span in sentences(text))
         return tuple(citation for citation in found if citation is not None)
 
     def _cite(
-        self, question: Question, text: str, span: tuple[int, int], passages: Sequence[Passage]
+        self, question: Question, text: str, span: Span, passages: Sequence[Passage]
     ) -> Citation | None:
-        sentence = text[span[0] : span[1]]
-        able = [Hit(passage, 0.0) for passage in passages if _holds(passage, sentence)]
+        sentence = text[slice(*span)]
+        places = {passage.id: place(passage, sentence, question.text) for passage in passages}
+        able = [Hit(passage, 0.0) for passage in passages if places[passage.id]]
         ranked = self.ranker.rank(prompts.claim(question, sentence), able) if able else []
         if not ranked or ranked[0].score < self.threshold:
             return None
         best = ranked[0]
         source = best.passage.source
-        start, end = _closest(best.passage.text, sentence)
+        start, end = places[best.passage.id] or (0, 0)
         known = source is not None and source.start is not None
         offset = source.start if source is not None and source.start is not None else 0
         return Citation(
@@ -74,47 +68,51 @@ class ModelCiter:
         )
 
 
-def _sentences(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of the sentences that hold a letter or a digit."""
-    for match in _SENTENCE.finditer(text):
-        if _WORD.search(match.group()):
-            yield match.start(), match.start() + len(match.group().rstrip())
+def place(passage: Passage, sentence: str, question: str) -> Span | None:
+    """Return the span of a passage that says what a sentence of an answer says, about what was asked.
 
-
-def _holds(passage: Passage, sentence: str) -> bool:
-    """Return whether a passage (or its title) has every name and number of a sentence, and any word of it.
-
-    A sentence without words of its own ("Yes.") asks for none.
+    It is a sentence of the passage, or one with the sentence before it, which says what "it" is. It has
+    half of what the sentence tells beyond the question, and a word of the question unless
+    the passage's title has one. A sentence that tells nothing of its own ("Yes.") needs half of
+    the question there. Names and numbers of the sentence must all stand in the passage or its title. None:
+    there is no such place, and whoever was sent there would find something else.
     """
+    if not words(sentence) or not _has_names(passage, sentence):
+        return None
+    asked, said = telling(question), telling(sentence)
+    own = said - asked
+    wanted = own or (said & asked) or asked
+    title = telling(passage.title)
+    best, most = None, (0.0, 0)
+    for span in _places(passage.text):
+        held = telling(passage.text[slice(*span)])
+        share = len(wanted & (held if own else held | title)) / max(1, len(wanted))
+        about = len(asked & held)
+        if share >= (SAID if own else ASKED) and (about or asked & title or not asked):
+            if (share, about) > most:
+                best, most = span, (share, about)
+    return best
+
+
+def _places(text: str) -> Iterator[Span]:
+    """Yield the sentences of a text, then each two that follow each other, as far as they are not too long."""
+    spans = list(sentences(text))
+    for start, end in (*spans, *((first[0], second[1]) for first, second in pairwise(spans))):
+        if end - start <= LONGEST:
+            yield start, end
+
+
+def _has_names(passage: Passage, sentence: str) -> bool:
+    """Return whether a passage (or its title) has every name and number of a sentence."""
     text = f"{passage.title}\n{passage.text}"
-    words, wanted = _content(text), _content(sentence)
-    return (
-        _names(sentence) <= words
-        and _numbers(sentence) <= _numbers(text)
-        and (not wanted or not wanted.isdisjoint(words))
-    )
+    known = {folded(word) for word in words(text)}
+    return _names(sentence) <= known and _numbers(sentence) <= _numbers(text)
 
 
 def _names(sentence: str) -> set[str]:
     """Return the capitalised words, lower-cased; the first only if it is no plain word."""
-    words = [word for word in _WORD.findall(sentence) if word[0].isupper()]
-    return {_fold(word) for word in words if _fold(word) not in _PLAIN_WORDS}
-
-
-def _closest(passage: str, sentence: str) -> tuple[int, int]:
-    """Return the span of the passage's sentence that shares most words with a sentence (first of equals)."""
-    wanted = _content(sentence)
-    spans = list(_sentences(passage)) or [(0, len(passage))]
-    return max(spans, key=lambda span: len(wanted & _content(passage[span[0] : span[1]])))
-
-
-def _content(text: str) -> set[str]:
-    return {_fold(word) for word in _WORD.findall(text)} - _PLAIN_WORDS
-
-
-def _fold(word: str) -> str:
-    folded = word.casefold().replace("’", "'")
-    return folded.removesuffix("'s")
+    capitalised = [folded(word) for word in words(sentence) if word[0].isupper()]
+    return {word for word in capitalised if word not in PLAIN_WORDS}
 
 
 def _numbers(text: str) -> set[str]:
