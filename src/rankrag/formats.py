@@ -25,6 +25,7 @@ from .files import (
     write_records,
     writing,
 )
+from .spans import excerpt
 from .types import (
     Answer,
     Citation,
@@ -222,6 +223,7 @@ def answer_record(answer: Answer) -> Record:
         "text": answer.text,
         "abstained": answer.abstained,
         "weak": answer.weak,
+        "calibrated": answer.calibrated,
         "citations": [asdict(citation) for citation in answer.citations],
         "retrieved": [hit_record(hit) for hit in answer.retrieved],
         "ranked": [hit_record(hit) for hit in answer.ranked],
@@ -248,6 +250,7 @@ def answer_of(record: Mapping[str, object], question: Question) -> Answer:
         citations=tuple(Citation(**citation) for citation in told["citations"]),
         abstained=told["abstained"],
         weak=told["weak"],
+        calibrated=told["calibrated"],
         cuts=tuple(Cut(**cut) for cut in told["cuts"]),
         usage=Usage(**told["usage"]),
         timings_s=told["timings_s"],
@@ -259,6 +262,21 @@ def _hit_of(told: Mapping[str, Any]) -> Hit:
     source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
     found = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
     return Hit(found, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
+def excerpts_record(answer: Answer) -> Record:
+    """Return, by the id of each passage, its sentence that matters and the words in it that tell so.
+
+    `{start, end, marks: [[start, end], ...]}`, in characters of the passage's text: before the answer is done
+    by the question, then for the passages that were read by the answer too.
+    """
+    read = {hit.passage.id for hit in answer.ranked[: answer.read_k]} if answer.done else set()
+    said = "" if answer.abstained else answer.text
+    found = {
+        hit.passage.id: excerpt(
+            hit.passage.text, answer.question.text, said if hit.passage.id in read else ""
+        )
+        for hit in answer.retrieved
+    }
+    return {name: {"start": one.start, "end": one.end, "marks": one.marks} for name, one in found.items()}
 
 
 def hit_record(hit: Hit) -> Record:

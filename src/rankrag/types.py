@@ -177,7 +177,8 @@ class Answer:
     `rewritten` is the question as it was searched for, where it leaned on its conversation. `retrieved` and
     `ranked` hold the same passages in two orders; the first `read_k` of `ranked` were read. `abstained` says
     that no passage reached the least relevance wanted, `weak` that the best one is of so little that an
-    answer leans on next to nothing. `n_ranked` counts what is ranked while the ranking goes on. `timings_s`
+    answer leans on next to nothing. `calibrated` says that its relevances are probabilities that were
+    measured. `n_ranked` counts what is ranked while the ranking goes on. `timings_s`
     maps a step (`rewrite`, `retrieve`, `rank`, `generate`, `cite`) to its seconds. `done` is true on the last
     step.
     """
@@ -193,6 +194,7 @@ class Answer:
     weak: bool = False
     rewritten: str = ""
     n_ranked: int = 0
+    calibrated: bool = False
     cuts: tuple[Cut, ...] = ()
     usage: Usage = Usage()
     timings_s: Mapping[str, float] = field(default_factory=dict)
@@ -305,6 +307,10 @@ class Documents(Protocol):
 
     def place(self, document: Document) -> Path:
         """Return the absolute path of a document's file."""
+        ...
+
+    def line(self, passage: Passage) -> int | None:
+        """Return the line (from 1) of its file at which a passage begins, None where that cannot be told."""
         ...
 
 

@@ -5,6 +5,7 @@ from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
 from .faults import faults
+from .location import Location, locate
 from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
 from .place import StoreName, StorePlace, collection_of
 from .reading import READABLE
@@ -24,6 +25,7 @@ __all__ = [
     "Hybrid",
     "IndexDocuments",
     "IndexManifest",
+    "Location",
     "PassageEncoder",
     "Settings",
     "Store",
@@ -35,6 +37,7 @@ __all__ = [
     "estimate",
     "faults",
     "fuse",
+    "locate",
     "older_kind",
     "open_store",
     "read_manifest",

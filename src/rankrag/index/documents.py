@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import PartialError
-from ..types import Document, Progress
+from ..types import Document, Passage, Progress
 from .build import build
 from .limits import check_ids
+from .location import line
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
 from .stores.by_name import open_store
@@ -57,6 +58,10 @@ class IndexDocuments:
     def place(self, document: Document) -> Path:
         """Return the absolute path of a document's file."""
         return read_manifest(self.folder).root_of(self.folder) / document.path
+
+    def line(self, passage: Passage) -> int | None:
+        """Return the line of its file at which a passage begins, None where its file has no lines to count."""
+        return line(self.folder, passage)
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents and their passages; return how many documents were there.

@@ -64,6 +64,7 @@ def open_system(
         min_relevance=least,
         weak_below=WEAK if judging is not None and judging.calibration else None,
         rank_step=None if spec.budget or not _is_slow(judge) else RANK_STEP,
+        calibrated=spec.ranking and judging is not None and judging.calibration is not None,
         query=retrieval.query,
         rewriter=ModelRewriter(answering.lm, answering.form) if spec.rewrite else None,
     )
