@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rankrag import prompts
-from rankrag.model.skills.citer import ModelCiter
+from rankrag.model.skills.citer import ModelCiter, place
 from rankrag.types import Hit, Passage, Question, Source
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -96,3 +96,40 @@ def test_a_sentence_that_shares_no_word_with_a_passage_is_not_about_it() -> None
     citer = ModelCiter(WordRanker(), threshold=0.0)
     assert citer.cite(QUESTION, "it depends entirely.", [WARSAW, PARIS]) == ()
     assert citer.cite(QUESTION, "Yes.", [WARSAW])
+
+
+def test_a_hard_wrapped_sentence_is_cited_as_one_and_points_at_one() -> None:
+    hall = Passage(
+        "v",
+        "Odin rules from his high seat. The great hall where Odin\nhouses those who were\nSlain in battle stands "
+        "in Asgard. It has many doors.",
+        title="Valhalla",
+    )
+    text = "The hall where Odin houses those\nSlain in battle stands in\nAsgard (Valhalla)."
+    (citation,) = ModelCiter(WordRanker(), threshold=0.0).cite(Question("q", "Where is Valhalla?"), text, [hall])
+    assert (citation.start, citation.end) == (0, len(text))
+    span = place(hall, text, "Where is Valhalla?")
+    assert span is not None
+    assert hall.text[slice(*span)].startswith("The great hall")
+
+
+def test_yes_does_not_point_at_half_a_sentence_about_something_else() -> None:
+    aside = Passage("c", "If you really want such a conversion, you have to write it out.")
+    told = Passage("t", "A string and a number can be compared with == and are never equal.")
+    question = "Can a string be compared with a number?"
+    assert place(aside, "Yes.", question) is None
+    assert place(told, "Yes.", question) == (0, len(told.text))
+
+
+def test_a_place_is_about_what_was_asked_or_its_title_is() -> None:
+    passage = Passage("p", "They are kept for 40 days. Nobody knows why.")
+    question = "How long does Borg keep archives?"
+    assert place(passage, "40 days", question) is None
+    assert place(replace(passage, title="Borg › Retention"), "40 days", question) == (0, 26)
+
+
+def test_it_takes_the_sentence_before_to_say_what_it_is() -> None:
+    passage = Passage("p", "Then came the index. Borg writes archives into a repository. It keeps 7 of them.")
+    span = place(passage, "7", "How many archives does Borg keep?")
+    assert span is not None
+    assert passage.text[slice(*span)] == "Borg writes archives into a repository. It keeps 7 of them."

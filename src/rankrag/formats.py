@@ -262,6 +262,8 @@ def _hit_of(told: Mapping[str, Any]) -> Hit:
     source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
     found = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
     return Hit(found, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
+
+
 def excerpts_record(answer: Answer) -> Record:
     """Return, by the id of each passage, its sentence that matters and the words in it that tell so.
 

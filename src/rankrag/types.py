@@ -313,6 +313,10 @@ class Documents(Protocol):
         """Return the line (from 1) of its file at which a passage begins, None where that cannot be told."""
         ...
 
+    def examples(self) -> tuple[str, ...]:
+        """Return a few questions that the documents suggest, of as many documents as can be."""
+        ...
+
 
 class LanguageModel(Protocol):
     """One language model, whatever engine runs it."""

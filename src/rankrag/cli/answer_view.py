@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -14,13 +15,23 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ..types import Answer, Hit
+from ..pipeline import Level, level
+from ..spans import Excerpt, Span, excerpt, window
+from ..types import Answer, Hit, Passage, Question
 from .console import show, warn
+
+if TYPE_CHECKING:
+    from ..index import Location
 
 MARK = "cyan"
 QUIET = "bright_black"
 EXCERPT = 300
 """Characters of a passage that a terminal shows in a list."""
+AROUND = 8
+"""Lines of a document that are shown before and after the place of a source."""
+LEVELS: dict[Level, str] = {"high": "green", "medium": "yellow", "low": QUIET}
+
+_BLANKS = re.compile(r"\s+")
 
 
 def watch(steps: Iterable[Answer], console: Console) -> Answer:
@@ -62,11 +73,11 @@ class _Tail:
             yield Segment.line()
 
 
-def show_answer(answer: Answer, console: Console) -> None:
-    """Write the answer with its marks, its sources and what it took."""
+def show_answer(answer: Answer, console: Console, index: Path | None = None) -> None:
+    """Write the answer with its marks, its sources and what it took; `index` is where they are from."""
     console.print(marked(answer))
     console.print()
-    show_sources(answer, console)
+    show_sources(answer, console, index)
     show_notes(answer, console)
     console.print(timings(answer))
 
@@ -82,11 +93,20 @@ def marked(answer: Answer) -> Text:
     return text.append(answer.text[done:])
 
 
-def show_hits(hits: Sequence[Hit], console: Console, moved: Sequence[int] | None = None) -> None:
-    """Write each hit with its text; `moved` is how many places up each went."""
+def show_hits(
+    hits: Sequence[Hit],
+    console: Console,
+    question: Question,
+    moved: Sequence[int] | None = None,
+    calibrated: bool = False,
+) -> None:
+    """Write each hit with its text, on a terminal from where it matters; `moved`: how far up each went."""
     for n, hit in enumerate(hits):
-        show(ranking([hit], moved[n : n + 1] if moved else None, first=n + 1), console)
-        show(Padding(Text(_excerpt(hit, console)), (0, 0, 1, 4)), console)
+        places = moved[n] if moved else None
+        show(_headline(n + 1, hit, places, calibrated), console)
+        whole = Text(" ".join(hit.passage.text.split()))
+        text = _leading(hit, excerpt(hit.passage.text, question.text)) if console.is_terminal else whole
+        show(Padding(text, (0, 0, 1, 4)), console)
     if not hits:
         console.print(Text("Nothing was found.", style=QUIET))
 
@@ -99,21 +119,104 @@ def say_why_nothing(index: Path, query: str) -> None:
         warn(reason)
 
 
-def _excerpt(hit: Hit, console: Console) -> str:
-    """Return the passage as one paragraph, its beginning alone where a person reads it."""
-    text = " ".join(hit.passage.text.split())
-    return shorten(text, EXCERPT, placeholder=" …") if console.is_terminal else text
-
-
-def show_sources(answer: Answer, console: Console) -> None:
-    """Write a line for each passage that was read, best first."""
+def show_sources(answer: Answer, console: Console, index: Path | None = None) -> None:
+    """Write each passage that was read, best first, with the sentence of it that matters."""
     if not answer.ranked:
         return
     title = "Closest passages, not read" if answer.abstained else "Sources"
     console.print(Text.assemble((title, "bold"), (f"  {_columns(answer)}", QUIET)))
     moved = moves(answer) if _was_ranked(answer) else None
-    show(ranking(_read(answer), moved), console)
+    for n, hit in enumerate(_read(answer)):
+        found = _found(answer, hit)
+        line = _line(index, hit.passage, found.start)
+        show(
+            _headline(n + 1, hit, moved[n] if moved else None, answer.calibrated, line),
+            console,
+        )
+        show(Padding(_leading(hit, found), (0, 0, 0, 4)), console)
     console.print()
+
+
+def _found(answer: Answer, hit: Hit) -> Excerpt:
+    said = "" if answer.abstained else answer.text
+    return excerpt(hit.passage.text, answer.question.text, said)
+
+
+def _line(index: Path | None, passage: Passage, offset: int) -> int | None:
+    """Return the line of a passage's file on which a character of its text stands, None where unknown."""
+    if index is None:
+        return None
+    from ..index import IndexDocuments
+
+    first = IndexDocuments(index).line(passage)
+    return first + passage.text.count("\n", 0, offset) if first else None
+
+
+def _leading(hit: Hit, found: Excerpt) -> Text:
+    """Return a passage as one paragraph that begins where it matters, the words that tell in bold."""
+    text = hit.passage.text
+    start, end = window(text, found, EXCERPT)
+    shown, at = Text("… " if start else ""), start
+    for first, last in found.marks:
+        if start <= first and last <= end:
+            shown.append(_flat(text[at:first]))
+            shown.append(text[first:last], style="bold")
+            at = last
+    shown.append(_flat(text[at:end]))
+    return shown.append(" …" if end < len(text) else "")
+
+
+def _flat(text: str) -> str:
+    return _BLANKS.sub(" ", text)
+
+
+def show_place(answer: Answer, number: int, console: Console, index: Path | None) -> None:
+    """Write the place of a source in its document: the lines around what it says, with their numbers."""
+    if not 1 <= number <= len(_read(answer)):
+        console.print(Text(f"There is no source {number}: {len(_read(answer))} were read.", style=QUIET))
+        return
+    hit = _read(answer)[number - 1]
+    passage, spans = hit.passage, _said(answer, hit)
+    located = _located(index, passage)
+    text, offset = (located.text, located.start) if located else (passage.text, 0)
+    first, last = offset + min(spans)[0], offset + max(end for _, end in spans)
+    begin = first - len("\n".join(text[:first].split("\n")[-1 - AROUND :]))
+    end = last + len("\n".join(text[last:].split("\n")[: 1 + AROUND]))
+    shown = Text(text[begin:end])
+    for start, stop in spans:
+        shown.stylize("bold yellow", offset + start - begin, offset + stop - begin)
+    line = located.line if located else None
+    show(_headline(number, hit, None, answer.calibrated, line), console)
+    if located is None and index is not None:
+        console.print(Text("Its file cannot be shown as it was indexed: this is the passage.", style=QUIET))
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", style=QUIET, no_wrap=True)
+    table.add_column()
+    at = text.count("\n", 0, begin) + 1
+    for n, each in enumerate(shown.split("\n", allow_blank=True)):
+        table.add_row(str(at + n) if line else "", each)
+    show(table, console)
+
+
+def _said(answer: Answer, hit: Hit) -> list[Span]:
+    """Return the spans of a passage that citations point at, else its sentence that matters."""
+    source = hit.passage.source
+    begin = source.start if source and source.start is not None else 0
+    cited = [
+        (one.source_start - begin, one.source_end - begin)
+        for one in answer.citations
+        if one.passage_id == hit.passage.id and one.source_start is not None and one.source_end is not None
+    ]
+    found = _found(answer, hit)
+    return cited or [(found.start, found.end)]
+
+
+def _located(index: Path | None, passage: Passage) -> Location | None:
+    if index is None:
+        return None
+    from ..index import locate
+
+    return locate(index, passage)
 
 
 def _columns(answer: Answer) -> str:
@@ -121,32 +224,41 @@ def _columns(answer: Answer) -> str:
     return "relevance, places moved by ranking" if _was_ranked(answer) else "score of the retriever"
 
 
-def ranking(hits: Sequence[Hit], moved: Sequence[int] | None = None, first: int = 1) -> Table:
-    """Return hits as lines: number, score, how far ranking moved each (if known), title and place."""
+def _headline(
+    number: int, hit: Hit, moved: int | None, calibrated: bool = False, line: int | None = None
+) -> Table:
+    """Return a hit on one line: number, score, how far ranking moved it (if known), title and place."""
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style=MARK, no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    for _ in range(1 if moved else 0):
+    arrows = [] if moved is None else [_arrow(moved)]
+    for _ in arrows:
         table.add_column(no_wrap=True)
     table.add_column()
-    for n, hit in enumerate(hits):
-        arrows = [_arrow(moved[n])] if moved else []
-        table.add_row(Text(f"[{first + n}]"), score(hit), *arrows, place(hit))
+    table.add_row(Text(f"[{number}]"), score(hit, calibrated), *arrows, place(hit, line))
     return table
 
 
-def score(hit: Hit) -> Text:
-    """Return a score as people read it; a hit that no ranker scored has a dash."""
-    return Text(f"{hit.score:.3f}") if hit.scored else Text("–", style=QUIET)
+def score(hit: Hit, calibrated: bool = False) -> Text:
+    """Return a score as people read it, in a word too where that was measured; unscored hits have a dash."""
+    if not hit.scored:
+        return Text("–", style=QUIET)
+    text = Text(f"{hit.score:.3f}")
+    if calibrated:
+        name = level(hit.score)
+        text.append(f" {name:<6}", style=LEVELS[name])
+    return text
 
 
-def place(hit: Hit) -> Text:
-    """Return title, path and page of a hit; its id where it has none of them."""
+def place(hit: Hit, line: int | None = None) -> Text:
+    """Return title, path and line or page of a hit; its id where it has none of them."""
     source = hit.passage.source
     text = Text(hit.passage.title, style="bold")
     where = source.path if source else ""
     if source and source.page is not None:
         where += f", page {source.page}"
+    elif where and line is not None:
+        where += f":{line}"
     if where or not text:
         text.append(f"{'  ' if text else ''}{where or hit.passage.id}", style=f"not bold {QUIET}")
     return text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from functools import cache, partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,16 +100,16 @@ def ask(
     asked = Question("1", text, formats.read_history(history) if history else (), style)
     stream = _answering(spec)
     if not text:
-        conversation.hold(stream, asked, wanted)
+        conversation.hold(stream, asked, wanted, index)
         return
-    _tell(answer_view.watch(stream(asked, wanted), console.progress(output)), output)
+    _tell(answer_view.watch(stream(asked, wanted), console.progress(output)), output, index)
 
 
-def _tell(answer: Answer, output: str) -> None:
+def _tell(answer: Answer, output: str, index: Path) -> None:
     if output == "json":
         console.emit(formats.answer_record(answer))
     else:
-        answer_view.show_answer(answer, console.out())
+        answer_view.show_answer(answer, console.out(), index)
 
 
 def _question(given: str | None, output: str) -> str:

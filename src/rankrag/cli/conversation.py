@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from rich.text import Text
 
@@ -12,14 +14,17 @@ from ..types import Answer, Filters, Question, Turn
 from . import answer_view, console
 
 PROMPT = "› "
-HELP = "Ask a question. Ctrl-C stops an answer, /sources shows where the last one came from, /quit leaves."
+HELP = (
+    "Ask a question. Ctrl-C stops an answer, /sources shows where the last one came from, /open 2 the place "
+    "of its second source, /quit leaves."
+)
 
 
 Stream = Callable[[Question, Filters], Iterator[Answer]]
 """What answers a question, step by step, from the passages that filters let through."""
 
 
-def hold(stream: Stream, question: Question, filters: Filters) -> None:
+def hold(stream: Stream, question: Question, filters: Filters, index: Path | None = None) -> None:
     """Ask and answer until the user leaves; `question` holds the history before and the style wanted."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - editing and recalling lines; not there on Windows
@@ -27,7 +32,9 @@ def hold(stream: Stream, question: Question, filters: Filters) -> None:
     last: Answer | None = None
     while (line := _line()) != "/quit":
         if line == "/sources":
-            _sources(last)
+            _sources(last, index)
+        elif opened := re.fullmatch(r"/open (\d{1,3})", line):
+            _open(last, int(opened[1]), index)
         elif line.startswith("/"):
             _quiet(f"There is no {line.split()[0]}. {HELP}")
         elif line:
@@ -60,11 +67,18 @@ def _answer(stream: Stream, question: Question, filters: Filters) -> Answer | No
     return answer
 
 
-def _sources(answer: Answer | None) -> None:
+def _open(answer: Answer | None, number: int, index: Path | None) -> None:
     if answer is None:
         _quiet("Nothing was asked yet.")
     else:
-        answer_view.show_sources(answer, console.out())
+        answer_view.show_place(answer, number, console.out(), index)
+
+
+def _sources(answer: Answer | None, index: Path | None) -> None:
+    if answer is None:
+        _quiet("Nothing was asked yet.")
+    else:
+        answer_view.show_sources(answer, console.out(), index)
 
 
 def _quiet(words: str) -> None:

@@ -74,7 +74,13 @@ def rank(
         console.emit(_record(asked, model, ranked, k, seconds))
     else:
         n_scored = sum(hit.scored for hit in ranked)
-        _show(given, ranked[:k], f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s")
+        _show(
+            asked,
+            given,
+            ranked[:k],
+            rag.pipeline.calibrated,
+            f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s",
+        )
 
 
 def _record(
@@ -97,8 +103,8 @@ def _read(path: str) -> list[Passage]:
     return found
 
 
-def _show(given: list[Passage], ranked: list[Hit], took: str) -> None:
+def _show(asked: Question, given: list[Passage], ranked: list[Hit], calibrated: bool, took: str) -> None:
     before = {passage.id: place for place, passage in reversed([*enumerate(given)])}
     moved = [before[hit.passage.id] - place for place, hit in enumerate(ranked)]
-    answer_view.show_hits(ranked, console.out(), moved)
+    answer_view.show_hits(ranked, console.out(), asked, moved, calibrated)
     console.out().print(Text(f"{len(given)} passages · {took}", style=answer_view.QUIET))

@@ -12,13 +12,14 @@ import typer
 
 from .. import formats
 from ..errors import InvalidInputError
-from ..system import retrieval
+from ..system import SystemSpec, models, open_system, retrieval
 from ..system.rag import as_question
 from ..types import Filters, Hit, Question, RetrieverKind
 from . import answer_view, console, progress
 from .options import (
     DEFAULT_INDEX,
     IndexFolder,
+    ModelName,
     Output,
     PathGlob,
     RayAddress,
@@ -26,6 +27,7 @@ from .options import (
     Where,
     arguments,
     filters,
+    warn_untrained,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ def search(
     ] = "-",
     retriever: RetrieverName = None,
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Hits for each question.")] = 10,
+    rank: Annotated[
+        bool, typer.Option("--rank", help="Have the model order the hits of a question.")
+    ] = False,
+    model: ModelName = models.DEFAULT_MODEL,
     where: Where = None,
     path: PathGlob = None,
     ray: RayAddress = None,
@@ -57,13 +63,20 @@ def search(
         raise typer.BadParameter("wanted either a question or --questions FILE: give one of them")
     if ray is not None and questions is None:
         raise typer.BadParameter("found --ray beside one question, wanted --questions FILE: leave --ray out")
+    if rank and questions is not None:
+        raise typer.BadParameter(
+            "found --rank beside --questions, wanted one question: `eval predict` ranks many"
+        )
     with arguments():
         asked = as_question(question or "") if questions is None else None
     with console.working("opening the index"):
         shelf = retrieval.open_retrieval(index, retriever)
     if asked is not None:
         hits = shelf.search(asked, k, wanted)
-        _one(shelf, asked, hits, output)
+        if rank and hits:
+            _ranked(shelf, SystemSpec(index=index, retriever=retriever, model=model), asked, hits, output)
+        else:
+            _one(shelf, asked, hits, output)
         if not hits and not wanted:
             answer_view.say_why_nothing(index, shelf.query(asked))
     elif ray is None:
@@ -111,7 +124,24 @@ def _one(shelf: retrieval.Retrieval, question: Question, hits: list[Hit], output
     if output == "json":
         console.emit({"retriever": shelf.kind, **_record(shelf, question, hits)})
     else:
-        answer_view.show_hits(hits, console.out())
+        answer_view.show_hits(hits, console.out(), question)
+
+
+def _ranked(
+    shelf: retrieval.Retrieval, spec: SystemSpec, asked: Question, hits: list[Hit], output: str
+) -> None:
+    """Order the hits by the relevance that a model gives them, and print them."""
+    with console.working(f"loading {spec.ranks_with}"):
+        rag = open_system(spec, shelf)
+    warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
+    with console.working(f"ranking {len(hits)} passages"):
+        ranked = rag.ranker.rank(asked, hits)
+    if output == "json":
+        console.emit({"retriever": shelf.kind, "model": spec.ranks_with, **_record(shelf, asked, ranked)})
+        return
+    before = {hit.passage.id: n for n, hit in enumerate(hits)}
+    moved = [before[hit.passage.id] - n for n, hit in enumerate(ranked)]
+    answer_view.show_hits(ranked, console.out(), asked, moved, rag.pipeline.calibrated)
 
 
 def _many(shelf: retrieval.Retrieval, found: Rankings, run: str, output: str) -> None:

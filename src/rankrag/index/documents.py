@@ -14,6 +14,10 @@ from .location import line
 from .manifest import building, read_manifest, updated, write_manifest
 from .settings import PassageEncoder, Settings
 from .stores.by_name import open_store
+from .suggest import suggested
+
+_LOOKED_AT = 300
+"""Passages that are looked into for example questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,15 @@ class IndexDocuments:
         return read_manifest(self.folder).root_of(self.folder) / document.path
 
     def line(self, passage: Passage) -> int | None:
-        """Return the line of its file at which a passage begins, None where its file has no lines to count."""
+        """Return the line of its file at which a passage begins, None where it has no lines to count."""
         return line(self.folder, passage)
+
+    def examples(self) -> tuple[str, ...]:
+        """Return a few questions that the documents suggest, of as many documents as can be."""
+        store = open_store(self.folder)
+        ids = sorted(store.ids())
+        some = [ids[n * len(ids) // _LOOKED_AT] for n in range(_LOOKED_AT)] if len(ids) > _LOOKED_AT else ids
+        return suggested(store.passages(some).values())
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents and their passages; return how many documents were there.

@@ -23,9 +23,10 @@ _OWN = frozenset(name for name, row in DOCUMENTS.items() if not row.apart) | fro
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """The text of a document, and the line (from 1) at which a passage begins, if the file is that text."""
+    """The text of a document, where a passage begins in it, and on which line if the file is that text."""
 
     text: str
+    start: int
     line: int | None
 
 
@@ -41,7 +42,8 @@ def locate(folder: Path, passage: Passage) -> Location | None:
     text = _text(path)
     if text is None or text[source.start : source.end] != passage.text:
         return None
-    return Location(text, text.count("\n", 0, source.start) + 1 if kind(path) in _OWN else None)
+    line = text.count("\n", 0, source.start) + 1 if kind(path) in _OWN else None
+    return Location(text, source.start, line)
 
 
 def line(folder: Path, passage: Passage) -> int | None:

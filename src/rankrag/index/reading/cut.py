@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from ...spans import IDEOGRAPH, SPACELESS, Span, paragraphs, sentences, stripped

@@ -88,14 +88,14 @@ def place(passage: Passage, sentence: str, question: str) -> Span | None:
         held = telling(passage.text[slice(*span)])
         share = len(wanted & (held if own else held | title)) / max(1, len(wanted))
         about = len(asked & held)
-        if share >= (SAID if own else ASKED) and (about or asked & title or not asked):
-            if (share, about) > most:
-                best, most = span, (share, about)
+        is_about = about or asked & title or not asked
+        if is_about and share >= (SAID if own else ASKED) and (share, about) > most:
+            best, most = span, (share, about)
     return best
 
 
 def _places(text: str) -> Iterator[Span]:
-    """Yield the sentences of a text, then each two that follow each other, as far as they are not too long."""
+    """Yield the sentences of a text, then each two that follow each other, those that are not too long."""
     spans = list(sentences(text))
     for start, end in (*spans, *((first[0], second[1]) for first, second in pairwise(spans))):
         if end - start <= LONGEST:

@@ -10,9 +10,10 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError
-from ...formats import answer_record, hit_record
-from ...types import Answer, Question, Style
-from ..desk import each
+from ...formats import answer_record, excerpts_record, hit_record
+from ...pipeline import HIGH, MEDIUM
+from ...types import Answer, Documents, Question, Style
+from ..desk import each, in_thread
 from ..granting import PassRequest, changes, granted
 from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
 from ..safety.errors import fault_event
@@ -63,6 +64,7 @@ async def info(state: Shared) -> dict[str, object]:
         "min_relevance": state.pipeline.min_relevance,
         "rewrites": state.pipeline.rewriter is not None,
         "ranking": state.pipeline.ranker is not None,
+        "levels": {"medium": MEDIUM, "high": HIGH} if state.pipeline.calibrated else None,
         "index": {"n_documents": counts[0], "n_passages": counts[1]} if counts else None,
         "upload": upload if state.jobs else None,
     }
@@ -78,15 +80,32 @@ async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     pipeline = granted(state.pipeline, wish, state.limits)
     if body.stream:
         steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))
-        told = each(changes(steps, _step_record))
+        told = each(changes(steps, lambda answer: _step_record(answer, state.documents)))
         return EventStream(state.desk, _events(told), fault_event)
     answer = await state.desk.run(request, lambda: pipeline.ask(question, body.filters))
-    return JSONResponse({**answer_record(state.finished(answer)), "done": True})
+    return JSONResponse({**_shown(state.finished(answer), state.documents), "done": True})
 
 
-def _step_record(answer: Answer) -> dict[str, object]:
+def _step_record(answer: Answer, documents: Documents | None) -> dict[str, object]:
     """Return an answer as its events show it: with how far the ranking is."""
-    return {**answer_record(answer), "n_ranked": answer.n_ranked}
+    return {**_shown(answer, documents), "n_ranked": answer.n_ranked}
+
+
+def _shown(answer: Answer, documents: Documents | None) -> dict[str, object]:
+    """Return an answer with what matters in each passage and, once it is done, the lines of those read."""
+    record = {**answer_record(answer), "excerpts": excerpts_record(answer)}
+    if not answer.done or documents is None:
+        return record
+    read = [hit.passage for hit in answer.ranked[: answer.read_k]]
+    return {**record, "lines": {passage.id: documents.line(passage) for passage in read}}
+
+
+@routes.get("/v1/examples")
+async def examples(state: Shared) -> dict[str, object]:
+    """Return a few questions that the documents themselves suggest."""
+    documents = state.documents
+    found = await in_thread(documents.examples) if documents is not None else ()
+    return {"object": "list", "data": list(found)}
 
 
 async def _events(told: AsyncIterator[dict[str, object]]) -> AsyncIterator[str]:

@@ -1,0 +1,41 @@
+"""Example questions out of an index: those that the documents ask themselves, else about their headings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ..spans import sentences
+from ..types import Passage
+from .reading.passages import SEPARATOR
+
+EXAMPLES = 4
+_ASKS = re.compile(
+    r"(?:how|what|why|when|where|which|who|can|do|does|is|are|should)\b[^?\n]{8,80}\?", re.IGNORECASE
+)
+_NAMES = re.compile(r"(?:the |a |an )?[^\W\d_][\w' -]{3,40}", re.IGNORECASE)
+
+
+def suggested(passages: Iterable[Passage]) -> tuple[str, ...]:
+    """Return at most four questions, one of a document before a second of any; none where nothing offers."""
+    asked: dict[str, list[str]] = {}
+    for passage in passages:
+        path = passage.source.path if passage.source else ""
+        asked.setdefault(path, []).extend(_questions(passage))
+    first = [found[0] for found in asked.values() if found]
+    # What a document asks itself before what is made of a heading.
+    first.sort(key=lambda question: question.startswith(_ABOUT))
+    return tuple(dict.fromkeys(first))[:EXAMPLES]
+
+
+_ABOUT = "What do the documents say about "
+
+
+def _questions(passage: Passage) -> Iterator[str]:
+    heading = passage.title.rpartition(SEPARATOR)[2].strip()
+    for text in (heading, *(passage.text[start:end] for start, end in sentences(passage.text))):
+        sentence = " ".join(text.strip("#*_ \n").split())
+        if _ASKS.fullmatch(sentence):
+            yield sentence[0].upper() + sentence[1:]
+    if SEPARATOR in passage.title and _NAMES.fullmatch(heading):
+        yield f"{_ABOUT}“{heading}”?"
