@@ -74,6 +74,46 @@ def test_unscored_hits_abstentions_and_cuts_are_said() -> None:
     assert "No passage was relevant enough" in abstained
 
 
+def test_each_source_leads_with_what_matters_and_says_how_relevant_it_is() -> None:
+    text = "Nothing of it is here. The old bridge was built in 1894. " + "Much else was said. " * 30
+    hit = Hit(Passage("b", text, title="Bridges", source=Source("bridges.md")), 0.27)
+    asked = Question("q", "When was the bridge built?")
+    answer = replace(ANSWER, question=asked, text="1894.", citations=(), ranked=(hit,), retrieved=(hit,))
+    lines = [" ".join(line.split()) for line in drawn(answer).splitlines()]
+    source = next(n for n, line in enumerate(lines) if line.startswith("[1]"))
+    assert lines[source] == "[1] 0.270 Bridges bridges.md"
+    assert lines[source + 1].startswith("… The old bridge was built in 1894.")
+    assert "[1] 0.270 high" in drawn(replace(answer, calibrated=True))
+
+
+def test_the_place_of_a_source_is_shown_in_its_document(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = [f"Line {n} is about nothing." for n in range(1, 31)]
+    lines[19] = "Nairobi was founded in 1899."
+    (tmp_path / "nairobi.txt").write_text("\n".join(lines))
+    index = str(tmp_path / "i")
+    assert run(["index", str(tmp_path / "nairobi.txt"), "--index", index, "--encoder", "none"]) == 0
+    typed = "/open 1\nWhen was Nairobi founded?\n/open 1\n/open 9\n/quit\n"
+    assert talk(typed, index, monkeypatch) == 0
+    out = capsys.readouterr().out
+    assert "Nothing was asked yet." in out
+    assert "20  Nairobi was founded in 1899." in out
+    assert "12  Line 12 is about nothing." in out
+    assert "There is no source 9" in out
+    (tmp_path / "nairobi.txt").write_text("Something else.")
+    assert talk("When was Nairobi founded?\n/open 1\n/quit\n", index, monkeypatch) == 0
+    assert "cannot be shown as it was indexed" in capsys.readouterr().out
+
+
+def test_search_can_rank(capsys: pytest.CaptureFixture[str], index: str) -> None:
+    assert run(["search", "When was Nairobi founded?", "--rank", "--model", "fake", "--index", index]) == 0
+    assert "Nairobi was founded" in capsys.readouterr().out
+    asked = ["search", "--questions", "none.txt", "--rank", "--index", index]
+    assert run(asked) == 2
+    assert "--rank beside --questions" in capsys.readouterr().err
+
+
 def test_no_line_is_wider_than_the_terminal() -> None:
     long = Passage("x", "Text.", title="A very long title " * 9, source=Source("folder/" * 30 + "file.txt"))
     answer = replace(

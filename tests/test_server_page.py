@@ -6,11 +6,13 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import serving
 from rankrag.cli.served import default_index
 from rankrag.cli.served import make_index as make_empty
 from rankrag.index import IndexDocuments
@@ -93,6 +95,101 @@ def test_ask_see_why_and_open_a_source(browser: Browser, url: str) -> None:
     panel.wait_for(state="hidden")
     assert faults == []
     page.close()
+
+
+def test_the_first_citation_is_the_passage_ranked_first_and_says_what_matters(
+    browser: Browser, url: str
+) -> None:
+    page = visit(browser, url)
+    ask(page)
+    page.get_by_test_id("citation").first.wait_for()
+    assert page.get_by_test_id("citation").first.inner_text() == "[1]"
+    quote = page.get_by_test_id("quote").first
+    assert "A cat has eighteen toes." in quote.inner_text()
+    assert "line 3" in quote.inner_text()
+    assert {"cat", "toes", "eighteen"} <= {*quote.locator("b").all_inner_texts()}
+    first = page.get_by_test_id("passage").first
+    assert first.locator(".snippet").inner_text().startswith("… A cat has eighteen toes.")
+    page.close()
+
+
+def test_weak_evidence_is_said_and_relevance_has_a_name(
+    browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = serving.pipeline_over
+    monkeypatch.setattr(
+        serving, "pipeline_over", lambda *given: replace(over(*given), calibrated=True, weak_below=1.0)
+    )
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        ask(page)
+        page.get_by_test_id("weak").wait_for()
+        assert "Weak evidence" in page.get_by_test_id("weak").inner_text()
+        assert page.locator(".level.high").first.inner_text() == "high"
+        page.close()
+
+
+def test_the_least_relevance_is_asked_for_with_a_slider(browser: Browser, url: str) -> None:
+    page = visit(browser, url)
+    page.locator("#tune-button").click()
+    page.get_by_test_id("min-relevance").fill("100")
+    page.keyboard.press("Escape")
+    ask(page, "How heavy is a whale with eighteen toes?")
+    page.get_by_test_id("abstained").wait_for()
+    page.close()
+
+
+def test_a_server_that_stops_is_named_so(browser: Browser, index: Path) -> None:
+    page = browser.new_page()
+    page.set_default_timeout(60_000)
+    model = SlowModel()
+    with live(make_app(index, model), grace_s=0) as url:
+        page.goto(url)
+        ask(page)
+        page.get_by_test_id("passage").first.wait_for()
+        model.go.set()
+        page.route("**/v1/ask", lambda route: route.abort())
+        page.get_by_test_id("copy").first.wait_for()
+    ask(page)
+    page.get_by_test_id("error").wait_for()
+    assert "The server" in page.get_by_test_id("error").inner_text()
+    page.close()
+
+
+def test_a_bad_file_is_named(browser: Browser, url: str) -> None:
+    page = visit(browser, url)
+    upload(page, "broken.pdf", "%PDF-1.4 nothing")
+    problem = page.get_by_test_id("problem").first
+    problem.wait_for()
+    assert "broken.pdf" in problem.inner_text()
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_list_that_is_folded_stays_where_it_was_pressed(browser: Browser, url: str, width: int) -> None:
+    page = visit(browser, url, viewport={"width": width, "height": 600}, reduced_motion="reduce")
+    ask(page)
+    page.get_by_test_id("copy").first.wait_for()
+    folding = page.locator(".folding").first
+    before = folding.bounding_box()
+    folding.click()
+    folding.click()
+    after = folding.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert abs(before["y"] - after["y"]) < 4
+    page.close()
+
+
+def test_the_first_screen_offers_questions_of_the_documents(browser: Browser, index: Path) -> None:
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(page, "owl.md", "# Owls\n\n## How many ears has an owl?\n\nAn owl has two ears, both hidden.")
+        page.get_by_test_id("document").filter(has_text="owl.md").first.wait_for()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name="How many ears has an owl?").click()
+        page.get_by_test_id("copy").first.wait_for()
+        page.close()
 
 
 def test_text_of_documents_is_never_html(browser: Browser, index: Path) -> None:
