@@ -106,7 +106,9 @@ def test_a_hard_wrapped_sentence_is_cited_as_one_and_points_at_one() -> None:
         title="Valhalla",
     )
     text = "The hall where Odin houses those\nSlain in battle stands in\nAsgard (Valhalla)."
-    (citation,) = ModelCiter(WordRanker(), threshold=0.0).cite(Question("q", "Where is Valhalla?"), text, [hall])
+    (citation,) = ModelCiter(WordRanker(), threshold=0.0).cite(
+        Question("q", "Where is Valhalla?"), text, [hall]
+    )
     assert (citation.start, citation.end) == (0, len(text))
     span = place(hall, text, "Where is Valhalla?")
     assert span is not None

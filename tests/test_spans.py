@@ -6,7 +6,9 @@ import pytest
 
 from rankrag.spans import excerpt, marks, sentences, telling, window
 
-WRAPPED = "The hall of those who were\nSlain stands in Asgard. Dr. J. Smith\nsaw it.\n\n- One item\n- Another one"
+WRAPPED = (
+    "The hall of those who were\nSlain stands in Asgard. Dr. J. Smith\nsaw it.\n\n- One item\n- Another one"
+)
 
 
 def cut(text: str) -> list[str]:
@@ -26,7 +28,13 @@ def test_a_line_end_ends_no_sentence_and_list_items_do() -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("sleep", "sleeps"), ("sleep", "sleeping"), ("stop", "stopped"), ("create", "created"), ("Cat", "cat's")],
+    [
+        ("sleep", "sleeps"),
+        ("sleep", "sleeping"),
+        ("stop", "stopped"),
+        ("create", "created"),
+        ("Cat", "cat's"),
+    ],
 )
 def test_forms_of_a_word_tell_the_same(one: str, other: str) -> None:
     assert telling(one) == telling(other)

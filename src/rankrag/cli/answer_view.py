@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MARK = "cyan"
 QUIET = "bright_black"
-EXCERPT = 300
+EXCERPT = 200
 """Characters of a passage that a terminal shows in a list."""
 AROUND = 8
 """Lines of a document that are shown before and after the place of a source."""
@@ -230,7 +230,7 @@ def _headline(
     """Return a hit on one line: number, score, how far ranking moved it (if known), title and place."""
     table = Table.grid(padding=(0, 1))
     table.add_column(justify="right", style=MARK, no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
     arrows = [] if moved is None else [_arrow(moved)]
     for _ in arrows:
         table.add_column(no_wrap=True)
@@ -242,7 +242,7 @@ def _headline(
 def score(hit: Hit, calibrated: bool = False) -> Text:
     """Return a score as people read it, in a word too where that was measured; unscored hits have a dash."""
     if not hit.scored:
-        return Text("–", style=QUIET)
+        return Text(f"    –{' ' * 7 if calibrated else ''}", style=QUIET)
     text = Text(f"{hit.score:.3f}")
     if calibrated:
         name = level(hit.score)
