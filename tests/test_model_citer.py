@@ -101,8 +101,8 @@ def test_a_sentence_that_shares_no_word_with_a_passage_is_not_about_it() -> None
 def test_a_hard_wrapped_sentence_is_cited_as_one_and_points_at_one() -> None:
     hall = Passage(
         "v",
-        "Odin rules from his high seat. The great hall where Odin\nhouses those who were\nSlain in battle stands "
-        "in Asgard. It has many doors.",
+        "Odin rules from his high seat. The great hall where Odin\nhouses those who were\nSlain in battle "
+        "stands in Asgard. It has many doors.",
         title="Valhalla",
     )
     text = "The hall where Odin houses those\nSlain in battle stands in\nAsgard (Valhalla)."
