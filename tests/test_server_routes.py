@@ -372,3 +372,15 @@ def test_fewer_passages_may_be_allowed(index: Path) -> None:
     with client(make_app(index, settings=ServerSettings(Limits(passages=30)))) as http:
         assert "at most 30" in error(chat(http, top_k=31))["message"]
         assert "at most 30" in error(http.post("/v1/search", json={"question": "x", "k": 31}))["message"]
+
+
+def test_documents_suggest_questions_and_an_answer_says_where_it_looked(http: TestClient) -> None:
+    found = http.get("/v1/examples").json()
+    assert found["object"] == "list"
+    assert all(isinstance(question, str) for question in found["data"])
+    told = http.post("/v1/ask", json={"question": QUESTION}).json()
+    (name, line), *_ = told["lines"].items()
+    assert line == 1
+    matters = told["excerpts"][name]
+    text = next(hit["text"] for hit in told["ranked"] if hit["id"] == name)
+    assert text[matters["start"] : matters["end"]] == "A cat has eighteen toes."

@@ -13,7 +13,7 @@ from ...errors import InvalidInputError
 from ...formats import answer_record, excerpts_record, hit_record
 from ...pipeline import HIGH, MEDIUM
 from ...types import Answer, Documents, Question, Style
-from ..desk import each, in_thread
+from ..desk import each
 from ..granting import PassRequest, changes, granted
 from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
 from ..safety.errors import fault_event
@@ -101,11 +101,9 @@ def _shown(answer: Answer, documents: Documents | None) -> dict[str, object]:
 
 
 @routes.get("/v1/examples")
-async def examples(state: Shared) -> dict[str, object]:
+def examples(state: Shared) -> dict[str, object]:
     """Return a few questions that the documents themselves suggest."""
-    documents = state.documents
-    found = await in_thread(documents.examples) if documents is not None else ()
-    return {"object": "list", "data": list(found)}
+    return {"object": "list", "data": list(state.documents.examples()) if state.documents else []}
 
 
 async def _events(told: AsyncIterator[dict[str, object]]) -> AsyncIterator[str]:
