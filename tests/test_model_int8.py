@@ -15,7 +15,9 @@ from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
 from rankrag.model.engine import int8, rotation
+from rankrag.model.engine.blocks import Blocks, FloatBlock, Joint, Norm
 from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.packed import Packing, Segment
 from rankrag.system import Loading, load, open_engine
 from rankrag.types import Passage, Question
 
@@ -66,24 +68,38 @@ def model_of(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
 def test_a_rotation_changes_nothing(tmp_path: Path, kind: str, changes: dict[str, object]) -> None:
     import torch
 
-    folder = write(tmp_path, config(kind, **changes))
-    ids = torch.arange(3, 60).unsqueeze(0)
-    before, after = model_of(folder, torch.float64), model_of(folder, torch.float64)
+    model = model_of(write(tmp_path, config(kind, **changes)), torch.float32)
     # Weights of norms that are not all one: they have to move to the right place.
-    for model in (before, after):
-        draw = torch.Generator().manual_seed(1)
-        for name, weight in model.named_parameters():
-            if "norm" in name:
-                weight.data = 0.5 + torch.rand(weight.shape, generator=draw, dtype=torch.float64)
-            elif name.endswith("bias"):
-                weight.data = torch.randn(weight.shape, generator=draw, dtype=torch.float64)
-    rotation.rotate(after)
+    draw = torch.Generator().manual_seed(1)
+    for name, weight in model.named_parameters():
+        if "norm" in name:
+            weight.data = 0.5 + torch.rand(weight.shape, generator=draw)
+        elif name.endswith("bias"):
+            weight.data = torch.randn(weight.shape, generator=draw)
+    blocks = Blocks(model)
+    ids, last = torch.arange(3, 60), torch.tensor([56])
     with torch.inference_mode():
-        wanted, found = before(ids).logits, after(ids).logits
+        wanted = model(ids.unsqueeze(0)).logits[0, last]
+        before = blocks.blocks[1]
+        turned_floats(blocks, draw)
+        ends = blocks.ends(ids, torch.arange(57), last, Packing([Segment(ids.tolist())]))
+        found = blocks.logits(ends)
     assert float(wanted.std()) > 0.1
-    assert torch.allclose(found, wanted, atol=2e-5)  # norms are taken in float32 whatever the weights are
-    stored = before.model.layers[0].mlp.up_proj.weight
-    assert not torch.allclose(after.model.layers[0].mlp.up_proj.weight, stored, atol=1e-2)
+    assert torch.allclose(found, wanted, atol=2e-5)
+    assert isinstance(before, FloatBlock)
+    assert isinstance(blocks.blocks[1], FloatBlock)
+    assert not torch.allclose(blocks.blocks[1].gate_up.weight, before.gate_up.weight, atol=1e-2)
+
+
+def turned_floats(blocks: Blocks, draw: torch.Generator) -> None:
+    """Turn blocks as for integers, but leave them in float32."""
+    assert isinstance(blocks.head, Joint)
+    turn = blocks.rotation = rotation.rotation(blocks.head.weight.shape[1], draw)
+    blocks.head = Joint(rotation.turned_in(blocks.head.weight, blocks.norm, turn), blocks.head.bias)
+    blocks.norm = Norm(None, blocks.norm.epsilon)
+    for n, (block, heads) in enumerate(zip(blocks.blocks, blocks.heads, strict=True)):
+        assert isinstance(block, FloatBlock)
+        blocks.blocks[n] = rotation.rotated(block, heads, turn, draw)
 
 
 @pytest.mark.parametrize(("kind", "changes"), KINDS)
@@ -92,7 +108,7 @@ def test_relevance_is_close_to_that_of_float32(tmp_path: Path, kind: str, change
     wanted = LocalLanguageModel(folder, precision="float32").logprobs(ASKED, LABELS)
     found = LocalLanguageModel(folder, precision="int8").logprobs(ASKED, LABELS)
     gap = np.abs(found - wanted).max()
-    assert 1e-6 < gap < 0.15  # other numbers, and close to them; these weights are ten times the usual
+    assert 1e-6 < gap < 0.2  # other numbers, and close to them; these weights are ten times the usual
     assert np.corrcoef(found[:, 0], wanted[:, 0])[0, 1] > 0.98
 
 
@@ -129,8 +145,9 @@ def test_integers_are_rounded_to_the_nearest_of_their_row() -> None:
 
     rows = torch.tensor([[0.0, 0.0, 0.0], [1.27, -0.632, 0.014], [1e6, 1.0, -1e6]])
     found = int8.quantised(rows)
-    assert found.values.tolist() == [[0, 0, 0], [127, -63, 1], [127, 0, -127]]
-    assert torch.allclose(found.values * found.scale, rows, atol=1e6 / 254)
+    signed = found.values.int() - 128
+    assert signed.tolist() == [[0, 0, 0], [127, -63, 1], [127, 0, -127]]
+    assert torch.allclose(signed * found.scale, rows, atol=1e6 / 254)
 
 
 # ── what it is not for ───────────────────────────────────────────────────────────────────────────────
@@ -143,10 +160,8 @@ def test_blocks_of_other_architectures_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_processor_without_exact_products_is_refused(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    real = torch._int_mm
-    monkeypatch.setattr(torch, "_int_mm", lambda a, b: real(a, b) + 1)
+    real = int8._product
+    monkeypatch.setattr(int8, "_product", lambda *given: real(*given) + 1)
     with pytest.raises(InvalidInputError, match="found no exact products of int8 on this processor"):
         LocalLanguageModel(llama, precision="int8")
 

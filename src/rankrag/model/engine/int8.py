@@ -1,4 +1,4 @@
-"""Products of 8-bit integers in place of float32, on a CPU: about twice as fast, and nearly as exact.
+"""Products of 8-bit integers in place of float32, on a CPU: four times as fast, and nearly as exact.
 
 Weights have one scale for each output channel, inputs one for each token, found as they come (symmetric, no
 calibration). A token's result does not depend on the tokens beside it.
@@ -6,25 +6,34 @@ calibration). A token's result does not depend on the tokens beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError
-from .rotation import Module, rotate
+from .blocks import FloatBlock, Norm
+from .rotation import SEED, rotated, rotation, turned_in
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from .blocks import Blocks
+
 _LARGEST = 127.0
 _SMALLEST_SCALE = 1e-8
 """A row of zeros has some scale, too."""
 
+_ZERO = 128
+"""What stands for 0: oneDNN multiplies inputs without a sign by weights with one."""
+
+_ROWS = 8192
+"""Rows of the vocabulary that are turned at a time: 151,936 of them in float32 take half a gigabyte."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """Rows of integers: the numbers are `values` (int8) times `scale`, one a row, float32."""
+    """Rows of integers: the numbers are (`values` (uint8) - 128) times `scale`, one a row, float32."""
 
     values: torch.Tensor
     scale: torch.Tensor
@@ -32,64 +41,80 @@ class Quantised:
 
 @dataclass(frozen=True, slots=True)
 class Int8Linear:
-    """A linear layer in integers, called as the module that it replaces.
+    """A linear layer in integers; `packed` are its weights as oneDNN reads them, `scale` that of each output."""
 
-    `weight` is (outputs, inputs) int8 and is read as it lies: for one token that is three times as fast as a
-    transposed copy, for 512 the same. `scale` is that of each output.
-    """
-
-    weight: torch.Tensor
+    packed: torch.Tensor
     scale: torch.Tensor
+    zeros: torch.Tensor
     bias: torch.Tensor | None
 
-    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return the layer's output, float32, for inputs of shape (..., inputs)."""
-        flat = rows.reshape(-1, rows.shape[-1])
-        return self.product(quantised(flat)).view(*rows.shape[:-1], -1)
-
-    def product(self, rows: Quantised) -> torch.Tensor:
-        """Return the output for rows that are integers already."""
-        import torch
-
-        found = torch._int_mm(rows.values, self.weight.t()).float().mul_(rows.scale).mul_(self.scale)
+    def __call__(self, rows: Quantised) -> torch.Tensor:
+        """Return the layer's output, (tokens, outputs), float32."""
+        found = _product(rows.values, self.packed, self.scale, self.zeros).mul_(rows.scale)
         return found if self.bias is None else found.add_(self.bias)
+
+    def add(self, hidden: torch.Tensor, rows: Quantised) -> torch.Tensor:
+        """Add the output to `hidden`."""
+        hidden.addcmul_(_product(rows.values, self.packed, self.scale, self.zeros), rows.scale)
+        return hidden if self.bias is None else hidden.add_(self.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Int8Block:
+    """A rotated block in integers; the weights of its norms are in its products."""
+
+    norms: tuple[Norm, Norm]
+    qkv: Int8Linear
+    output: Int8Linear
+    gate_up: Int8Linear
+    down: Int8Linear
+    activation: Callable[[torch.Tensor], torch.Tensor]
+
+    def states(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Return queries, keys and values side by side."""
+        return self.qkv(_normed(self.norms[0], hidden))
+
+    def finish(self, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Return the output of the block."""
+        hidden = self.output.add(hidden, quantised(seen.float()))
+        gate, up = self.gate_up(_normed(self.norms[1], hidden)).chunk(2, dim=1)
+        return self.down.add(hidden, quantised(self.activation(gate).mul_(up)))
 
 
 def quantised(rows: torch.Tensor) -> Quantised:
-    """Return rows, (tokens, channels), as integers with a scale for each."""
+    """Return rows, (tokens, channels) float32, as integers with a scale for each."""
     import torch
 
-    # Two passes that reduce take 0.07 ms for 512 rows of 576, abs().amax() 0.10, a norm or aminmax over 0.6.
+    # Two passes that reduce take 0.2 ms for 512 rows of 4,864; a norm or aminmax takes 6.
     largest = torch.maximum(rows.amax(-1, keepdim=True), rows.amin(-1, keepdim=True).neg_())
     scale = largest.clamp_(min=_SMALLEST_SCALE).div_(_LARGEST)
-    return Quantised((rows * scale.reciprocal()).round_().to(torch.int8), scale)
+    # To int8 and then to uint8 is nine times as fast as to uint8 at once.
+    signed = (rows * scale.reciprocal()).round_().to(torch.int8)
+    return Quantised(signed.view(torch.uint8).bitwise_xor_(_ZERO), scale)
 
 
-def products(layers: Sequence[Any], rows: torch.Tensor) -> list[torch.Tensor]:
-    """Return what layers, all of one kind, make of the same rows; integers are made once for all."""
-    if isinstance(layers[0], Int8Linear):
-        shared = quantised(rows)
-        return [layer.product(shared) for layer in layers]
-    return [layer(rows) for layer in layers]
+def convert(model: PreTrainedModel, blocks: Blocks) -> None:
+    """Compute in integers from now on; of the model's own weights the embeddings alone are kept.
 
-
-def convert(model: PreTrainedModel) -> None:
-    """Replace, in place, the products of every block by those of integers; the vocabulary's stays as it is.
-
-    The blocks must compute what `blocks.logits` does. The model is rotated first: without, the log-odds of a
-    ranking correlate 0.964 with those of float32, with 0.99.
+    States are rotated first: without, the log-odds of a ranking correlate 0.964 with those of float32, with
+    0.99.
     """
+    import torch
+
     body: Any = model.model
-    rotate(model)
-    for block in body.layers:
-        for owner, names in (
-            (block.self_attn, ("q_proj", "k_proj", "v_proj", "o_proj")),
-            (block.mlp, ("gate_proj", "up_proj", "down_proj")),
-        ):
-            for name in names:
-                layer = getattr(owner, name)
-                delattr(owner, name)  # a module's name cannot be given to what is none
-                setattr(owner, name, _converted(layer))
+    draw = torch.Generator().manual_seed(SEED)
+    blocks.rotation = rotation(model.config.hidden_size, draw)
+    head, norm = model.lm_head, blocks.norm
+    model.lm_head = torch.nn.Identity()
+    pieces = [quantised(turned_in(rows, norm, blocks.rotation)) for rows in head.weight.data.split(_ROWS)]
+    layer = _layer(pieces, head.bias)
+    blocks.head, blocks.norm = lambda ends: layer(quantised(ends)), Norm(None, norm.epsilon)
+    for number, heads in enumerate(blocks.heads):
+        block = blocks.blocks[number]
+        assert isinstance(block, FloatBlock)
+        blocks.blocks[number] = _converted(rotated(block, heads, blocks.rotation, draw))
+        body.layers[number] = torch.nn.Identity()  # so that the weights are never all there twice
+    blocks.dtype = torch.bfloat16
 
 
 def check() -> None:
@@ -100,8 +125,9 @@ def check() -> None:
     import torch
 
     try:
-        ones = torch.full((32, 64), 127, dtype=torch.int8)
-        exact = bool((torch._int_mm(ones, -ones.t()) == -64 * 127 * 127).all())
+        layer = _layer([Quantised(torch.full((32, 64), 255, dtype=torch.uint8), torch.ones(32, 1))], None)
+        rows = torch.full((32, 64), 255, dtype=torch.uint8)
+        exact = bool((_product(rows, layer.packed, layer.scale, layer.zeros) == 64 * 127 * 127).all())
     except (AttributeError, NotImplementedError, RuntimeError):
         exact = False
     if not exact:
@@ -111,7 +137,37 @@ def check() -> None:
         )
 
 
-def _converted(layer: Module) -> Int8Linear:
-    rows = quantised(layer.weight.data.float())
-    bias = None if layer.bias is None else layer.bias.data
-    return Int8Linear(rows.values, rows.scale.flatten(), bias)
+def _product(
+    values: torch.Tensor, packed: torch.Tensor, scale: torch.Tensor, zeros: torch.Tensor
+) -> torch.Tensor:
+    """Return (values - 128) times the weights and their scales, float32."""
+    import torch
+
+    pointwise = torch.ops.onednn.qlinear_pointwise
+    found: torch.Tensor = pointwise(
+        values, 1.0, _ZERO, packed, scale, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+    )
+    return found
+
+
+def _converted(block: FloatBlock) -> Int8Block:
+    parts = block.qkv, block.output, block.gate_up, block.down
+    layers = (_layer([quantised(part.weight)], part.bias) for part in parts)
+    return Int8Block(block.norms, *layers, block.activation)
+
+
+def _layer(weights: Sequence[Quantised], bias: torch.Tensor | None) -> Int8Linear:
+    """Return a layer whose weights are these rows, one after the other."""
+    import torch
+
+    signed = torch.cat([rows.values for rows in weights]).bitwise_xor_(_ZERO).view(torch.int8)
+    scale = torch.cat([rows.scale.flatten() for rows in weights])
+    packed = torch.ops.onednn.qlinear_prepack(signed, None)
+    zeros = torch.zeros(len(scale), dtype=torch.int32)
+    return Int8Linear(packed, scale, zeros, None if bias is None else bias.data.float())
+
+
+def _normed(norm: Norm, hidden: torch.Tensor) -> Quantised:
+    """Return normalised states as integers: the norm's factor goes into their scales."""
+    rows = quantised(hidden)
+    return Quantised(rows.values, rows.scale.mul_(norm.factor(hidden)))

@@ -33,7 +33,7 @@ _CHUNK_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16384}
 Products of integers give 4 bytes for each of theirs: from 1,024 tokens on, fresh memory costs what they gain.
 """
 
-_STATES_FORMAT = 1
+_STATES_FORMAT = 2
 """To be raised when the same weights give other states."""
 
 EnginePrecision = WeightPrecision | Literal["int8"]
@@ -64,7 +64,8 @@ class LocalLanguageModel:
         """
         with told(Path(folder), "the model"):
             self._tokenizer = Tokenizer(Path(folder))
-            weights: WeightPrecision | None = "float32" if precision == "int8" else precision
+            # Rounding to 16 bits adds a hundredth to what rounding to 8 does, in half the memory.
+            weights: WeightPrecision | None = "bfloat16" if precision == "int8" else precision
             model = load_weights(Path(folder), Path(adapter) if adapter else None, device, weights)
             self._network = Network(model)
             if precision == "int8":

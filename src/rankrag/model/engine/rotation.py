@@ -8,83 +8,83 @@ is turned as well (R1 and R2 of SpinQuant, arXiv 2405.16406; QuaRot, arXiv 2404.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .blocks import FloatBlock, Heads, Joint, Norm
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
-
-Module = Any
-"""A torch module whose parts are reached by name."""
 
 SEED = 0
 
-_ROWS = 8192
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Turns vectors by the Kronecker product of two random rotations: 896 channels by those of 28 and 32.
 
-
-def rotate(model: PreTrainedModel) -> None:
-    """Rotate, in place, a model whose blocks compute what `blocks.logits` does; its embeddings are untied.
-
-    Hidden states are turned by one matrix for all (R1), the values of each head by another (R2). The weights
-    of the norms that come before a product move into it, since scaling channels and turning do not commute.
+    That mixes all channels as one large rotation does, and takes a fifteenth of its work.
     """
-    import torch
 
-    body: Any = model.model
-    draw = torch.Generator().manual_seed(SEED)
-    hidden = _rotation(body.embed_tokens.weight.shape[1], draw)
-    with torch.no_grad():
-        # The head first: where it is tied it still has to be read from the embeddings as they were.
-        head = (body.embed_tokens if model.config.tie_word_embeddings else model.lm_head).weight
-        model.lm_head.weight = torch.nn.Parameter(_turned_in(head, body.norm, hidden), requires_grad=False)
-        model.config.tie_word_embeddings = False
-        body.embed_tokens.weight.data = _turned_in(body.embed_tokens.weight, None, hidden)
-        body.norm.weight.fill_(1.0)
-        for block in body.layers:
-            _rotate_block(block, hidden, _rotation(block.self_attn.head_dim, draw))
+    left: torch.Tensor
+    right: torch.Tensor
+
+    def __call__(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the vectors along the last axis, turned."""
+        apart = rows.reshape(-1, len(self.left), len(self.right))
+        return (self.left.T @ (apart @ self.right)).view(rows.shape)
 
 
-def _rotate_block(block: Module, hidden: torch.Tensor, head: torch.Tensor) -> None:
-    attention, mlp = block.self_attn, block.mlp
-    _read_turned(block.input_layernorm, (attention.q_proj, attention.k_proj, attention.v_proj), hidden)
-    _read_turned(block.post_attention_layernorm, (mlp.gate_proj, mlp.up_proj), hidden)
-    _write_turned(attention.v_proj, head)
-    read = attention.o_proj.weight
-    read.data = (read.double().unflatten(1, (-1, head.shape[0])) @ head).flatten(1).to(read.dtype)
-    _write_turned(attention.o_proj, hidden)
-    _write_turned(mlp.down_proj, hidden)
+def rotation(size: int, draw: torch.Generator) -> Rotation:
+    """Return a random rotation of so many channels, float32."""
+    n_left = max(n for n in range(1, size + 1) if size % n == 0 and n * n <= size)
+    return Rotation(_orthogonal(n_left, draw), _orthogonal(size // n_left, draw))
 
 
-def _read_turned(norm: Module, layers: Sequence[Module], rotation: torch.Tensor) -> None:
-    """Let layers read turned states, and take over the weights of the norm before them."""
-    for layer in layers:
-        layer.weight.data = _turned_in(layer.weight, norm, rotation)
-    norm.weight.fill_(1.0)
+def rotated(block: FloatBlock, heads: Heads, hidden: Rotation, draw: torch.Generator) -> FloatBlock:
+    """Return a block, float32, that reads and writes turned states; the values of its heads are turned, too.
+
+    The weights of its norms move into the products after them: scaling channels and turning do not commute.
+    """
+    within = rotation(heads.size, draw)
+    n_turned = heads.n_states * heads.size
+    qkv = _reading(block.qkv, block.norms[0], hidden)
+    qkv.weight[-n_turned:] = _written(qkv.weight[-n_turned:], within)
+    if qkv.bias is not None:
+        qkv.bias[-n_turned:] = within(qkv.bias[-n_turned:].view(-1, heads.size)).flatten()
+    read = within(block.output.weight.float().unflatten(1, (-1, heads.size))).flatten(1)
+    return replace(
+        block,
+        norms=tuple(Norm(None, norm.epsilon) for norm in block.norms),
+        qkv=qkv,
+        output=_writing(Joint(read, block.output.bias), hidden),
+        gate_up=_reading(block.gate_up, block.norms[1], hidden),
+        down=_writing(Joint(block.down.weight.float(), block.down.bias), hidden),
+    )
 
 
-def _turned_in(weight: torch.Tensor, norm: Module | None, rotation: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    # A vocabulary of 151,936 in float64 takes 1.1 GB, and the product as much again: some rows at a time.
-    turned = torch.empty_like(weight)
-    for start in range(0, len(weight), _ROWS):
-        wide = weight[start : start + _ROWS].double()
-        turned[start : start + _ROWS] = (wide if norm is None else wide * norm.weight.double()) @ rotation
-    return turned
+def turned_in(weight: torch.Tensor, norm: Norm, hidden: Rotation) -> torch.Tensor:
+    """Return weights, (outputs, channels), that read turned states before the weights of a norm."""
+    wide = weight.float()
+    return hidden(wide if norm.weight is None else wide * norm.weight)
 
 
-def _write_turned(layer: Module, rotation: torch.Tensor) -> None:
-    """Let a layer write turned: all of its outputs, or those of each head where the rotation is smaller."""
-    for part in (layer.weight, layer.bias):
-        if part is not None:
-            rows = part.data.double().reshape(-1, rotation.shape[0], part[0].numel())
-            part.data = (rotation.T @ rows).reshape(part.shape).to(part.dtype)
+def _reading(layer: Joint, norm: Norm, hidden: Rotation) -> Joint:
+    return Joint(turned_in(layer.weight, norm, hidden), None if layer.bias is None else layer.bias.float())
 
 
-def _rotation(size: int, draw: torch.Generator) -> torch.Tensor:
-    """Return a random orthogonal matrix, float64."""
+def _writing(layer: Joint, hidden: Rotation) -> Joint:
+    """Return a layer that writes turned states."""
+    return Joint(_written(layer.weight, hidden), None if layer.bias is None else hidden(layer.bias.float()))
+
+
+def _written(weight: torch.Tensor, turn: Rotation) -> torch.Tensor:
+    """Return weights, (outputs, inputs), whose outputs are turned, each group of so many by itself."""
+    size = len(turn.left) * len(turn.right)
+    return turn(weight.unflatten(0, (-1, size)).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+
+
+def _orthogonal(size: int, draw: torch.Generator) -> torch.Tensor:
     import torch
 
     found: torch.Tensor = torch.linalg.qr(torch.randn(size, size, generator=draw, dtype=torch.float64))[0]
-    return found
+    return found.float()
