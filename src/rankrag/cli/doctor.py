@@ -122,6 +122,24 @@ def _models() -> Iterator[Check]:
     yield _cache(folder)
     for name in registry.DEFAULTS.values():
         yield _model(name)
+    yield from _precision(registry.DEFAULTS["language_model"])
+
+
+def _precision(name: str) -> Iterator[Check]:
+    """Say which numbers `--precision auto` takes for a model that is here, and how fast each is."""
+    from ..model.engine.precision import choose, rates
+    from ..model.store import checkpoint, registry
+
+    try:
+        card = checkpoint.read_checkpoint(registry.locate(name))
+        folder = registry.locate(card.base) if card.is_adapter else card.folder
+        chosen = choose(folder, registry.speeds_file())
+    except (ImportError, RankRAGError):  # told above
+        return
+    speeds = rates(folder, registry.speeds_file()) if chosen else {}
+    told = ", ".join(f"{numbers} {rate / 1e9:.0f}" for numbers, rate in speeds.items())
+    found = f"{chosen or '16 bits, on the GPU'}{f' (billion operations a second: {told})' if told else ''}"
+    yield Check("precision", "ok", found)
 
 
 def _cache(folder: Path) -> Check:

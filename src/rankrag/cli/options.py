@@ -114,7 +114,7 @@ Precision = Annotated[
     models.Precision | None,
     typer.Option(
         "--precision",
-        help="Numbers to compute with; int8 is faster on a CPU. Default: 16 bits on a GPU, else float32.",
+        help="Numbers to compute with. Default: auto, the fastest here of those that rank equally well.",
     ),
 ]
 CacheDir = Annotated[

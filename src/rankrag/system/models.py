@@ -21,7 +21,7 @@ DEFAULT_MODEL = "rankrag-135m"
 FAKE_MODEL = "fake"
 """Word overlap in place of a model: no weights, nothing to pull, for tests and for trying the tool."""
 
-Precision = Literal["float32", "bfloat16", "float16", "int8"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 
 CACHE_GB = 10.0
 
@@ -30,7 +30,8 @@ CACHE_GB = 10.0
 class Loading:
     """How a local model is loaded: the numbers it computes with, and a folder that keeps passages warm.
 
-    `precision` None means 16 bits on a GPU and float32 elsewhere. `cache_gb` bounds what `cache_dir` holds.
+    `precision` `auto`, and None, is the fastest on this machine of those that rank equally well. `cache_gb`
+    bounds what `cache_dir` holds.
     """
 
     precision: Precision | None = None
@@ -122,11 +123,14 @@ def check_loading(name: str, loading: Loading) -> None:
 
 def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
     from ..model.engine.local import LocalLanguageModel
-    from ..model.store.registry import locate
+    from ..model.engine.precision import choose
+    from ..model.store.registry import locate, speeds_file
     from ..model.store.weights_hash import weights_hash
 
     folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
-    lm = LocalLanguageModel(folder, adapter, precision=loading.precision)
+    given = loading.precision or "auto"
+    numbers = choose(folder, speeds_file()) if given == "auto" else given
+    lm = LocalLanguageModel(folder, adapter, precision=numbers)
     if loading.cache_dir is not None:
         weights = weights_hash(weights_folders(card), loading.cache_dir / "weights.json")
         lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights)

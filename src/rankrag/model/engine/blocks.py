@@ -185,8 +185,8 @@ class Blocks:
     def logits(self, ends: torch.Tensor, tokens: Sequence[int] = ()) -> torch.Tensor:
         """Return logits, float32, (states, vocabulary).
 
-        In 16 bits those of 16 and more would be multiples of an eighth, and passages would tie: of the likeliest
-        tokens, and of `tokens`, they are computed again in float32.
+        In 16 bits those of 16 and more would be multiples of an eighth, and passages would tie: of the
+        likeliest tokens, and of `tokens`, they are computed again in float32.
         """
         import torch
 
@@ -205,14 +205,16 @@ class Blocks:
         self, number: int, states: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor], layout: Layout
     ) -> torch.Tensor:
         """Return what attention gathers for each token, (tokens, heads * head size)."""
+        from torch import split
+
         heads = self.heads[number]
         sizes = heads.n_queries, heads.n_states, heads.n_states
         parts = states.view(len(states), -1, heads.size)
         if heads.norms is not None:
-            for part, norm in zip(parts.split(sizes, dim=1), heads.norms, strict=False):
+            for part, norm in zip(split(parts, sizes, dim=1), heads.norms, strict=False):
                 part.copy_(norm(part.float()))
-        turned, value = parts.split([sizes[0] + sizes[1], sizes[2]], dim=1)
-        query, key = _turned(turned.float(), turn).to(self.dtype).split(sizes[:2], dim=1)
+        turned, value = split(parts, (sizes[0] + sizes[1], sizes[2]), dim=1)
+        query, key = split(_turned(turned.float(), turn).to(self.dtype), sizes[:2], dim=1)
         return layout.attend(number, query, (key, value.to(self.dtype)), heads.scaling).flatten(1)
 
 
@@ -245,7 +247,7 @@ def _joint(*layers: Module) -> Joint:
     if len(layers) == 1:
         return Joint(layers[0].weight.data, None if layers[0].bias is None else layers[0].bias.data)
     weight = torch.cat([layer.weight.data for layer in layers])
-    for layer, part in zip(layers, weight.split([len(layer.weight) for layer in layers]), strict=True):
+    for layer, part in zip(layers, torch.split(weight, [len(layer.weight) for layer in layers]), strict=True):
         layer.weight.data = part
     biases = [layer.bias for layer in layers]
     return Joint(weight, None if None in biases else torch.cat([bias.data for bias in biases]))

@@ -41,7 +41,7 @@ class Quantised:
 
 @dataclass(frozen=True, slots=True)
 class Int8Linear:
-    """A linear layer in integers; `packed` are its weights as oneDNN reads them, `scale` that of each output."""
+    """A linear layer in integers: weights `packed` as oneDNN reads them, and the `scale` of each output."""
 
     packed: torch.Tensor
     scale: torch.Tensor
@@ -137,6 +137,11 @@ def check() -> None:
         )
 
 
+def linear(weight: torch.Tensor, bias: torch.Tensor | None = None) -> Int8Linear:
+    """Return a linear layer in integers, for float32 weights (outputs, inputs)."""
+    return _layer([quantised(weight)], bias)
+
+
 def _product(
     values: torch.Tensor, packed: torch.Tensor, scale: torch.Tensor, zeros: torch.Tensor
 ) -> torch.Tensor:
@@ -152,8 +157,8 @@ def _product(
 
 def _converted(block: FloatBlock) -> Int8Block:
     parts = block.qkv, block.output, block.gate_up, block.down
-    layers = (_layer([quantised(part.weight)], part.bias) for part in parts)
-    return Int8Block(block.norms, *layers, block.activation)
+    qkv, output, gate_up, down = (linear(part.weight, part.bias) for part in parts)
+    return Int8Block(block.norms, qkv, output, gate_up, down, block.activation)
 
 
 def _layer(weights: Sequence[Quantised], bias: torch.Tensor | None) -> Int8Linear:

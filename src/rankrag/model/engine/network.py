@@ -105,7 +105,7 @@ class Network:
 
         wanted = torch.tensor(tokens, dtype=torch.long, device=self.model.device)
         pieces = []
-        for rows in ends.split(_HEAD_ROWS):
+        for rows in torch.split(ends, _HEAD_ROWS):
             logits = self._logits(rows, tokens)
             pieces.append(logits.index_select(1, wanted) - logits.logsumexp(1, keepdim=True))
         return torch.cat(pieces)

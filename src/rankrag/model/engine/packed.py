@@ -198,7 +198,7 @@ def _grouped(query: torch.Tensor, seen: Layer, hidden: torch.Tensor, scale: floa
     """
     import torch
 
-    n_own, n_heads, size = query.shape
+    n_own, _, size = query.shape
     keys, values = seen[0].permute(1, 2, 0), seen[1].transpose(0, 1)
     apart = query.view(n_own, len(keys), -1, size).permute(1, 2, 0, 3)
     scores = torch.bmm(apart.reshape(len(keys), -1, size), keys).float().mul_(scale)
@@ -222,7 +222,7 @@ def weighted(query: torch.Tensor, seen: Layer, mask: torch.Tensor | None, scale:
 
 
 def _softmax(query: torch.Tensor, seen: Layer, hidden: torch.Tensor, scale: float) -> torch.Tensor:
-    """Return what `weighted` does for one segment; `hidden` says which of its own tokens each does not see."""
+    """Return what `weighted` does for one segment; `hidden` are its own tokens that each must not see."""
     mask = None
     if len(query) > 1:
         mask = query.new_zeros(len(query), len(seen[0]))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SEED = 0
 
+
 @dataclass(frozen=True, slots=True)
 class Rotation:
     """Turns vectors by the Kronecker product of two random rotations: 896 channels by those of 28 and 32.
@@ -51,10 +52,11 @@ def rotated(block: FloatBlock, heads: Heads, hidden: Rotation, draw: torch.Gener
     qkv.weight[-n_turned:] = _written(qkv.weight[-n_turned:], within)
     if qkv.bias is not None:
         qkv.bias[-n_turned:] = within(qkv.bias[-n_turned:].view(-1, heads.size)).flatten()
-    read = within(block.output.weight.float().unflatten(1, (-1, heads.size))).flatten(1)
+    output = block.output.weight.float()
+    read = within(output.view(len(output), -1, heads.size)).flatten(1)
     return replace(
         block,
-        norms=tuple(Norm(None, norm.epsilon) for norm in block.norms),
+        norms=(Norm(None, block.norms[0].epsilon), Norm(None, block.norms[1].epsilon)),
         qkv=qkv,
         output=_writing(Joint(read, block.output.bias), hidden),
         gate_up=_reading(block.gate_up, block.norms[1], hidden),
@@ -80,7 +82,8 @@ def _writing(layer: Joint, hidden: Rotation) -> Joint:
 def _written(weight: torch.Tensor, turn: Rotation) -> torch.Tensor:
     """Return weights, (outputs, inputs), whose outputs are turned, each group of so many by itself."""
     size = len(turn.left) * len(turn.right)
-    return turn(weight.unflatten(0, (-1, size)).transpose(1, 2)).transpose(1, 2).flatten(0, 1)
+    groups = weight.view(-1, size, weight.shape[1]).transpose(1, 2)
+    return turn(groups).transpose(1, 2).flatten(0, 1)
 
 
 def _orthogonal(size: int, draw: torch.Generator) -> torch.Tensor:

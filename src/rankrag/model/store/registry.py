@@ -415,6 +415,11 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def speeds_file() -> Path:
+    """Return the file that remembers how fast this machine computes in which numbers."""
+    return cache_folder() / "speeds.json"
+
+
 def shipped(name: str) -> Shipped | None:
     """Return what a name stands for if it comes with this package, else None."""
     origin = MODELS[name].origin if name in MODELS else None
