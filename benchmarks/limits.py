@@ -19,11 +19,11 @@ Model = Any
 PROBE_TOKENS = 1024
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+def timed(work: Callable[[], Any], clock: Callable[[], float] = perf_counter) -> tuple[Any, float]:
     """Return what the work returns, and the seconds that it took."""
-    started = perf_counter()
+    started = clock()
     found = work()
-    return found, perf_counter() - started
+    return found, clock() - started
 
 
 def linear_layers(model: Model) -> list[Any]:
@@ -39,7 +39,9 @@ def body_weights(model: Model) -> int:
     return sum(layer.weight.numel() for layer in linear_layers(model) if layer is not head)
 
 
-def matmul_rate(model: Model, n_tokens: int = PROBE_TOKENS) -> float:
+def matmul_rate(
+    model: Model, n_tokens: int = PROBE_TOKENS, clock: Callable[[], float] = perf_counter
+) -> float:
     """Return operations a second of matrix products of `n_tokens` with the model's own shapes, a median."""
     import torch
 
@@ -57,7 +59,7 @@ def matmul_rate(model: Model, n_tokens: int = PROBE_TOKENS) -> float:
             torch.cuda.synchronize()
 
     products()
-    return float(work / median(timed(products)[1] for _ in range(30)))
+    return float(work / median(timed(products, clock)[1] for _ in range(10)))
 
 
 def reading_s(model: Model) -> float:

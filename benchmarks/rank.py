@@ -1,15 +1,17 @@
-"""How fast passages are ranked: the naive loop, a padded batch, the engine cold and warm, from disk, in int8.
+"""How fast passages are ranked: the naive loop, a padded batch, and the engine in its kinds of numbers.
 
-    python benchmarks/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--output json]
+    python benchmarks/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--clock cpu]
 
-Naive is one forward pass of transformers for each passage, with all its logits; padded is the same in
-batches of eight. Cold is the engine with nothing remembered, warm with the states of every passage (not of
-the question), half-warm with those of every other passage; disk has them all on disk (`--cache-dir`; the
-files are new, so the system still holds them in memory) and nothing remembered. int8 is `--precision int8`.
-The passages are taken in blocks and all ways run over a block before the next, so a machine that is busy for
-a while is busy for all of them. Useful work
-is two operations for each weight of the linear layers and each token that has to be read once (the common
-beginning of the prompts once in all), and the vocabulary once a passage; attention is not counted.
+Naive is one forward pass of transformers for each passage, in float32, with all its logits; padded is the
+same in batches of eight. The engine runs with each of `--precisions`: cold with nothing remembered, warm with
+the states of every passage (not of the question), half-warm with those of every other passage; disk, in the
+first of the precisions, has them all on disk (`--cache-dir`; the files are new, so the system still holds
+them in memory) and nothing remembered. The passages are taken in blocks and all ways run over a block before
+the next, so a machine that is busy for a while is busy for all of them; `--clock cpu` counts the processor's
+time, not what it spent on other programs. Useful work is two operations for each weight of the linear layers
+and each token that has to be read once (the common beginning of the prompts once in all), and the vocabulary
+once a passage; attention is not counted. The limit is that work at the rate of the model's own float32
+products.
 """
 
 from __future__ import annotations
@@ -18,19 +20,20 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from limits import Model, body_weights, matmul_rate, passages_of, timed
+from limits import Model, body_weights, matmul_rate, passages_of
 from rankrag import prompts
-from rankrag.model.engine.disk_cache import FREQUENT
+from rankrag.model.engine.disk_cache import FREQUENT, DiskCache
 from rankrag.model.engine.local import CACHE_BYTES, LocalLanguageModel
 from rankrag.model.engine.tokenizer import Tokenizer
 from rankrag.model.skills.ranker import relevance
@@ -42,31 +45,36 @@ if TYPE_CHECKING:
 
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
 BEFORE = Question("before", "What is it about?")
-WAYS = ("naive", "padded", "cold", "half-warm", "warm", "disk", "int8", "int8 warm")
 PADDED_BATCH = 8
+CLOCKS = {"wall": perf_counter, "cpu": process_time}
 
 
 @dataclass
 class Tally:
-    """Seconds of each way, the best that the machine could have done, and how far scores differ."""
+    """Seconds of each way, the best that the machine could have done, and how far log-odds differ."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(WAYS, 0.0))
+    clock: Callable[[], float]
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    scores: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     rates: list[float] = field(default_factory=list)
     ideal_s: float = 0.0
-    difference: float = 0.0
-    wanted: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    int8_scores: list[float] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
     cache_bytes: int = 0
 
-    def record(self, way: str, seconds: float, found: np.ndarray, wanted: np.ndarray) -> None:
-        """Add what one way took for a block, and how far its scores are from the naive ones."""
-        self.seconds[way] += seconds
-        if way == "int8":
-            self.int8_scores += found.tolist()
-            self.scores += wanted.tolist()
-        elif way in ("cold", "half-warm", "warm", "disk"):
-            self.difference = max(self.difference, float(np.abs(found - wanted).max()))
+    def run(self, way: str, work: Callable[[], np.ndarray]) -> None:
+        """Add what one way takes for a block, and its scores."""
+        started = self.clock()
+        found = work()
+        self.seconds[way] += self.clock() - started
+        self.scores[way] += found.tolist()
+
+    def difference(self, way: str) -> float:
+        """Return how far scores are from the naive ones at most."""
+        return float(np.abs(np.subtract(self.scores[way], self.scores["naive"])).max())
+
+    def correlation(self, way: str) -> float:
+        """Return the correlation of log-odds with the naive ones."""
+        ours, theirs = (np.log(s) - np.log1p(-s) for s in (np.array(self.scores[w]) for w in (way, "naive")))
+        return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 class Naive:
@@ -118,73 +126,73 @@ def main() -> None:
     form = prompts.template(arguments.template)
     folder = Path(registry.locate(arguments.model))
     passages = list(islice(passages_of(arguments.passages), arguments.count))
-    limit = arguments.cache_bytes
-    lm, small, on_disk = (
-        LocalLanguageModel(folder, device="cpu", precision=precision, cache_bytes=limit)
-        for precision in ("float32", "int8", "float32")
-    )
     naive = Naive(folder, form.labels())
+    engines = {
+        name: LocalLanguageModel(folder, device="cpu", precision=name, cache_bytes=arguments.cache_bytes)
+        for name in arguments.precisions
+    }
+    first = engines[arguments.precisions[0]]
     size = -(-len(passages) // arguments.blocks)
-    tally = Tally()
-    _warm_up((lm, small), naive, passages[:2], form)
+    tally = Tally(CLOCKS[arguments.clock])
+    _warm_up(list(engines.values()), naive, passages[:2], form)
     with tempfile.TemporaryDirectory() as kept_in:
-        on_disk.keep_on_disk(Path(kept_in), 100 * limit, "benchmark")
-        for first in range(0, len(passages), size):
-            block = passages[first : first + size]
-            _block(lm, naive, block, form, tally)
-            _more(small, on_disk, block, form, tally)
-        assert on_disk.disk
-        on_disk.disk.close()
-    kept = tally.cache_bytes <= arguments.cache_bytes and _keeps_a_small_limit(lm, passages[:size], form)
-    _print(arguments, _result(tally, len(passages), arguments.cache_bytes, kept))
+        on_disk = DiskCache(Path(kept_in), 100 * arguments.cache_bytes, "benchmark")
+        for start in range(0, len(passages), size):
+            block = passages[start : start + size]
+            asked, before = ([prompts.rank(q, p, form) for p in block] for q in (ASKED, BEFORE))
+            _naive(naive, asked, tally)
+            for name, lm in engines.items():
+                _ways(name, lm, asked, before, form, tally)
+            _from_disk(first, on_disk, asked, before, form, tally)
+        on_disk.close()
+    kept = tally.cache_bytes <= arguments.cache_bytes and _keeps_a_small_limit(first, passages[:size], form)
+    _print(arguments, _result(tally, arguments, len(passages), kept))
     sys.exit(0 if kept else 1)
 
 
-def _block(
-    lm: LocalLanguageModel, naive: Naive, passages: Sequence[Passage], form: prompts.Template, tally: Tally
-) -> None:
+def _naive(naive: Naive, asked: Sequence[Prompt], tally: Tally) -> None:
     import torch
 
-    asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
-    ours = partial(_ranked, lm, asked, form)
     with torch.inference_mode():
-        wanted, seconds = timed(lambda: naive.loop(asked))
-        tally.record("naive", seconds, wanted, wanted)
-        tally.wanted = wanted
-        rate = matmul_rate(naive.model)
-        for way, known in (("padded", []), ("cold", []), ("half-warm", before[::2]), ("warm", before)):
-            if way != "warm":
-                lm.cache.clear()
-            lm.logprobs(known, form.labels())
-            found, seconds = timed(partial(naive.padded, asked) if way == "padded" else ours)
-            tally.record(way, seconds, found, wanted)
-            tally.cache_bytes = max(tally.cache_bytes, lm.cache.n_bytes)
+        tally.run("naive", lambda: naive.loop(asked))
+        tally.run("padded", lambda: naive.padded(asked))
+        rate = matmul_rate(naive.model, clock=tally.clock)
     tally.rates.append(rate)
     tally.ideal_s += _useful(naive.model, [naive.tokens(prompt) for prompt in asked]) / rate
 
 
-def _more(
-    small: LocalLanguageModel,
-    on_disk: LocalLanguageModel,
-    passages: Sequence[Passage],
+def _ways(
+    name: str,
+    lm: LocalLanguageModel,
+    asked: Sequence[Prompt],
+    before: Sequence[Prompt],
     form: prompts.Template,
     tally: Tally,
 ) -> None:
-    """Rank a block from disk and in integers; `_block` comes first."""
-    asked, before = ([prompts.rank(question, p, form) for p in passages] for question in (ASKED, BEFORE))
+    """Rank a block cold, half-warm and warm."""
+    ways: dict[str, Sequence[Prompt]] = {"cold": [], "half-warm": before[::2], "warm": before}
+    for way, known in ways.items():
+        lm.cache.clear()
+        lm.logprobs(known, form.labels())
+        tally.run(f"{name}, {way}", lambda: _ranked(lm, asked, form))
+        tally.cache_bytes = max(tally.cache_bytes, lm.cache.n_bytes)
+
+
+def _from_disk(
+    lm: LocalLanguageModel,
+    on_disk: DiskCache,
+    asked: Sequence[Prompt],
+    before: Sequence[Prompt],
+    form: prompts.Template,
+    tally: Tally,
+) -> None:
+    lm.disk = lm._scorer.disk = on_disk
     for _ in range(FREQUENT):
-        on_disk.logprobs(before, form.labels())
-    assert on_disk.disk
-    on_disk.disk.flush()
-    on_disk.cache.clear()
-    small.cache.clear()
-    for way, lm in (("disk", on_disk), ("int8", small)):
-        found, seconds = timed(partial(_ranked, lm, asked, form))
-        tally.record(way, seconds, found, tally.wanted)
-    small.cache.clear()
-    small.logprobs(before, form.labels())
-    found, seconds = timed(partial(_ranked, small, asked, form))
-    tally.record("int8 warm", seconds, found, tally.wanted)
+        lm.logprobs(before, form.labels())
+    on_disk.flush()
+    lm.cache.clear()
+    tally.run(f"{lm.precision}, disk", lambda: _ranked(lm, asked, form))
+    lm.disk = lm._scorer.disk = None
 
 
 def _ranked(lm: LocalLanguageModel, asked: Sequence[Prompt], form: prompts.Template) -> np.ndarray:
@@ -226,31 +234,21 @@ def _keeps_a_small_limit(lm: LocalLanguageModel, passages: Sequence[Passage], fo
     return lm.cache.n_bytes > 0
 
 
-def _result(tally: Tally, n_passages: int, limit: int, kept: bool) -> dict[str, object]:
+def _result(tally: Tally, arguments: argparse.Namespace, n_passages: int, kept: bool) -> dict[str, Any]:
     naive = tally.seconds["naive"]
+    ways = [way for way in tally.seconds if way not in ("naive", "padded")]
     return {
         "passages": n_passages,
+        "clock": arguments.clock,
         "seconds": {way: round(seconds, 3) for way, seconds in tally.seconds.items()},
-        "padded_ratio": round(naive / tally.seconds["padded"], 3),
-        "cold_ratio": round(naive / tally.seconds["cold"], 3),
-        "half_warm_ratio": round(naive / tally.seconds["half-warm"], 3),
-        "warm_ratio": round(naive / tally.seconds["warm"], 3),
-        "disk_ratio": round(naive / tally.seconds["disk"], 3),
-        "int8_ratio": round(naive / tally.seconds["int8"], 3),
-        "int8_warm_ratio": round(naive / tally.seconds["int8 warm"], 3),
-        "max_score_difference": tally.difference,
-        "int8_log_odds_correlation": round(_correlation(tally), 4),
+        "times_naive": {way: round(naive / seconds, 2) for way, seconds in tally.seconds.items()},
+        "max_score_difference": {way: round(tally.difference(way), 7) for way in ways},
+        "log_odds_correlation": {way: round(tally.correlation(way), 5) for way in ways},
         "matmul_gflops": round(median(tally.rates) / 1e9, 1),
-        "limit_fraction": round(tally.ideal_s / tally.seconds["cold"], 3),
+        "limit_s": round(tally.ideal_s, 3),
         "cache_bytes": tally.cache_bytes,
-        "cache_limit": limit,
         "cache_limit_kept": kept,
     }
-
-
-def _correlation(tally: Tally) -> float:
-    ours, theirs = (np.log(s) - np.log1p(-s) for s in map(np.array, (tally.int8_scores, tally.scores)))
-    return float(np.corrcoef(ours, theirs)[0, 1])
 
 
 def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
@@ -262,21 +260,22 @@ def _print(arguments: argparse.Namespace, result: dict[str, Any]) -> None:
 
     n = result["passages"]
     table = Table(title=f"{arguments.model}, {n} passages, template {arguments.template}")
-    for title in ("", "seconds", "ms a passage", "times naive"):
+    for title in (
+        "",
+        f"seconds ({result['clock']})",
+        "ms a passage",
+        "times naive",
+        "difference",
+        "correlation",
+    ):
         table.add_column(title, justify="right" if title else "left")
     for way, seconds in result["seconds"].items():
-        ratio = result["seconds"]["naive"] / seconds
-        table.add_row(way, f"{seconds:.2f}", f"{1000 * seconds / n:.0f}", f"{ratio:.2f}")
+        gaps = [result[name].get(way, "") for name in ("max_score_difference", "log_odds_correlation")]
+        row = f"{seconds:.2f}", f"{1000 * seconds / n:.0f}", f"{result['times_naive'][way]:.2f}", *gaps
+        table.add_row(way, *map(str, row))
     console = Console()
     console.print(table)
-    for name in (
-        "max_score_difference",
-        "int8_log_odds_correlation",
-        "matmul_gflops",
-        "limit_fraction",
-        "cache_bytes",
-        "cache_limit_kept",
-    ):
+    for name in ("matmul_gflops", "limit_s", "cache_bytes", "cache_limit_kept"):
         console.print(f"{name}: {result[name]}", highlight=False)
 
 
@@ -286,6 +285,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--passages", help="a file of passages; without, the Python reference is cut up")
     parser.add_argument("--count", type=int, default=100, help="passages to rank")
     parser.add_argument("--blocks", type=int, default=4, help="blocks that the passages are taken in")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
+    parser.add_argument("--clock", default="wall", choices=sorted(CLOCKS), help="whose seconds are counted")
     parser.add_argument("--template", default="paper", choices=sorted(prompts.TEMPLATES))
     parser.add_argument("--cache-bytes", type=int, default=CACHE_BYTES, help="limit of the prefix cache")
     parser.add_argument("--output", default="text", choices=("text", "json"))

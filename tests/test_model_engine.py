@@ -14,8 +14,11 @@ import torch
 from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
+from rankrag.model.engine import packed
+from rankrag.model.engine.blocks import Blocks
 from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.model.engine.packed import Packing, Segment
+from rankrag.model.engine.weights import load_weights
 from rankrag.types import Passage, Prompt, Question
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -116,6 +119,45 @@ def test_relevances_of_16_bits_do_not_tie(tmp_path: Path, kind: str) -> None:
     assert len(set(found[:, 0] - found[:, 1])) == len(ASKED)
     assert np.abs(found - wanted).max() < 0.1
     assert half._network.window == whole._network.window, "both paths agree in 16 bits, too"
+
+
+def test_the_vocabulary_of_16_bits_is_exact_where_it_matters(tmp_path: Path) -> None:
+    model = load_weights(write(tmp_path, config("llama")), None, "cpu", "bfloat16")
+    blocks = Blocks(model)
+    ends = 50 * torch.randn(3, model.config.hidden_size, generator=torch.Generator().manual_seed(0))
+    weight: Any = model.lm_head.weight
+    with torch.inference_mode():
+        wanted = ends @ weight.float().t()
+        least = wanted.mean(0).argsort()[:5].tolist()
+        found = blocks.logits(ends, least)
+        rough = blocks.logits(ends)
+    assert torch.allclose(found[:, least], wanted[:, least], atol=1e-4)
+    assert not torch.allclose(rough[:, least], wanted[:, least], atol=1e-2)
+    assert torch.equal(found.argmax(1), wanted.argmax(1))
+    assert torch.allclose(found.amax(1), wanted.amax(1), atol=1e-4)
+
+
+def test_the_vocabulary_is_read_once_for_many_chunks(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    monkeypatch.setattr("rankrag.model.engine.local._CHUNK_TOKENS", {"cpu": 100})
+    lm = LocalLanguageModel(llama)
+    read = Blocks.logits
+    monkeypatch.setattr(Blocks, "logits", lambda *given: calls.append(len(given[1])) or read(*given))
+    lm.logprobs(ASKED, LABELS)
+    assert calls == [len(ASKED)]
+
+
+@pytest.mark.parametrize(("n_own", "n_seen"), [(1, 1), (1, 90), (70, 70), (150, 200)])
+def test_heads_that_share_keys_attend_alike_in_one_product(n_own: int, n_seen: int) -> None:
+    draw = torch.Generator().manual_seed(0)
+    query = torch.randn(n_own, 6, 8, generator=draw)
+    seen = torch.randn(n_seen, 2, 8, generator=draw), torch.randn(n_seen, 2, 8, generator=draw)
+    wanted = packed._attention(query, seen, 0.3)
+    hidden = torch.ones(n_own, n_own, dtype=torch.bool).triu_(1)
+    assert torch.allclose(packed._grouped(query, seen, hidden, 0.3), wanted, atol=1e-5)
+    halves = packed._attention(query.bfloat16(), (seen[0].bfloat16(), seen[1].bfloat16()), 0.3)
+    assert halves.dtype == torch.bfloat16
+    assert torch.allclose(halves.float(), wanted, atol=0.05)
 
 
 def test_what_is_remembered_changes_nothing(llama: Path) -> None:

@@ -159,6 +159,12 @@ def test_blocks_of_other_architectures_are_refused(tmp_path: Path) -> None:
         LocalLanguageModel(folder, precision="int8")
 
 
+def test_a_window_that_slides_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, config("mistral", sliding_window=64))
+    with pytest.raises(InvalidInputError, match="found a window of 64 tokens, wanted one as long as"):
+        LocalLanguageModel(folder, precision="int8")
+
+
 def test_a_processor_without_exact_products_is_refused(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = int8._product
     monkeypatch.setattr(int8, "_product", lambda *given: real(*given) + 1)

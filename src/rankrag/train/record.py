@@ -15,6 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from ..errors import FormatError
 from ..files import read_records, writing
+from ..model.engine.memory import give_back
 from ..types import Progress
 from .folder import CURVES, EVENTS, METRICS
 
@@ -60,7 +61,8 @@ class Recorder(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Progress the tokens done."""
+        """Progress the tokens done, and give back what the step left free: 0.7 of 2.8 GB for 0.5B weights."""
+        give_back()
         if state.is_world_process_zero:
             self.report(int(self.tokens_at[state.global_step]), int(self.tokens_at[-1]), "tokens")
 

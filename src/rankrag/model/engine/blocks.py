@@ -208,12 +208,12 @@ class Blocks:
         from torch import split
 
         heads = self.heads[number]
-        sizes = heads.n_queries, heads.n_states, heads.n_states
+        sizes = [heads.n_queries, heads.n_states, heads.n_states]
         parts = states.view(len(states), -1, heads.size)
         if heads.norms is not None:
             for part, norm in zip(split(parts, sizes, dim=1), heads.norms, strict=False):
                 part.copy_(norm(part.float()))
-        turned, value = split(parts, (sizes[0] + sizes[1], sizes[2]), dim=1)
+        turned, value = split(parts, [sizes[0] + sizes[1], sizes[2]], dim=1)
         query, key = split(_turned(turned.float(), turn).to(self.dtype), sizes[:2], dim=1)
         return layout.attend(number, query, (key, value.to(self.dtype)), heads.scaling).flatten(1)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .network import Continuation
 
 CACHE_BYTES = 1 << 29
-"""Default limit of the prefix cache: some 230 passages of rankrag-0.5b, whose token takes 12 kB in 16 bits."""
+"""Default limit of the prefix cache: 230 passages of rankrag-0.5b, whose token takes 12 kB in 16 bits."""
 
 _CHUNK_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16384}
 """Tokens in one pass: on a CPU as many as keep the activations near the caches, on a GPU to fill it.

@@ -79,10 +79,15 @@ class Network:
                 "leave the precision out"
             )
         config = self.model.config
-        if self._quick is None or self.window < config.get_text_config().max_position_embeddings:
+        if self._quick is None:
             raise InvalidInputError(
                 f"found the architecture {config.model_type}, wanted blocks as Llama's for the "
                 "precision int8: leave the precision out"
+            )
+        if self.window < (length := config.get_text_config().max_position_embeddings):
+            raise InvalidInputError(
+                f"found a window of {self.window} tokens, wanted one as long as the context, {length}, for "
+                "the precision int8: leave the precision out"
             )
         int8.check()
         int8.convert(self.model, self._quick)

@@ -14,14 +14,11 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ...errors import InvalidInputError
 from . import int8
 from .blocks import KNOWN
-
-if TYPE_CHECKING:
-    import torch
 
 EnginePrecision = Literal["float32", "bfloat16", "float16", "int8"]
 """Numbers to compute with: a format of the weights, or 8-bit integers, made from them when loading."""
