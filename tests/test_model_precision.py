@@ -104,6 +104,7 @@ def test_doctor_says_what_is_chosen(
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path))
     folder = folder_of(tmp_path / "wide", WIDE)
     write_checkpoint(Checkpoint(folder, "paper"))
+    (folder / "model.safetensors").touch()
     monkeypatch.setattr(registry, "locate", lambda name: folder)
     out, _ = call(capsys, "doctor", "--output", "json", code=3)
     told = {check["name"]: check["found"] for check in json.loads(out)["checks"]}
