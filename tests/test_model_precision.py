@@ -67,9 +67,11 @@ def test_a_machine_is_measured_once_a_shape(tmp_path: Path, monkeypatch: pytest.
     for _ in range(2):
         assert precision.rates(folder, remembered) == {"float32": 1.0, "bfloat16": 2.0}
     precision.rates(folder_of(tmp_path / "other", WIDE | {"intermediate_size": 768}), remembered)
-    remembered.write_text("{")  # a broken file is as if it were not there
-    precision.rates(folder, remembered)
-    assert asked == [(512, 640), (512, 768), (512, 640)]
+    spoilt = json.dumps(dict.fromkeys(json.loads(remembered.read_text()), 3))
+    for broken in ("{", "null", spoilt):  # is as if it were not there
+        remembered.write_text(broken)
+        precision.rates(folder, remembered)
+    assert asked == [(512, 640), (512, 768), *[(512, 640)] * 3]
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 from ...errors import InvalidInputError
 from . import int8
@@ -59,7 +59,7 @@ def rates(folder: Path, remembered: Path) -> dict[Measured, float]:
     """
     import torch
 
-    config = _config(folder)
+    config = _read(folder / "config.json")
     width, inner = config.get("hidden_size"), config.get("intermediate_size")
     if not isinstance(width, int) or not isinstance(inner, int):
         return {}
@@ -70,14 +70,15 @@ def rates(folder: Path, remembered: Path) -> dict[Measured, float]:
     )
     name = f"{machine}, {width} x {inner}"
     table = _read(remembered)
-    if name not in table:
+    if not isinstance(table.get(name), dict):
         table[name] = _measured(width, inner)
         with suppress(OSError):
             remembered.parent.mkdir(parents=True, exist_ok=True)
             begun = remembered.with_name(f"{remembered.name}.{os.getpid()}")
             begun.write_text(json.dumps(table, indent=1), encoding="utf-8")
             begun.replace(remembered)
-    return table[name]
+    found: dict[Measured, float] = table[name]
+    return found
 
 
 def _measured(width: int, inner: int) -> dict[Measured, float]:
@@ -108,18 +109,13 @@ def _seconds(work: Callable[[], object]) -> float:
     return perf_counter() - started
 
 
-def _config(folder: Path) -> dict[str, object]:
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a JSON file holds, nothing for a broken one: loading the model tells its faults."""
     try:
-        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):  # said in full where the model is loaded
-        return {}
-
-
-def _read(path: Path) -> dict[str, dict[Measured, float]]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _processor() -> str:
