@@ -142,7 +142,12 @@ def test_the_vocabulary_is_read_once_for_many_chunks(llama: Path, monkeypatch: p
     monkeypatch.setattr("rankrag.model.engine.local._CHUNK_TOKENS", {"cpu": 100})
     lm = LocalLanguageModel(llama)
     read = Blocks.logits
-    monkeypatch.setattr(Blocks, "logits", lambda *given: calls.append(len(given[1])) or read(*given))
+
+    def counted(blocks: Blocks, ends: torch.Tensor, tokens: Sequence[int] = ()) -> torch.Tensor:
+        calls.append(len(ends))
+        return read(blocks, ends, tokens)
+
+    monkeypatch.setattr(Blocks, "logits", counted)
     lm.logprobs(ASKED, LABELS)
     assert calls == [len(ASKED)]
 
