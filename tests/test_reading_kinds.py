@@ -17,7 +17,7 @@ from rankrag.index.reading import File, ReadSettings
 from rankrag.index.reading.parse import parse_bytes
 from rankrag.index.reading.passages import passages_of_text, read_portions
 from rankrag.index.reading.texts import Text
-from rankrag.index.reading.walk import kind
+from rankrag.index.reading.walk import find_kind
 
 
 def read(name: str, data: str | bytes) -> Text:
@@ -443,7 +443,7 @@ def test_packed_text_and_text_without_an_ending(tmp_path: Path) -> None:
     }
     for name, data in names.items():
         (tmp_path / name).write_bytes(data)
-    found = {name: kind(tmp_path / name) for name in names}
+    found = {name: find_kind(tmp_path / name) for name in names}
     assert found == {
         "FAQ.gz": ".txt", "guide.md.xz": ".md", "changelog.Debian.gz": ".debian", "README": ".txt",
         "a.html.gz": ".html", "binary": None, "a.docx.gz": None, "photo.png": None,

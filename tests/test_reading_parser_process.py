@@ -17,7 +17,7 @@ from rankrag.index.reading import kinds as kinds_module
 from rankrag.index.reading.parser_process import Limits
 from rankrag.index.reading.passages import read_portions
 from rankrag.index.reading.texts import Text
-from rankrag.index.reading.walk import kind
+from rankrag.index.reading.walk import find_kind
 
 SETTINGS = ReadSettings()
 
@@ -29,7 +29,7 @@ def apart() -> Iterator[Apart]:
 
 
 def file_of(path: Path) -> File:
-    return File(path, path.name, kind(path) or "")
+    return File(path, path.name, find_kind(path) or "")
 
 
 def word(change: Callable[[bytes], bytes] = bytes) -> bytes:

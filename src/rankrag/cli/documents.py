@@ -1,4 +1,4 @@
-"""`rankrag documents`: what is in an index, taking something out of it, and copying all of it."""
+"""`rankrag documents`: what is in an index, whether it is as its files are, deleting from it and copying it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..errors import NotFoundError
+from ..errors import NotFoundError, PartialError
 from ..system import retrieval
 from ..types import Document
 from . import answer_view, console, progress
+from .index import show_list
 from .options import DEFAULT_INDEX, Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
-app = typer.Typer(help="See, delete and copy the documents of an index.", no_args_is_help=True)
+app = typer.Typer(help="See, check, delete and copy the documents of an index.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -35,6 +36,44 @@ def list_documents(index: IndexFolder = DEFAULT_INDEX, output: Output = "text") 
 def _row(document: Document) -> tuple[str | Text, ...]:
     elsewhere = "" if document.path == document.id else document.path
     return f"{document.n_passages:,}", document.id, Text(elsewhere, answer_view.QUIET)
+
+
+@app.command("check")
+def check(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Files, folders and globs. Default: the folders of its files.", metavar="PATH..."
+        ),
+    ] = None,
+    index: IndexFolder = DEFAULT_INDEX,
+    output: Output = "text",
+) -> None:
+    """Compare an index with the files it was made from: missing, changed, new and unreadable ones.
+
+    Changes nothing. Exit code 7 says that they differ.
+    """
+    from ..index import compare
+
+    with console.working("comparing"):
+        result = compare(index, paths or ())
+    if output == "json":
+        lists = {
+            what: [{"path": path, "reason": reason} for path, reason in getattr(result, what)]
+            for what in ("unreadable", "passed_over")
+        }
+        console.emit({"index": str(index), **asdict(result), **lists})
+    else:
+        console.say(f"{index}: {result.n_same:,} files are as they were indexed")
+        for what in ("missing", "changed", "new"):
+            names = getattr(result, what)
+            show_list(f"{len(names):,} {what}", [(name, "") for name in names])
+        show_list(f"{len(result.unreadable):,} unreadable", result.unreadable)
+    if result.n_differences:
+        raise PartialError(
+            f"found {result.n_differences:,} files that the index does not hold as they are, wanted none: run "
+            "`rankrag index PATH --prune` with the paths it was made from"
+        )
 
 
 @app.command("delete")

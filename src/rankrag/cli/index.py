@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from ..errors import PartialError
+from ..errors import FailureError, NotFoundError, PartialError
 from ..system import retrieval
 from . import answer_view, completion, console, progress
 from .options import (
@@ -74,6 +74,9 @@ def index(
     store_url: StoreURL = None,
     collection: Collection = None,
     ray: RayAddress = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and bring the index up to date whenever files change.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a collection for its first broken line.")
     ] = False,
@@ -89,7 +92,7 @@ def index(
     at the end. May be interrupted at any time: the index opens, and running it again goes on where it
     stopped.
     """
-    from ..index import Settings, build, estimate, older_kind, read_manifest
+    from ..index import Settings, changing, estimate, older_kind, read_manifest
 
     with arguments():
         place = retrieval.store_place(index, store, store_url, collection)
@@ -97,19 +100,38 @@ def index(
         settings = Settings(words, language, retrieval.encoder_for(index, encoder), prune, place, strict)
         cost = estimate(paths, index, settings)
     _announce(cost, yes, ray is not None)
-    with progress.reporting() as report:
-        done = build(paths, index, settings, report, ray)
-    if output == "json":
-        console.emit(_record(index, settings, done))
-    else:
-        _show(index, settings, done)
+    changes = changing(paths, index) if watch else None
+    _build(paths, index, settings, ray, output, may_fail=watch)
     if old := older_kind(index, read_manifest(index)):
         console.warn(old)
-    if done.failed:
-        raise PartialError(
-            f"found {_number(len(done.failed), 'file')} that cannot be read, the rest is in: mend or remove "
-            "what the report names and run the same command again"
-        )
+    if changes is not None:
+        console.err().print(Text(f"Watching {', '.join(paths)}; Ctrl-C ends it.", answer_view.QUIET))
+        for changed in filter(None, changes):
+            _build(changed, index, replace(settings, prune=True), ray, output, may_fail=True)
+
+
+def _build(
+    paths: list[str], index: Path, settings: Settings, ray: str | None, output: str, may_fail: bool
+) -> None:
+    """Build and report. Raises PartialError if files cannot be read; `may_fail` warns of it and goes on."""
+    from ..index import build
+
+    try:
+        with progress.reporting() as report:
+            done = build(paths, index, settings, report, ray)
+        if output == "json":
+            console.emit(_record(index, settings, done))
+        else:
+            _show(index, settings, done)
+        if done.failed:
+            raise PartialError(
+                f"found {_number(len(done.failed), 'file')} that cannot be read, the rest is in: mend or "
+                "remove what the report names and run the same command again"
+            )
+    except (PartialError, FailureError, NotFoundError) as error:
+        if not may_fail:
+            raise
+        console.warn(str(error))
 
 
 def _announce(cost: Estimate, yes: bool, spread: bool) -> None:
@@ -168,11 +190,11 @@ def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
         console.table(
             (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
         )
-    _show_list("read, but note", report.notes, NOTES_SHOWN)
-    _show_list("not read", _grouped(report.passed_over), NOTES_SHOWN)
+    show_list("read, but note", report.notes)
+    show_list("not read", _grouped(report.passed_over))
 
 
-def _show_list(words: str, pairs: Sequence[tuple[str, str]], most: int) -> None:
+def show_list(words: str, pairs: Sequence[tuple[str, str]], most: int = NOTES_SHOWN) -> None:
     """Write what there is to tell about files, the first ones; JSON output has all of them."""
     if not pairs:
         return

@@ -1,6 +1,7 @@
 """Documents to passages to a searchable store, and what searches it."""
 
 from .build import BuildReport, build
+from .check import Comparison, compare
 from .copy import copy_index
 from .documents import IndexDocuments
 from .estimate import Estimate, estimate
@@ -13,6 +14,7 @@ from .retrievers import BM25, Dense, Hybrid, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings
 from .stores.by_name import open_store
 from .stores.store import Store
+from .watch import changing
 
 __all__ = [
     "BM25",
@@ -20,6 +22,7 @@ __all__ = [
     "READABLE",
     "UPLOADS",
     "BuildReport",
+    "Comparison",
     "Dense",
     "Estimate",
     "Hybrid",
@@ -32,7 +35,9 @@ __all__ = [
     "StoreName",
     "StorePlace",
     "build",
+    "changing",
     "collection_of",
+    "compare",
     "copy_index",
     "estimate",
     "faults",

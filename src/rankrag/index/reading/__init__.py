@@ -6,7 +6,7 @@ from .passages import Portion, ReadSettings, passages_of_record, records_of
 from .readers import FileReader, LocalReader, ReadPlan
 from .records import CollectionRecord, LineSpan
 from .texts import clean
-from .walk import READABLE, File, exists, find, is_under
+from .walk import READABLE, File, exists, find, find_kind, is_under
 
 __all__ = [
     "COLLECTIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "clean",
     "exists",
     "find",
+    "find_kind",
     "is_under",
     "passages_of_record",
     "records_of",

@@ -61,7 +61,7 @@ class Walked:
     passed_over: tuple[tuple[str, str], ...] = ()
 
 
-def kind(path: Path) -> str | None:
+def find_kind(path: Path) -> str | None:
     """Return the kind of a file (its ending, without compression), or None if nothing here reads it.
 
     A file whose name has no ending is looked into: it is read if it holds text.
@@ -144,7 +144,7 @@ def _files(path: str, may_miss: bool) -> Iterator[tuple[Path, str]]:
     if Path(path).is_dir():
         yield from _walk(path)
     elif Path(path).exists():
-        if (reading := kind(Path(path))) is None:
+        if (reading := find_kind(Path(path))) is None:
             raise InvalidInputError(f"found {path}, wanted {_kinds()}: convert it first")
         yield Path(path), reading
     elif glob.has_magic(path):
@@ -169,7 +169,7 @@ def _walk(folder: str) -> Iterator[tuple[Path, str]]:
         for name in names:
             path = Path(here, name)
             if not name.startswith("."):
-                yield path, (kind(path) or UNREAD) if path.is_file() else "no file, or a link to nothing"
+                yield path, (find_kind(path) or UNREAD) if path.is_file() else "no file, or a link to nothing"
 
 
 def _is_index(folder: Path) -> bool:
@@ -186,7 +186,7 @@ def _is_index(folder: Path) -> bool:
 def _expand(pattern: str) -> Iterator[tuple[Path, str]]:
     for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - patterns may be absolute
         if Path(match).is_file():
-            yield Path(match), kind(Path(match)) or UNREAD
+            yield Path(match), find_kind(Path(match)) or UNREAD
 
 
 def _kinds() -> str:

@@ -1,0 +1,66 @@
+"""What changes among the files of an index, as it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from glob import has_magic
+from pathlib import Path
+
+from ..errors import MissingExtraError
+from .reading import find_kind, is_under
+from .stores.by_name import open_store
+
+_LOOK_MS = 200
+"""How often changes are looked for."""
+
+
+def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
+    """Return what yields the files and folders below the paths that changed or went, until Ctrl-C.
+
+    Watching begins with the call, so what changes while a build runs comes after it. An empty list says that
+    nothing did for a while. Raises MissingExtraError.
+    """
+    try:
+        from watchfiles import Change, watch
+    except ImportError as error:
+        raise MissingExtraError("watchfiles", "docs") from error
+    given = [str(Path(path).absolute()) for path in paths]
+    index, root = folder.resolve(), Path.cwd()
+
+    def is_ours(_: Change, path: str) -> bool:
+        place = Path(path)
+        above = next((above for above in given if is_under(path, above, root)), None)
+        if above is None or place.resolve().is_relative_to(index):
+            return False
+        below = place.relative_to(above).parts if place.is_relative_to(above) else ()
+        return not any(part.startswith(".") for part in below)
+
+    changes = watch(
+        *{_folder(path) for path in given}, watch_filter=is_ours, rust_timeout=_LOOK_MS, yield_on_timeout=True,
+        raise_interrupt=False,
+    )  # fmt: skip
+    next(changes)
+    return (_read_or_gone(sorted({path for _, path in found}), folder) for found in changes)
+
+
+def _folder(path: str) -> str:
+    """Return the folder to watch for a file, a folder or a glob."""
+    place = Path(path)
+    while has_magic(str(place)) and not place.exists():
+        place = place.parent
+    return str(place if place.is_dir() else place.parent)
+
+
+def _read_or_gone(changed: list[str], folder: Path) -> list[str]:
+    """Return those of the paths that are folders or of a kind that is read, and those the index knows that went."""
+    if not changed:
+        return []
+    store = open_store(folder)
+    root, known = store.manifest.root_of(folder), store.files()
+    return [
+        path
+        for path in changed
+        if Path(path).is_dir()
+        or (Path(path).is_file() and find_kind(Path(path)))
+        or (not Path(path).exists() and any(is_under(name, path, root) for name in known))
+    ]

@@ -1,0 +1,136 @@
+"""Is an index as its files are, and does it stay so while they change?"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli_call import call
+from rankrag.errors import NotFoundError
+from rankrag.index import Settings, build, changing, compare, open_store
+from serving import until
+
+INDEX = Path("idx")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "docs" / "deep").mkdir(parents=True)
+    for name in ("cats.md", "dogs.txt", "deep/owls.md"):
+        (tmp_path / "docs" / name).write_text(f"About {name}.")
+    build(["docs"], INDEX)
+    return tmp_path
+
+
+def test_an_index_that_is_as_its_files_are() -> None:
+    result = compare(INDEX)
+    assert (result.n_same, result.n_differences) == (3, 0)
+
+
+def test_every_difference_is_named() -> None:
+    Path("docs/cats.md").write_text("Other words.")
+    Path("docs/dogs.txt").unlink()
+    Path("docs/new.md").write_text("New words.")
+    Path("docs/broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    Path("docs/photo.png").write_bytes(b"\x89PNG")
+    result = compare(INDEX)
+    assert (result.n_same, result.missing, result.changed) == (1, ("docs/dogs.txt",), ("docs/cats.md",))
+    assert result.new == ("docs/new.md",)
+    assert [name for name, _ in result.unreadable] == ["docs/broken.pdf"]
+    assert [name for name, _ in result.passed_over] == ["docs/photo.png"]
+    assert compare(INDEX, ["docs/deep"]).n_differences == 0
+    assert compare(INDEX, ["docs/*.txt"]).missing == ("docs/dogs.txt",)
+    build(["docs"], INDEX, Settings(prune=True))
+    assert [name for name, _ in compare(INDEX).unreadable] == ["docs/broken.pdf"]
+    assert compare(INDEX).n_differences == 1
+
+
+def test_a_folder_that_is_gone_and_one_that_never_was() -> None:
+    Path("docs").rename("elsewhere")
+    assert len(compare(INDEX).missing) == len(compare(INDEX, ["docs"]).missing) == 3
+    with pytest.raises(NotFoundError):
+        compare(INDEX, ["nowhere"])
+
+
+def test_what_a_server_keeps_in_the_index_is_compared_but_never_new() -> None:
+    uploads = INDEX / "uploads"
+    uploads.mkdir()
+    (uploads / "sent.md").write_text("Sent words.")
+    build([str(uploads / "sent.md")], INDEX)
+    (uploads / "other.md").write_text("Not yet in.")
+    assert compare(INDEX).n_differences == 0
+    (uploads / "sent.md").unlink()
+    assert compare(INDEX).missing == ("idx/uploads/sent.md",)
+
+
+def test_the_command_says_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = call(capsys, "documents", "check", "--index", "idx")
+    assert out == "idx: 3 files are as they were indexed\n"
+    Path("docs/dogs.txt").unlink()
+    out, err = call(capsys, "documents", "check", "docs", "--index", "idx", code=7)
+    assert "1 missing" in out
+    assert "docs/dogs.txt" in out
+    assert "--prune" in err
+    out, _ = call(capsys, "documents", "check", "--index", "idx", "--output", "json", code=7)
+    assert json.loads(out)["missing"] == ["docs/dogs.txt"]
+
+
+def _until(changes: Iterator[list[str]]) -> list[str]:
+    end = time.monotonic() + 10
+    found: list[str] = []
+    while not found and time.monotonic() < end:
+        found = next(changes)
+    return [str(Path(path).relative_to(Path.cwd())) for path in found]
+
+
+def test_changes_below_the_paths_are_seen_and_no_others() -> None:
+    changes = changing(["docs"], INDEX)
+    Path("docs/new.md").write_text("New words.")
+    Path("docs/.hidden.md").write_text("Hidden words.")
+    Path("docs/photo.png").write_bytes(b"\x89PNG")
+    Path("other.md").write_text("Other words.")
+    assert _until(changes) == ["docs/new.md"]
+    Path("docs/cats.md").unlink()
+    assert _until(changes) == ["docs/cats.md"]
+
+
+@pytest.mark.slow
+def test_a_watched_folder_is_in_the_index_as_it_changes(folder: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "rankrag",
+        "index",
+        ".",
+        "--index",
+        "idx",
+        "--encoder",
+        "none",
+        "--watch",
+    ]
+    log = folder / "log"
+    with (
+        log.open("w") as stream,
+        subprocess.Popen(command, stderr=stream, stdout=subprocess.DEVNULL) as process,
+    ):
+        try:
+            until(lambda: "Watching" in log.read_text(), 60)
+            Path("docs/new.md").write_text("New words.")
+            Path("docs/cats.md").unlink()
+            Path("moved").mkdir()
+            Path("docs/deep").rename("moved/deep")
+            wanted = {"docs/dogs.txt", "docs/new.md", "moved/deep/owls.md"}
+            until(lambda: set(open_store(INDEX).files()) == wanted, 60)
+            assert compare(INDEX).n_differences == 0
+        finally:
+            os.kill(process.pid, signal.SIGINT)
+        assert process.wait(60) == 0
