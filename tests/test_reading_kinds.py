@@ -296,7 +296,7 @@ def test_pages_without_text_are_named_and_the_outline_gives_sections() -> None:
     writer.add_metadata({"/Title": "untitled"})
     found = read("pump.pdf", written(writer))
     assert (found.title, found.text) == ("pump", "Setup\f\fCare\f")
-    assert found.notes == ("pages 2, 4 hold no text: scanned? (2 of 4 pages; OCR makes them readable)",)
+    assert found.notes == ("pages 2, 4 without text (2 of 4): scanned? --ocr reads them",)
     assert [section.trail for section in found.sections] == [("Setup", "Care")]
 
 

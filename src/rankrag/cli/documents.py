@@ -1,4 +1,4 @@
-"""`rankrag documents`: what is in an index, whether it is as its files are, deleting from it and copying it."""
+"""`rankrag documents`: what is in an index, is it as its files are, deleting from it and copying it."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def _row(document: Document) -> tuple[str | Text, ...]:
 def check(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="Files, folders and globs. Default: the folders of its files.", metavar="PATH..."
-        ),
+        typer.Argument(help="Files, folders, globs. Default: the folders of its files.", metavar="PATH..."),
     ] = None,
     index: IndexFolder = DEFAULT_INDEX,
     output: Output = "text",

@@ -80,6 +80,7 @@ def index(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a collection for its first broken line.")
     ] = False,
+    ocr: Annotated[bool, typer.Option("--ocr", help="Read the scanned pages of PDFs too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before a very long build.")] = False,
     output: Output = "text",
 ) -> None:
@@ -97,7 +98,8 @@ def index(
     with arguments():
         place = retrieval.store_place(index, store, store_url, collection)
     with console.working("loading"):
-        settings = Settings(words, language, retrieval.encoder_for(index, encoder), prune, place, strict)
+        chosen = retrieval.encoder_for(index, encoder)
+        settings = Settings(words, language, chosen, prune, place, strict, ocr)
         cost = estimate(paths, index, settings)
     _announce(cost, yes, ray is not None)
     changes = changing(paths, index) if watch else None

@@ -114,7 +114,7 @@ def build(
     root = manifest.root_of(folder)
     walked = find(given, root, may_miss=settings.prune)
     progress = progress or _silent
-    reading = ReadSettings(manifest.words, settings.strict)
+    reading = ReadSettings(manifest.words, settings.strict, settings.ocr)
     with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
         store = make_store(folder, manifest)

@@ -76,7 +76,7 @@ def compare(folder: Path, paths: Iterable[str] = ()) -> Comparison:
 
 
 def _folders(folder: Path, root: Path, known: Iterable[str]) -> list[str]:
-    """Return the folders that hold the files of an index, without those inside another and what was uploaded."""
+    """Return the folders of the files of an index, without those inside another and that of uploads."""
     parents = {(root / name).parent for name in known if not is_under(name, str(folder), root)}
     return sorted(str(path) for path in parents if path.exists() and parents.isdisjoint(path.parents))
 

@@ -67,7 +67,8 @@ class Settings:
     `words` bounds a passage (0 does not cut); `language` chooses stemmer and stop words (one of
     `LANGUAGES`); with an `encoder` passages also get vectors. `prune` removes documents whose
     files are gone from the given paths. `store` says where the passages go, by default into LanceDB. `strict`
-    refuses a collection for its first line that cannot be read, which is else passed over and named.
+    refuses a collection for its first line that cannot be read, which is else passed over and named. `ocr`
+    reads the scanned pages of PDFs.
     """
 
     words: int | None = None
@@ -76,3 +77,4 @@ class Settings:
     prune: bool = False
     store: StorePlace | None = None
     strict: bool = False
+    ocr: bool = False

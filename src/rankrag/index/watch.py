@@ -36,9 +36,12 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
         return not any(part.startswith(".") for part in below)
 
     changes = watch(
-        *{_folder(path) for path in given}, watch_filter=is_ours, rust_timeout=_LOOK_MS, yield_on_timeout=True,
+        *{_folder(path) for path in given},
+        watch_filter=is_ours,
+        rust_timeout=_LOOK_MS,
+        yield_on_timeout=True,
         raise_interrupt=False,
-    )  # fmt: skip
+    )
     next(changes)
     return (_read_or_gone(sorted({path for _, path in found}), folder) for found in changes)
 
@@ -52,7 +55,7 @@ def _folder(path: str) -> str:
 
 
 def _read_or_gone(changed: list[str], folder: Path) -> list[str]:
-    """Return those of the paths that are folders or of a kind that is read, and those the index knows that went."""
+    """Return those of the paths that can be read, and those that went and were in the index."""
     if not changed:
         return []
     store = open_store(folder)

@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from ...errors import InvalidInputError, RankRAGError
 from .encodings import decode
 from .kinds import DOCUMENTS
+from .ocr import scans_read
 from .packed import PACKED, read_whole
 from .texts import (
     MOST_CHARACTERS,
@@ -32,20 +33,22 @@ WORDS = 100
 """Words of a passage that tables are laid out for where nothing else is asked for."""
 
 
-def parse(path: Path, kind: str, words: int = WORDS) -> Text:
+def parse(path: Path, kind: str, words: int = WORDS, ocr: bool = False) -> Text:
     """Return the text of a document of that kind, laid out for passages of so many words.
+
+    `ocr` reads scanned pages too.
 
     Raises InvalidInputError with the reason if it cannot be read or holds no text, MissingExtraError if
     the package that reads it is not installed.
     """
-    return parse_bytes(read_whole(path), path.name, kind, words)
+    return parse_bytes(read_whole(path), path.name, kind, words, ocr)
 
 
-def parse_bytes(data: bytes, name: str, kind: str, words: int = WORDS) -> Text:
+def parse_bytes(data: bytes, name: str, kind: str, words: int = WORDS, ocr: bool = False) -> Text:
     """Return the text of a document given as bytes; `name` is that of its file. Raises as `parse` does."""
-    found = DOCUMENTS[kind].read(data, _unpacked(name))
+    found = _read(data, _unpacked(name), kind, ocr)
     if isinstance(found, Extract):
-        found = composed(opened_up(found, words), words)
+        found = composed(opened_up(found, words, ocr), words)
     text = clean(found.text)
     if not text.strip():
         raise InvalidInputError("it holds no text")
@@ -58,13 +61,18 @@ def parse_bytes(data: bytes, name: str, kind: str, words: int = WORDS) -> Text:
     return replace(found, title=title, text=text, attributes=attributes)
 
 
+def _read(data: bytes, name: str, kind: str, ocr: bool) -> Text | Extract:
+    found = DOCUMENTS[kind].read(data, name)
+    return scans_read(found, data, ocr) if isinstance(found, Extract) and found.scanned else found
+
+
 def _unpacked(name: str) -> str:
     """Return a file's name without the ending of its compression."""
     path = PurePath(name)
     return name[: -len(path.suffix)] if path.suffix.lower() in PACKED else name
 
 
-def opened_up(extract: Extract, words: int, depth: int = 0) -> Extract:
+def opened_up(extract: Extract, words: int, ocr: bool = False, depth: int = 0) -> Extract:
     """Return an extract with attached files read, each under its name, and a note on what cannot be read."""
     if not any(isinstance(block, Attached) for block in extract.blocks):
         return extract
@@ -75,7 +83,7 @@ def opened_up(extract: Extract, words: int, depth: int = 0) -> Extract:
             blocks.append(block)
             continue
         try:
-            inner = _attached(block, words, depth)
+            inner = _attached(block, words, ocr, depth)
         except (RankRAGError, RecursionError) as error:
             notes.append(f"attached {block.name}: {error}")
             continue
@@ -84,7 +92,7 @@ def opened_up(extract: Extract, words: int, depth: int = 0) -> Extract:
     return replace(extract, blocks=blocks, notes=tuple(notes))
 
 
-def _attached(block: Attached, words: int, depth: int) -> Extract:
+def _attached(block: Attached, words: int, ocr: bool, depth: int) -> Extract:
     kind = PurePath(block.name).suffix.lower()
     if kind in _TABLES:
         return _table(block, _TABLES[kind])
@@ -93,14 +101,14 @@ def _attached(block: Attached, words: int, depth: int) -> Extract:
     if depth >= _DEPTH:
         raise InvalidInputError(f"not read, it is attached {depth} files deep")
     try:
-        found = DOCUMENTS[kind].read(block.data, block.name)
+        found = _read(block.data, block.name, kind, ocr)
     except RankRAGError:
         raise
     except Exception as error:
         raise InvalidInputError(f"it cannot be read ({type(error).__name__}: {error})") from error
     if isinstance(found, Text):
         return Extract(found.title, [Paragraph(found.text)], found.notes)
-    return opened_up(found, words, depth + 1)
+    return opened_up(found, words, ocr, depth + 1)
 
 
 _TABLES = {".csv": ",;\t|", ".tsv": "\t"}

@@ -37,6 +37,9 @@ PATIENCE = 4
 MEMORY = 2**30
 """Bytes that the process may take beyond what it has at its start."""
 
+OCR, OCR_MEMORY = 20, 3
+"""How many times the time and the memory there are with OCR: a page takes some 3 s of a processor."""
+
 OUTPUT = 512 * 2**20
 """Bytes of passages that may come out of a file in one portion."""
 
@@ -105,7 +108,9 @@ class Apart:
             yield from read_portions(file, settings, after, part)
             return
         time_s = self.limits.time_s + self.limits.time_per_mb_s * file.size / _MEGABYTE
-        wish = ReadRequest(file, settings, after, part, self.limits.memory, math.ceil(time_s))
+        time_s *= OCR if settings.ocr else 1
+        memory = self.limits.memory * (OCR_MEMORY if settings.ocr else 1)
+        wish = ReadRequest(file, settings, after, part, memory, math.ceil(time_s))
         done = False
         try:
             self._send(wish)

@@ -28,10 +28,14 @@ NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class ReadSettings:
-    """`words` bounds a passage (0: no cuts); `strict` refuses a collection for its first broken line."""
+    """`words` bounds a passage (0: no cuts); `strict` refuses a collection for its first broken line.
+
+    `ocr` reads the scanned pages of PDFs.
+    """
 
     words: int = WORDS
     strict: bool = False
+    ocr: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ def read_portions(
         if file.kind in COLLECTIONS:
             yield from _collection(file, settings, after, part)
         else:
-            yield _document(file, settings.words)
+            yield _document(file, settings)
     except InvalidInputError as error:  # it may quote a library, or the file itself
         raise InvalidInputError(_line(str(error))) from error
     except (RankRAGError, OSError, MemoryError):
@@ -122,9 +126,10 @@ def _line(text: str) -> str:
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
-def _document(file: File, words: int) -> Portion:
-    text = parse(file.path, file.kind, words)
-    rows = [StoredPassage(passage, file.name, 1) for passage in passages_of_text(text, file.name, words)]
+def _document(file: File, settings: ReadSettings) -> Portion:
+    text = parse(file.path, file.kind, settings.words, settings.ocr)
+    passages = passages_of_text(text, file.name, settings.words)
+    rows = [StoredPassage(passage, file.name, 1) for passage in passages]
     return Portion(rows, file.size, notes=tuple(map(_line, text.notes)))
 
 

@@ -1,4 +1,4 @@
-"""The text of PDF files, page by page, with form values; the outline gives the sections."""
+"""The text of PDF files, page by page, with tables and form values; the outline gives the sections."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError
-from .texts import Block, Extract, Heading, NewPage, Paragraph, own_title
+from .pdf_tables import with_tables
+from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:
-    from pypdf import PdfReader
+    from pypdf import PageObject, PdfReader
 
 _MOST_OUTLINE = 2000
 _NUMBER = r"^[^\S\n]*(?:[\dA-Z][\d.]*[^\S\n]+)?"
 """What may stand before a heading on its line."""
 
-_NAMED = 20
-"""Pages without text that are named one by one; further ones are counted."""
-
 
 def read_pdf(data: bytes, _name: str = "") -> Extract:
     """Read a PDF; its title is that of its metadata, unless a program put it there.
 
-    Raises InvalidInputError for a file that is encrypted with a password, broken, or holds no text (a scan).
+    Raises InvalidInputError for a file that is encrypted with a password, or broken.
     """
     try:
         from pypdf import PdfReader
@@ -38,7 +36,7 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
             reader = PdfReader(io.BytesIO(data))
             if reader.is_encrypted and not reader.decrypt(""):
                 raise InvalidInputError("it is encrypted: save a copy without password")
-            pages = [page.extract_text() for page in reader.pages]
+            pages = [_parts(page) for page in reader.pages]
             title = own_title(reader.metadata.title if reader.metadata else None)
             outline, values = _outline(reader), _values(reader)
         except DependencyError as error:
@@ -47,24 +45,12 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
         except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError,
                 OSError, AssertionError, NotImplementedError, ArithmeticError) as error:  # fmt: skip
             raise InvalidInputError(f"it is a broken PDF ({error or type(error).__name__})") from error
-    bare = [number for number, page in enumerate(pages, 1) if not page.strip()]
-    if len(bare) == len(pages) and not values:
-        raise InvalidInputError("it holds no text; a scan has to go through OCR first")
+    scanned = tuple(number for number, page in enumerate(pages) if page == [""])
     blocks: list[Block] = []
     for number, page in enumerate(pages):
         blocks += [NewPage(), *_divided(page, outline.get(number, []))]
     blocks += [Paragraph(values)] if values else []
-    return Extract(title, blocks, _notes(bare, len(pages)))
-
-
-def _notes(bare: list[int], n_pages: int) -> tuple[str, ...]:
-    if not bare:
-        return ()
-    numbers = ", ".join(map(str, bare[:_NAMED])) + (
-        f" and {len(bare) - _NAMED} more" if len(bare) > _NAMED else ""
-    )
-    which = f"page {numbers} holds" if len(bare) == 1 else f"pages {numbers} hold"
-    return (f"{which} no text: scanned? ({len(bare)} of {n_pages} pages; OCR makes them readable)",)
+    return Extract(title, blocks, scanned=scanned)
 
 
 def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
@@ -88,17 +74,27 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
     return found
 
 
-def _divided(page: str, headings: list[tuple[int, str]]) -> Iterator[Block]:
-    """Yield a page's text, divided where the outline's headings stand in it as lines of their own."""
-    at = 0
-    for level, title in headings:
-        words = [re.escape(word) for word in title.split()]
-        match = re.compile(_NUMBER + r"\s+".join(words) + r"[^\S\n]*$", re.MULTILINE).search(page, at)
-        if match:
-            yield from _paragraph(page[at : match.start()])
-            yield Heading(level, match.group(0).strip())
-            at = match.end()
-    yield from _paragraph(page[at:])
+def _parts(page: PageObject) -> list[str | Grid]:
+    """Return the text of a page and its tables; an empty text for a page that holds none."""
+    text = page.extract_text()
+    return with_tables(text, lambda: page.extract_text(extraction_mode="layout")) if text.strip() else [""]
+
+
+def _divided(page: list[str | Grid], headings: list[tuple[int, str]]) -> Iterator[Block]:
+    """Yield a page, its text divided where the outline's headings stand in it as lines of their own."""
+    for part in page:
+        if isinstance(part, Grid):
+            yield part
+            continue
+        at = 0
+        for level, title in headings:
+            words = [re.escape(word) for word in title.split()]
+            pattern = _NUMBER + r"\s+".join(words) + r"[^\S\n]*$"
+            if match := re.compile(pattern, re.MULTILINE).search(part, at):
+                yield from _paragraph(part[at : match.start()])
+                yield Heading(level, match.group(0).strip())
+                at = match.end()
+        yield from _paragraph(part[at:])
 
 
 def _paragraph(text: str) -> Iterator[Block]:

@@ -72,13 +72,15 @@ Block = Heading | Paragraph | Grid | NewPage | Attached
 class Extract:
     """What a parser found: the title, the blocks in reading order, and what to tell about them.
 
-    `notes` name what was guessed or not read, a line each; `attributes` go with every passage.
+    `notes` name what was guessed or not read, a line each; `attributes` go with every passage. `scanned` are
+    the pages (from 0) that hold no text.
     """
 
     title: str
     blocks: Sequence[Block]
     notes: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    scanned: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

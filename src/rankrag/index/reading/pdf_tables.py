@@ -1,0 +1,172 @@
+"""Tables on a page of a PDF, which only says where its letters stand.
+
+pypdf gives a page's text twice: in the order in which it is drawn, and laid out by its place, with spaces.
+Where lines of the second have gaps one below the other, their words are cells; they take the place of the same
+words in the first. Where that does not come out to the letter, the page stays as it is drawn: nothing is lost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, groupby, pairwise
+
+from .texts import Grid
+
+_ROWS = 3
+"""Rows with several cells that make a table."""
+
+_SHORT = 6
+"""Words of a line that may be a row, unless it has numbers."""
+
+_CELL_WORDS = 4
+"""Words of a cell on the average: more of them are prose in columns."""
+
+_CROSSING = 20
+"""One line in so many may have letters where the others have a gap, but none of the first ones."""
+
+_NAMING = 2
+"""Lines at the beginning that may name the columns."""
+
+_TRIMMED = 4
+"""Lines at either end of a block that may be none of its table: captions and the like."""
+
+_WIDE = 3
+"""Signs of a gap between columns: two are the space between the words of a justified line."""
+
+_GAP = re.compile(rf"(?<=\S) {{{_WIDE},}}(?=\S)")
+_FIGURE = re.compile(r"[^\w\s]*\d[\d\W]*")
+
+Row = list[str]
+
+
+def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
+    """Return a page's text and tables in their order; `laid_out` is asked where there may be some."""
+    if not _may_hold_tables(page):
+        return [page]
+    parts: list[str | Grid] = []
+    rest = page
+    for block in _blocks(laid_out().splitlines()):
+        if (cut := _cut_out(rest, block)) is not None:
+            before, rows, rest = cut
+            parts += [before, Grid(rows, header=(_names_columns(rows[0]) and _figures(rows[1:])) or None)]
+    return [*parts, rest]
+
+
+def _may_hold_tables(page: str) -> bool:
+    lines = (line.split() for line in page.splitlines())
+    short = (len(words) <= _SHORT or sum(map(_has_digit, words)) > 1 for words in lines)
+    return any(is_short and len([*run]) >= _ROWS for is_short, run in groupby(short))
+
+
+def _has_digit(word: str) -> bool:
+    return any(map(str.isdigit, word))
+
+
+def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
+    """Yield runs of lines with gaps in them; a line without any may stand between."""
+    block: list[str] = []
+    between: list[str] = []
+    for line in (*(line for line in lines if line.strip()), "", ""):
+        if _GAP.search(line.strip()):
+            block += [*between, line] if block else [line]
+            between = []
+        elif between or not block:
+            if len(block) >= _ROWS:
+                yield block
+            block, between = [], []
+        else:
+            between = [line]
+
+
+def _cut_out(page: str, block: list[str]) -> tuple[str, list[Row], str] | None:
+    """Return what is before a table, its rows and what is after it; None if the page does not hold it."""
+    for first, last in sorted(
+        ((first, last) for first in range(_TRIMMED) for last in range(_TRIMMED)), key=sum
+    ):
+        rows = _cells(block[first : len(block) - last])
+        if rows and (span := _place(page, rows)):
+            start, end = span
+            return page[:start], _as_drawn(page[start:end], rows), page[end:]
+    return None
+
+
+def _as_drawn(text: str, rows: list[Row]) -> list[Row]:
+    """Return rows with the spaces that the text has between their words, if it has the words in their order."""
+    bare = "".join("".join(row) for row in rows).replace(" ", "")
+    if "".join(text.split()) != bare:
+        return rows
+    letters = re.finditer(r"\S", text)
+    ends = [0, *(letter.end() for letter in letters)]
+    counts = (len(cell.replace(" ", "")) for row in rows for cell in row)
+    borders = [ends[n] for n in accumulate(counts, initial=0)]
+    cells = (text[start:end].strip() for start, end in pairwise(borders))
+    return [[next(cells) for _ in row] for row in rows]
+
+
+def _cells(lines: list[str]) -> list[Row]:
+    """Return lines as rows, cut where all of them have a gap; nothing if that makes no table."""
+    if len(lines) < _ROWS:
+        return []
+    width = max(map(len, lines))
+    most = len(lines) // _CROSSING
+    filled = [
+        any(line[n : n + 1].strip() for line in lines[:_NAMING])
+        or sum(1 for line in lines if line[n : n + 1].strip()) > most
+        for n in range(width)
+    ]
+    borders = [0]
+    for is_filled, run in groupby(range(width), key=filled.__getitem__):
+        places = [*run]
+        if not is_filled and len(places) >= _WIDE and places[0] > 0:
+            borders.append(places[-1] + 1)
+    rows = [_divided(line, borders[1:]) for line in lines]
+    rows = [[cell for n, cell in enumerate(row) if any(other[n] for other in rows)] for row in rows]
+    cells = [cell for row in rows for cell in row if cell]
+    full = sum(sum(map(bool, row)) > max(1, len(row) // 2) for row in rows)
+    is_full = full >= _ROWS and 2 * full >= len(rows)
+    is_table = len(rows[0]) > 1 and is_full and len(" ".join(cells).split()) <= _CELL_WORDS * len(cells)
+    return rows if is_table and (len(rows[0]) > 2 or _figures(rows)) else []
+
+
+def _divided(line: str, borders: list[int]) -> Row:
+    """Return the cells of a line; a word that stands across a border belongs to the cell in which it begins."""
+    cells, start = [], 0
+    for border in borders:
+        end = max(start, border)
+        while end > start and line[end - 1 : end].strip() and line[end : end + 1].strip():
+            end += 1
+        cells.append(line[start:end].strip())
+        start = end
+    return [*cells, line[start:].strip()]
+
+
+def _figures(rows: list[Row]) -> bool:
+    """Say whether most cells beside the first column are figures."""
+    cells = [cell for row in rows for cell in row[1:] if cell]
+    return 2 * sum(1 for cell in cells if _FIGURE.fullmatch(cell)) >= len(cells)
+
+
+def _names_columns(row: Row) -> bool:
+    names = [cell for cell in row if cell]
+    return len(names) > 1 and not any(map(_FIGURE.fullmatch, names))
+
+
+def _place(page: str, rows: list[Row]) -> tuple[int, int] | None:
+    """Return where the lines of a page begin and end that hold the letters of a table and no others.
+
+    In another order than that of the rows only for figures: lists in columns are read down, not across.
+    """
+    wanted = "".join("".join(row) for row in rows).replace(" ", "")
+    lines = page.splitlines(keepends=True)
+    bare = ["".join(line.split()) for line in lines]
+    ends = [0, *accumulate(map(len, bare))]
+    at = {end: n for n, end in enumerate(ends)}
+    for n in range(len(lines)):
+        if (last := at.get(ends[n] + len(wanted))) is None or not bare[n]:
+            continue
+        found = "".join(bare[n:last])
+        if found == wanted or (sorted(found) == sorted(wanted) and _figures(rows)):
+            offsets = [0, *accumulate(map(len, lines))]
+            return offsets[n], offsets[last]
+    return None
