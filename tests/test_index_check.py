@@ -117,7 +117,7 @@ def test_a_watched_folder_is_in_the_index_as_it_changes(folder: Path) -> None:
         "none",
         "--watch",
     ]
-    log = folder / "log"
+    log = folder.with_suffix(".log")
     with (
         log.open("w") as stream,
         subprocess.Popen(command, stderr=stream, stdout=subprocess.DEVNULL) as process,

@@ -69,8 +69,8 @@ def check(
         show_list(f"{len(result.unreadable):,} unreadable", result.unreadable)
     if result.n_differences:
         raise PartialError(
-            f"found {result.n_differences:,} files that the index does not hold as they are, wanted none: run "
-            "`rankrag index PATH --prune` with the paths it was made from"
+            f"found {result.n_differences:,} files that the index does not hold as they are, wanted none: "
+            "run `rankrag index PATH --prune` with the paths it was made from"
         )
 
 

@@ -1,8 +1,8 @@
 """Tables on a page of a PDF, which only says where its letters stand.
 
 pypdf gives a page's text twice: in the order in which it is drawn, and laid out by its place, with spaces.
-Where lines of the second have gaps one below the other, their words are cells; they take the place of the same
-words in the first. Where that does not come out to the letter, the page stays as it is drawn: nothing is lost.
+Where lines of the second have gaps one below the other, their words are cells and take the place of the same
+words in the first. Where that does not come out to the letter, the page stays as it is drawn.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ _WIDE = 3
 """Signs of a gap between columns: two are the space between the words of a justified line."""
 
 _GAP = re.compile(rf"(?<=\S) {{{_WIDE},}}(?=\S)")
-_FIGURE = re.compile(r"[^\w\s]*\d[\d\W]*")
+_FIGURE = re.compile(r"[^\w\s]*\d[\d\W]*(?:[^\W\d]{1,4}\.?)?")
+"""A number with its signs, and a unit."""
 
 Row = list[str]
 
@@ -92,7 +93,7 @@ def _cut_out(page: str, block: list[str]) -> tuple[str, list[Row], str] | None:
 
 
 def _as_drawn(text: str, rows: list[Row]) -> list[Row]:
-    """Return rows with the spaces that the text has between their words, if it has the words in their order."""
+    """Return rows with the spaces that the text has between their words, if those are in its order."""
     bare = "".join("".join(row) for row in rows).replace(" ", "")
     if "".join(text.split()) != bare:
         return rows
@@ -121,7 +122,8 @@ def _cells(lines: list[str]) -> list[Row]:
         if not is_filled and len(places) >= _WIDE and places[0] > 0:
             borders.append(places[-1] + 1)
     rows = [_divided(line, borders[1:]) for line in lines]
-    rows = [[cell for n, cell in enumerate(row) if any(other[n] for other in rows)] for row in rows]
+    columns = [column for column in zip(*rows, strict=True) if any(column)]
+    rows = [[*row] for row in zip(*_named(columns), strict=True)]
     cells = [cell for row in rows for cell in row if cell]
     full = sum(sum(map(bool, row)) > max(1, len(row) // 2) for row in rows)
     is_full = full >= _ROWS and 2 * full >= len(rows)
@@ -129,8 +131,24 @@ def _cells(lines: list[str]) -> list[Row]:
     return rows if is_table and (len(rows[0]) > 2 or _figures(rows)) else []
 
 
+def _named(columns: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return columns, each together with its name where that stands beside it.
+
+    Where the first cell of a line is empty, the others are laid out some signs from their places.
+    """
+    found: list[tuple[str, ...]] = []
+    for column in columns:
+        before = found[-1] if found else column
+        is_name = not any(before[_NAMING:]) or not any(column[_NAMING:])
+        if found and is_name and not any(left and right for left, right in zip(before, column, strict=True)):
+            found[-1] = tuple(left or right for left, right in zip(before, column, strict=True))
+        else:
+            found.append(column)
+    return found
+
+
 def _divided(line: str, borders: list[int]) -> Row:
-    """Return the cells of a line; a word that stands across a border belongs to the cell in which it begins."""
+    """Return the cells of a line; a word across a border belongs to the cell in which it begins."""
     cells, start = [], 0
     for border in borders:
         end = max(start, border)

@@ -8,6 +8,7 @@ kinds.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -230,7 +231,7 @@ class _Layout:
 
     def add(self, text: str) -> int | None:
         """Add a paragraph and return where it begins; None for one without text."""
-        text, _ = without_data(clean(text).replace(PAGE_BREAK, "\n"))
+        text, _ = without_data(unicodedata.normalize("NFC", clean(text)).replace(PAGE_BREAK, "\n"))
         if not text.strip():
             return None
         if self.on_page:
