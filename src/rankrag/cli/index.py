@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ..errors import FailureError, NotFoundError, PartialError
+from ..errors import FailureError, InUseError, NotFoundError, PartialError
 from ..system import retrieval
 from . import answer_view, completion, console, progress
 from .options import (
@@ -108,8 +109,13 @@ def index(
         console.warn(old)
     if changes is not None:
         console.err().print(Text(f"Watching {', '.join(paths)}; Ctrl-C ends it.", answer_view.QUIET))
-        for changed in filter(None, changes):
-            _build(changed, index, replace(settings, prune=True), ray, output, may_fail=True)
+        waiting: set[str] = set()
+        for changed in changes:
+            waiting.update(changed)
+            if waiting:
+                with contextlib.suppress(InUseError):  # another build runs: again in a moment
+                    _build(sorted(waiting), index, replace(settings, prune=True), ray, output, may_fail=True)
+                    waiting.clear()
 
 
 def _build(
@@ -131,7 +137,7 @@ def _build(
                 "remove what the report names and run the same command again"
             )
     except (PartialError, FailureError, NotFoundError) as error:
-        if not may_fail:
+        if not may_fail or isinstance(error, InUseError):
             raise
         console.warn(str(error))
 

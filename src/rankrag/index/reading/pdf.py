@@ -77,7 +77,14 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
 def _parts(page: PageObject) -> list[str | Grid]:
     """Return the text of a page and its tables; an empty text for a page that holds none."""
     text = page.extract_text()
-    return with_tables(text, lambda: page.extract_text(extraction_mode="layout")) if text.strip() else [""]
+    return with_tables(text, lambda: _laid_out(page)) if text.strip() else [""]
+
+
+def _laid_out(page: PageObject) -> str:
+    """Return the text of a page by its place; "" where pypdf cannot lay it out, which loses no text."""
+    with contextlib.suppress(Exception):
+        return page.extract_text(extraction_mode="layout")
+    return ""
 
 
 def _divided(page: list[str | Grid], headings: list[tuple[int, str]]) -> Iterator[Block]:

@@ -38,6 +38,9 @@ _GAP = re.compile(rf"(?<=\S) {{{_WIDE},}}(?=\S)")
 _FIGURE = re.compile(r"[^\w\s]*\d[\d\W]*(?:[^\W\d]{1,4}\.?)?")
 """A number with its signs, and a unit."""
 
+_MOST_LINES, _MOST_SIGNS = 2000, 1000
+"""Lines of a page and signs of a line from which on no table is looked for: the work stays bounded."""
+
 Row = list[str]
 
 
@@ -55,8 +58,11 @@ def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
 
 
 def _may_hold_tables(page: str) -> bool:
-    lines = (line.split() for line in page.splitlines())
-    short = (len(words) <= _SHORT or sum(map(_has_digit, words)) > 1 for words in lines)
+    lines = page.splitlines()
+    if len(lines) > _MOST_LINES:
+        return False
+    rows = (line.split() for line in lines)
+    short = (len(words) <= _SHORT or sum(map(_has_digit, words)) > 1 for words in rows)
     return any(is_short and len([*run]) >= _ROWS for is_short, run in groupby(short))
 
 
@@ -68,7 +74,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
     """Yield runs of lines with gaps in them; a line without any may stand between."""
     block: list[str] = []
     between: list[str] = []
-    for line in (*(line for line in lines if line.strip()), "", ""):
+    for line in (*(line for line in lines if line.strip() and len(line) <= _MOST_SIGNS), "", ""):
         if _GAP.search(line.strip()):
             block += [*between, line] if block else [line]
             between = []
