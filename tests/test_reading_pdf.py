@@ -47,6 +47,12 @@ def test_a_table_keeps_rows_and_columns_and_its_header_in_each_passage(down: boo
     assert lines == [" | ".join(row) for row in MODELS]
 
 
+def test_a_table_that_goes_on_has_its_header_on_the_next_page() -> None:
+    pages = table([HEADER, *MODELS[:12]]), table(MODELS[12:]), table([row[:3] for row in MODELS[:12]])
+    text = parse_bytes(pdf(*pages), "pumps.pdf", ".pdf", words=400).text
+    assert [page.startswith("| Speed | Weight | Price\n") for page in text.split("\f")] == [True, True, False]
+
+
 def test_text_around_a_table_stays_in_its_order() -> None:
     above = [
         (72, 760, "Pumps and what they weigh, as measured"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError
-from .pdf_tables import with_tables
+from .pdf_tables import headed, with_tables
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
             reader = PdfReader(io.BytesIO(data))
             if reader.is_encrypted and not reader.decrypt(""):
                 raise InvalidInputError("it is encrypted: save a copy without password")
-            pages = [_parts(page) for page in reader.pages]
+            pages = headed([_parts(page) for page in reader.pages])
             title = own_title(reader.metadata.title if reader.metadata else None)
             outline, values = _outline(reader), _values(reader)
         except DependencyError as error:

@@ -41,6 +41,9 @@ _FIGURE = re.compile(r"[^\w\s]*\d[\d\W]*(?:[^\W\d]{1,4}\.?)?")
 _MOST_LINES, _MOST_SIGNS = 2000, 1000
 """Lines of a page and signs of a line from which on no table is looked for: the work stays bounded."""
 
+_MARGIN = 2
+"""Lines above or below a table that do not end it at the border of a page: page numbers, running titles."""
+
 Row = list[str]
 
 
@@ -55,6 +58,29 @@ def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
             before, rows, rest = cut
             parts += [before, Grid(rows, header=(_names_columns(rows[0]) and _figures(rows[1:])) or None)]
     return [*parts, rest]
+
+
+def headed(pages: list[list[str | Grid]]) -> list[list[str | Grid]]:
+    """Return pages where a table that goes on at the top of the next one has its header row there too."""
+    found: list[list[str | Grid]] = []
+    header: Row = []
+    for page in pages:
+        first = next((n for n, part in enumerate(page) if isinstance(part, Grid)), None)
+        if first is not None and header and _is_margin(page[:first]):
+            table = page[first]
+            if isinstance(table, Grid) and len(table.rows[0]) == len(header) and not table.header:
+                page = [*page[:first], Grid([header, *table.rows], header=True), *page[first + 1 :]]
+        found.append(page)
+        last = next((n for n in range(len(page) - 1, -1, -1) if isinstance(page[n], Grid)), None)
+        table = page[last] if last is not None else None
+        goes_on = isinstance(table, Grid) and bool(table.header) and _is_margin(page[(last or 0) + 1 :])
+        header = [*table.rows[0]] if goes_on and isinstance(table, Grid) else []
+    return found
+
+
+def _is_margin(parts: Sequence[str | Grid]) -> bool:
+    """Say whether parts of a page are no more than what stands at its top or foot."""
+    return sum(len(part.split("\n")) for part in parts if isinstance(part, str)) <= _MARGIN + len(parts)
 
 
 def _may_hold_tables(page: str) -> bool:
