@@ -123,14 +123,14 @@ def test_a_watched_folder_is_in_the_index_as_it_changes(folder: Path) -> None:
         subprocess.Popen(command, stderr=stream, stdout=subprocess.DEVNULL) as process,
     ):
         try:
-            until(lambda: "Watching" in log.read_text(), 60)
+            until(lambda: "Watching" in log.read_text(), 300)
             Path("docs/new.md").write_text("New words.")
             Path("docs/cats.md").unlink()
             Path("moved").mkdir()
             Path("docs/deep").rename("moved/deep")
             wanted = {"docs/dogs.txt", "docs/new.md", "moved/deep/owls.md"}
-            until(lambda: set(open_store(INDEX).files()) == wanted, 60)
+            until(lambda: set(open_store(INDEX).files()) == wanted, 300)
             assert compare(INDEX).n_differences == 0
         finally:
             os.kill(process.pid, signal.SIGINT)
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
