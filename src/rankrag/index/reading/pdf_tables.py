@@ -71,10 +71,10 @@ def headed(pages: list[list[str | Grid]]) -> list[list[str | Grid]]:
             if isinstance(table, Grid) and len(table.rows[0]) == len(header) and not table.header:
                 page = [*page[:first], Grid([header, *table.rows], header=True), *page[first + 1 :]]
         found.append(page)
-        last = next((n for n in range(len(page) - 1, -1, -1) if isinstance(page[n], Grid)), None)
-        table = page[last] if last is not None else None
-        goes_on = isinstance(table, Grid) and bool(table.header) and _is_margin(page[(last or 0) + 1 :])
-        header = [*table.rows[0]] if goes_on and isinstance(table, Grid) else []
+        last = max((n for n, part in enumerate(page) if isinstance(part, Grid)), default=0)
+        lowest = page[last]
+        goes_on = isinstance(lowest, Grid) and lowest.header and _is_margin(page[last + 1 :])
+        header = [*lowest.rows[0]] if goes_on and isinstance(lowest, Grid) else []
     return found
 
 
