@@ -38,7 +38,7 @@ TOP = {"cli", "__init__", "__main__"}
 PARSERS = {
     *{"charset_normalizer", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
     "tree_sitter_language_pack",
-    *{"pypdfium2", "rapidocr", "watchfiles"},
+    *{"PIL", "pypdfium2", "rapidocr", "watchfiles"},
 }
 WEIGHTS = {"gguf", "huggingface_hub", "peft", "safetensors", "sentence_transformers", "tokenizers"}
 

@@ -140,7 +140,12 @@ def test_broken_encrypted_and_empty_pdfs_say_why(
     writer.write(tmp_path / "locked.pdf")
     write(tmp_path, "broken.pdf", pdf("text")[:200])
     write(tmp_path, "rubbish.pdf", b"\x00\x01" * 500)
-    reasons = {"scan": "--ocr reads it", "locked": "encrypted", "broken": "broken PDF", "rubbish": "broken PDF"}
+    reasons = {
+        "scan": "--ocr reads it",
+        "locked": "encrypted",
+        "broken": "broken PDF",
+        "rubbish": "broken PDF",
+    }
     with caplog.at_level(logging.DEBUG):
         for name, reason in reasons.items():
             with pytest.raises(InvalidInputError, match=reason) as error:
