@@ -40,7 +40,6 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
         watch_filter=is_ours,
         rust_timeout=_LOOK_MS,
         yield_on_timeout=True,
-        raise_interrupt=False,
     )
     next(changes)
     return (_read_or_gone(sorted({path for _, path in found}), folder) for found in changes)
