@@ -117,7 +117,8 @@ def _rapidocr() -> Callable[[Image], Recognised] | None:
 
     def recognise(image: Image) -> Recognised:
         result = engine(image.convert("RGB"))
-        lines, scores = result.txts or (), result.scores or ()
+        lines: Sequence[str] = getattr(result, "txts", None) or ()
+        scores: Sequence[float] = getattr(result, "scores", None) or ()
         return "\n".join(lines), sum(scores) / max(1, len(scores))
 
     return recognise
