@@ -38,7 +38,7 @@ TOP = {"cli", "__init__", "__main__"}
 PARSERS = {
     *{"charset_normalizer", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
     "tree_sitter_language_pack",
-    *{"PIL", "pypdfium2", "rapidocr", "watchfiles"},
+    *{"PIL", "pypdfium2", "rapidocr"},
 }
 WEIGHTS = {"gguf", "huggingface_hub", "peft", "safetensors", "sentence_transformers", "tokenizers"}
 
@@ -48,6 +48,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "files": {"pyarrow", "yaml"},
     "data": {"datasets", "huggingface_hub", "pyarrow", "pydantic"},
     "index": {
+        "watchfiles",  # not heavy: uvicorn brings it where it is installed
         "lancedb",
         "numpy",
         "pyarrow",
