@@ -14,7 +14,7 @@ from scale import times
 from rankrag.errors import RankRAGError
 from rankrag.index.reading import Apart, File, ReadSettings, parser_process
 from rankrag.index.reading.parser_process import Limits
-from rankrag.index.reading.walk import kind
+from rankrag.index.reading.walk import find_kind
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +35,7 @@ def apart() -> Iterator[Apart]:
 def outcome(apart: Apart, path: Path) -> str:
     """Say what came of reading a document; anything but an error of ours goes on."""
     started = time.process_time()
-    file = File(path, path.name, kind(path) or "")
+    file = File(path, path.name, find_kind(path) or "")
     try:
         n_passages = sum(len(portion.rows) for portion in apart.portions(file, ReadSettings()))
         said = "read" if n_passages else "nothing in it"

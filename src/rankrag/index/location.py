@@ -12,7 +12,7 @@ from .manifest import read_manifest
 from .reading.code import LANGUAGES
 from .reading.kinds import DOCUMENTS
 from .reading.parse import parse
-from .reading.walk import kind
+from .reading.walk import find_kind
 
 _LARGEST = 16 * 2**20
 """Bytes of a file beyond which nobody wants to wait for a line number."""
@@ -42,13 +42,13 @@ def locate(folder: Path, passage: Passage) -> Location | None:
     text = _text(path)
     if text is None or text[source.start : source.end] != passage.text:
         return None
-    line = text.count("\n", 0, source.start) + 1 if kind(path) in _OWN else None
+    line = text.count("\n", 0, source.start) + 1 if find_kind(path) in _OWN else None
     return Location(text, source.start, line)
 
 
 def line(folder: Path, passage: Passage) -> int | None:
     """Return the line of its file at which a passage begins, None where its file has no lines to count."""
-    if passage.source is None or kind(_path(folder, passage.source)) not in _OWN:
+    if passage.source is None or find_kind(_path(folder, passage.source)) not in _OWN:
         return None
     found = locate(folder, passage)
     return found.line if found else None
@@ -59,7 +59,7 @@ def _path(folder: Path, source: Source) -> Path:
 
 
 def _text(path: Path) -> str | None:
-    reading = kind(path)
+    reading = find_kind(path)
     if reading not in DOCUMENTS or not path.is_file() or (stat := path.stat()).st_size > _LARGEST:
         return None
     return _parsed(path, reading, stat.st_mtime_ns)
