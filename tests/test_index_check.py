@@ -134,3 +134,13 @@ def test_a_watched_folder_is_in_the_index_as_it_changes(folder: Path) -> None:
         finally:
             os.kill(process.pid, signal.SIGINT)
         assert process.wait(120) == 130
+
+
+def test_damage_of_the_index_itself_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    (data,) = (INDEX / "files.lance" / "data").iterdir()
+    content = data.read_bytes()
+    data.write_bytes(content[:-1])
+    _, err = call(capsys, "documents", "check", "--index", "idx", code=6)
+    assert f"found 1 faults in the index at idx itself ({data.relative_to(INDEX)}: its content" in err
+    data.write_bytes(content)
+    call(capsys, "documents", "check", "--index", "idx")

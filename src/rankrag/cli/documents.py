@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..errors import NotFoundError, PartialError
+from ..errors import FailureError, NotFoundError, PartialError
 from ..system import retrieval
 from ..types import Document
 from . import answer_view, console, progress
@@ -49,11 +49,16 @@ def check(
 ) -> None:
     """Compare an index with the files it was made from: missing, changed, new and unreadable ones.
 
-    Changes nothing. Exit code 7 says that they differ.
+    Changes nothing. Exit code 7 says that they differ, 6 that files of the index itself were damaged.
     """
-    from ..index import compare
+    from ..index import compare, faults
 
     with console.working("comparing"):
+        if damage := faults(index):
+            raise FailureError(
+                f"found {len(damage):,} faults in the index at {index} itself ({'; '.join(damage[:3])}), "
+                "wanted none: restore what is named, or build another with `rankrag index PATH --index NEW`"
+            )
         result = compare(index, paths or ())
     if output == "json":
         lists = {
