@@ -40,7 +40,7 @@ def test_the_papers_recipe_is_built_of_official_files(
 @pytest.mark.slow
 def test_the_miniature_is_trained_in_both_stages(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     import train_tiny
-    from rankrag.train import Job, train
+    from rankrag.train import TrainingJob, train
 
     build(capsys, tmp_path)
     model = train_tiny.write_model(tmp_path / "model")
@@ -49,6 +49,6 @@ def test_the_miniature_is_trained_in_both_stages(capsys: pytest.CaptureFixture[s
         for stage in (1, 2):
             out = tmp_path / f"out{stage}"
             settings = train_tiny.stage(model, max_steps=2, max_length=1024)
-            train(Job(settings, stage, tmp_path / "blend", out), lambda *_: None)
+            train(TrainingJob(settings, stage, tmp_path / "blend", out), lambda *_: None)
             said = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
             assert [one["step"] for one in said if "loss" in one] == [1, 2]

@@ -258,3 +258,12 @@ def test_a_right_import_is_let_through(tmp_path: Path, name: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(GOOD[name], encoding="utf-8")
     assert faults(tmp_path / "rankrag") == []
+
+
+def test_no_class_has_the_name_of_another() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}

@@ -14,7 +14,7 @@ import pytest
 from rankrag.errors import InvalidInputError, MissingExtraError
 from rankrag.index.reading import Apart, File, Portion, ReadSettings
 from rankrag.index.reading import kinds as kinds_module
-from rankrag.index.reading.parser_process import Limits
+from rankrag.index.reading.parser_process import ParserLimits
 from rankrag.index.reading.passages import read_portions
 from rankrag.index.reading.texts import Text
 from rankrag.index.reading.walk import find_kind
@@ -24,7 +24,7 @@ SETTINGS = ReadSettings()
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[Apart]:
-    with Apart(Limits(time_s=20)) as process:
+    with Apart(ParserLimits(time_s=20)) as process:
         yield process
 
 
@@ -129,17 +129,17 @@ def test_what_takes_too_long_or_too_much_is_given_up_and_the_next_is_read(tmp_pa
     slow, good = tmp_path / "slow.html", tmp_path / "good.html"
     slow.write_text("<p>" + "<b>word</b> " * 200_000)
     good.write_text("<p>fine")
-    with Apart(Limits(time_s=0.05, time_per_mb_s=0)) as apart:
+    with Apart(ParserLimits(time_s=0.05, time_per_mb_s=0)) as apart:
         with pytest.raises(InvalidInputError, match=r"took more than 0 s and was given up"):
             list(apart.portions(file_of(slow), SETTINGS))
         assert apart.process is None
     of_memory = r"more than 63 MB of memory|ended its parser|no HTML"
-    with Apart(Limits(memory=60 * 2**20)) as apart, pytest.raises(InvalidInputError, match=of_memory):
+    with Apart(ParserLimits(memory=60 * 2**20)) as apart, pytest.raises(InvalidInputError, match=of_memory):
         list(apart.portions(file_of(slow), SETTINGS))
-    with Apart(Limits(output=100)) as apart:
+    with Apart(ParserLimits(output=100)) as apart:
         with pytest.raises(InvalidInputError, match="its passages have more than 0 MB"):
             list(apart.portions(file_of(good), SETTINGS))
-        apart.limits = Limits()
+        apart.limits = ParserLimits()
         assert len(list(apart.portions(file_of(good), SETTINGS))) == 1
 
 

@@ -12,7 +12,7 @@ import yaml
 import rankrag.train
 import train_tiny
 from rankrag.errors import InvalidInputError
-from rankrag.train import Job, train
+from rankrag.train import TrainingJob, train
 from rankrag.train.record import read_metrics
 from rankrag.train.run import check_launch
 
@@ -29,7 +29,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
     """Two processes with two accumulation steps against one with four, over gloo, step by step."""
     model, blend = train_tiny.write_model(tmp_path / "model"), train_tiny.write_blend(tmp_path / "blend")
     stage = train_tiny.stage(model, per_device_train_batch_size=2)
-    alone = train(Job(stage, 2, blend, tmp_path / "one"), lambda done, total, unit: None)
+    alone = train(TrainingJob(stage, 2, blend, tmp_path / "one"), lambda done, total, unit: None)
     recipe, out = tmp_path / "recipe.yaml", tmp_path / "two"
     recipe.write_text(yaml.safe_dump({"stage2": stage.model_dump(mode="json")}))
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]

@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, Qwen2Config, Qwen2ForCausalLM, set_seed
 
 import train_tiny
-from rankrag.train import Job, train
+from rankrag.train import TrainingJob, train
 from rankrag.train.attend import QUERIES, blocks
 from rankrag.train.layers import Layers, can_train
 from rankrag.train.record import read_metrics
@@ -193,7 +193,7 @@ def test_a_run_learns_what_it_learnt_through_peft(tmp_path: Path, monkeypatch: p
             if name == "theirs":
                 monkeypatch.setattr("rankrag.train.layers.can_train", lambda *_: False)
             stage = train_tiny.stage(model, share_prefixes=True, max_steps=4)
-            out = train(Job(stage, 2, blend, tmp_path / name), lambda *said: None)
+            out = train(TrainingJob(stage, 2, blend, tmp_path / name), lambda *said: None)
             losses.append([line["loss"] for line in read_metrics(out / "metrics.jsonl") if "loss" in line])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -204,7 +204,7 @@ def test_as_many_held_out_examples_are_measured_as_asked_for(tmp_path: Path) -> 
         model, blend = train_tiny.write_model(tmp_path / "model"), train_tiny.write_blend(tmp_path / "blend")
         said: list[tuple[int, int, str]] = []
         stage = train_tiny.stage(model, max_steps=1, max_eval_examples=5, per_device_eval_batch_size=1)
-        train(Job(stage, 2, blend, tmp_path / "out"), lambda *words: said.append(words))
+        train(TrainingJob(stage, 2, blend, tmp_path / "out"), lambda *words: said.append(words))
     measured = {unit: total for _, total, unit in said if "held-out" in unit}
     # A quarter of 12 pairs, of 2 lists and of 6 answers, each rounded up.
     assert measured == {

@@ -118,7 +118,7 @@ def test_a_step_weighs_as_it_says(model_folder: Path, tmp_path: Path, weighting:
     """The first step's logged loss, before anything was learnt, against the same rows by hand."""
     from transformers import AutoModelForCausalLM
 
-    from rankrag.train import Job, train
+    from rankrag.train import TrainingJob, train
     from rankrag.train.record import read_metrics
 
     blend = train_tiny.write_blend(tmp_path / "blend", n=10)
@@ -130,7 +130,7 @@ def test_a_step_weighs_as_it_says(model_folder: Path, tmp_path: Path, weighting:
         max_steps=1,
         loss_weighting=weighting,
     )
-    out = train(Job(stage, 2, blend, tmp_path / "out"), lambda *said: None)
+    out = train(TrainingJob(stage, 2, blend, tmp_path / "out"), lambda *said: None)
     words = vocabulary(Start(model_folder, "tiny"), "paper")
     rows = list(make_rows(train_tiny.examples(10), words, 512, RowCounts()))
     untrained: Model = AutoModelForCausalLM.from_pretrained(model_folder, local_files_only=True)

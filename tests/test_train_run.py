@@ -18,7 +18,7 @@ import train_tiny
 from rankrag import prompts
 from rankrag.errors import InvalidInputError, NotFoundError
 from rankrag.model.store.checkpoint import read_checkpoint
-from rankrag.train import Job, Stage, train
+from rankrag.train import Stage, TrainingJob, train
 from rankrag.train.folder import last_state
 from rankrag.train.record import read_metrics
 from rankrag.train.start import Start, load_model
@@ -49,7 +49,7 @@ def two_passes(model: Path) -> Stage:
 @pytest.fixture(scope="session")
 def unbroken(model: Path, blend: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("unbroken") / "out"
-    return train(Job(two_passes(model), 2, blend, out), lambda done, total, unit: None)
+    return train(TrainingJob(two_passes(model), 2, blend, out), lambda done, total, unit: None)
 
 
 def stop_at(share: float) -> Callable[[int, int, str], None]:
@@ -128,7 +128,7 @@ def test_an_interrupted_run_goes_on_along_the_same_curve(
     model: Path, blend: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     """It is cut in its second pass, after a state was saved and more steps were logged."""
-    job = Job(two_passes(model), 2, blend, tmp_path / "out")
+    job = TrainingJob(two_passes(model), 2, blend, tmp_path / "out")
 
     with pytest.raises(KeyboardInterrupt):
         train(job, stop_at(0.74))
@@ -166,7 +166,7 @@ def test_a_killed_run_goes_on_along_the_same_curve(
         script = KILLED.format(here=str(HERE), model=str(model), blend=str(blend), out=str(out), share=share)
         ended = subprocess.run([sys.executable, "-c", script], check=False)
         assert ended.returncode == -signal.SIGKILL
-    train(Job(two_passes(model), 2, blend, out), lambda done, total, unit: None)
+    train(TrainingJob(two_passes(model), 2, blend, out), lambda done, total, unit: None)
     assert curve(out) == curve(unbroken)
 
 
@@ -184,11 +184,11 @@ def test_a_folder_with_something_else_is_left_alone(
     model: Path, blend: Path, unbroken: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    job = Job(train_tiny.stage(model), 2, blend, tmp_path)
+    job = TrainingJob(train_tiny.stage(model), 2, blend, tmp_path)
     with pytest.raises(InvalidInputError, match="something else in it"):
         train(job, print)
     with pytest.raises(InvalidInputError, match="finished checkpoint"):
-        train(Job(train_tiny.stage(model), 2, blend, unbroken), print)
+        train(TrainingJob(train_tiny.stage(model), 2, blend, unbroken), print)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
@@ -199,17 +199,17 @@ def test_another_setting_does_not_go_on_with_an_unfinished_run(
     out = tmp_path / "out"
 
     with pytest.raises(KeyboardInterrupt):
-        train(Job(train_tiny.stage(model, learning_rate=0.03), 2, blend, out), stop_at(0))
+        train(TrainingJob(train_tiny.stage(model, learning_rate=0.03), 2, blend, out), stop_at(0))
     # Nothing was saved yet, so nothing is lost when other settings take its place.
     with pytest.raises(KeyboardInterrupt):
-        train(Job(train_tiny.stage(model), 2, blend, out), stop_at(0.6))
+        train(TrainingJob(train_tiny.stage(model), 2, blend, out), stop_at(0.6))
     with pytest.raises(InvalidInputError, match=r"stage.learning_rate = 0.01, wanted 0.02"):
-        train(Job(train_tiny.stage(model, learning_rate=0.02), 2, blend, out), stop_at(0))
+        train(TrainingJob(train_tiny.stage(model, learning_rate=0.02), 2, blend, out), stop_at(0))
 
 
 def test_no_blend_names_the_command_that_makes_one(model: Path, tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="rankrag data build"):
-        train(Job(train_tiny.stage(model), 2, tmp_path / "nothing", tmp_path / "out"), print)
+        train(TrainingJob(train_tiny.stage(model), 2, tmp_path / "nothing", tmp_path / "out"), print)
     assert not (tmp_path / "out").exists()
 
 
@@ -219,7 +219,7 @@ def test_a_broken_line_is_named_and_mending_it_is_enough(model: Path, blend: Pat
     shutil.copytree(blend, broken)
     held_out = (broken / "heldout.jsonl").read_text()
     (broken / "heldout.jsonl").write_text(held_out + "{broken\n")
-    job = Job(train_tiny.stage(model, max_steps=1), 2, broken, tmp_path / "out")
+    job = TrainingJob(train_tiny.stage(model, max_steps=1), 2, broken, tmp_path / "out")
     with pytest.raises(InvalidInputError, match=r"heldout.jsonl:21: found broken JSON"):
         train(job, print)
     (broken / "heldout.jsonl").write_text(held_out)
@@ -254,7 +254,7 @@ def test_a_full_disk_loses_nothing(model: Path, blend: Path, unbroken: Path, tmp
     assert "could not write to" in ended.stdout
     assert "safe up to step 6" in ended.stdout
     assert ended.stdout.count("\n") == 1
-    train(Job(two_passes(model), 2, blend, out), lambda *said: None)
+    train(TrainingJob(two_passes(model), 2, blend, out), lambda *said: None)
     assert curve(out) == curve(unbroken)
 
 
@@ -270,7 +270,7 @@ def test_nothing_is_sent_anywhere(
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    train(Job(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None)
+    train(TrainingJob(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None)
     assert tried == []
 
 
@@ -278,7 +278,7 @@ def test_nothing_is_sent_anywhere(
 def test_a_run_cut_before_its_first_state_begins_anew(
     model: Path, blend: Path, unbroken: Path, tmp_path: Path
 ) -> None:
-    job = Job(two_passes(model), 2, blend, tmp_path / "out")
+    job = TrainingJob(two_passes(model), 2, blend, tmp_path / "out")
 
     with pytest.raises(KeyboardInterrupt):
         train(job, stop_at(0))
@@ -291,7 +291,7 @@ def test_a_run_cut_before_its_first_state_begins_anew(
 def test_other_held_out_examples_are_another_run(model: Path, blend: Path, tmp_path: Path) -> None:
     own = tmp_path / "blend"
     shutil.copytree(blend, own)
-    job = Job(two_passes(model), 2, own, tmp_path / "out")
+    job = TrainingJob(two_passes(model), 2, own, tmp_path / "out")
 
     with pytest.raises(KeyboardInterrupt):
         train(job, stop_at(0.5))
@@ -306,7 +306,9 @@ def test_only_who_learnt_to_rank_is_called_trained(model: Path, tmp_path: Path) 
     blend = train_tiny.write_blend(tmp_path / "blend")
     lines = (blend / "examples.jsonl").read_text().splitlines(keepends=True)
     (blend / "examples.jsonl").write_text("".join(line for line in lines if '"rank"' not in line))
-    out = train(Job(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None)
+    out = train(
+        TrainingJob(train_tiny.stage(model, max_steps=1), 2, blend, tmp_path / "out"), lambda *said: None
+    )
     assert not read_checkpoint(out).trained
 
 
@@ -315,7 +317,7 @@ def test_stage_two_goes_on_with_the_adapter_of_stage_one(
     unbroken: Path, blend: Path, model: Path, tmp_path: Path
 ) -> None:
     next_stage = train_tiny.stage(unbroken, max_steps=2)
-    out = train(Job(next_stage, 2, blend, tmp_path / "out"), lambda *said: None)
+    out = train(TrainingJob(next_stage, 2, blend, tmp_path / "out"), lambda *said: None)
     assert read_checkpoint(out).base == str(model)
     last, first = (read_metrics(folder / "metrics.jsonl") for folder in (unbroken, out))
     assert first[0]["eval_loss"] == pytest.approx(last[-1]["eval_loss"], abs=1e-5)
@@ -339,13 +341,13 @@ def test_a_start_of_another_shape_is_refused(
     unbroken: Path, blend: Path, tmp_path: Path, settings: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=said):
-        train(Job(train_tiny.stage(unbroken, **settings), 2, blend, tmp_path / "out"), print)
+        train(TrainingJob(train_tiny.stage(unbroken, **settings), 2, blend, tmp_path / "out"), print)
 
 
 @pytest.mark.slow
 def test_all_weights_can_be_trained(model: Path, blend: Path, tmp_path: Path) -> None:
     full = train_tiny.stage(model, lora=None, learning_rate=0.002)
-    out = train(Job(full, 1, blend, tmp_path / "out"), lambda *said: None)
+    out = train(TrainingJob(full, 1, blend, tmp_path / "out"), lambda *said: None)
     assert not read_checkpoint(out).is_adapter
     lines = read_metrics(out / "metrics.jsonl")
     assert lines[-1]["eval_loss"] < lines[0]["eval_loss"]  # type: ignore[operator]

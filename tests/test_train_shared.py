@@ -11,7 +11,7 @@ import torch
 
 import train_tiny
 from rankrag.errors import InvalidInputError
-from rankrag.train import Job, train
+from rankrag.train import TrainingJob, train
 from rankrag.train.branches import ATTENTION, Branches, _attention_interface, register
 from rankrag.train.recipe import parse_stage
 from rankrag.train.record import read_metrics
@@ -114,7 +114,7 @@ def test_a_run_that_shares_computes_fewer_tokens_for_as_many_examples(tmp_path: 
         last = []
         for name, shares in (("apart", False), ("shared", True)):
             stage = train_tiny.stage(model, share_prefixes=shares, **small)
-            out = train(Job(stage, 2, blend, tmp_path / name), lambda *said: None)
+            out = train(TrainingJob(stage, 2, blend, tmp_path / name), lambda *said: None)
             last.append(read_metrics(out / "metrics.jsonl"))
     apart, shared = last
     assert shared[0]["eval_loss"] == pytest.approx(apart[0]["eval_loss"], abs=1e-4)

@@ -11,7 +11,7 @@ from typing import Literal
 from . import prompts
 from .types import Answer, Citer, Filters, Generator, Hit, Passage, Question, Ranker, Retriever, Rewriter
 
-Growing = collections.abc.Generator[Answer, None, Answer]
+AnswerSteps = collections.abc.Generator[Answer, None, Answer]
 """The steps of an answer, and what it is after them."""
 
 Level = Literal["low", "medium", "high"]
@@ -90,7 +90,7 @@ class Pipeline:
             answer = replace(answer, query=query, rewritten=rewritten)
         return _timed(answer, "rewrite", started)
 
-    def _rank(self, answer: Answer) -> Growing:
+    def _rank(self, answer: Answer) -> AnswerSteps:
         """Yield the answer while its passages are ranked, and once they are; return that."""
         started, hits, ranked = perf_counter(), answer.retrieved, list[Hit](answer.retrieved)
         if self.ranker and hits:
@@ -114,7 +114,7 @@ class Pipeline:
         citations = self.citer.cite(answer.question, answer.text, read) if self.citer else ()
         yield replace(_timed(replace(answer, citations=citations), "cite", started), done=True)
 
-    def _read(self, answer: Answer, passages: Sequence[Passage]) -> Growing:
+    def _read(self, answer: Answer, passages: Sequence[Passage]) -> AnswerSteps:
         """Yield the answer with its text as it grows; return it with what that took."""
         if self.generator is None:
             return answer

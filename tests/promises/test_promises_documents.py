@@ -13,7 +13,7 @@ from scale import times
 
 from rankrag.errors import RankRAGError
 from rankrag.index.reading import Apart, File, ReadSettings, parser_process
-from rankrag.index.reading.parser_process import Limits
+from rankrag.index.reading.parser_process import ParserLimits
 from rankrag.index.reading.walk import find_kind
 
 pytestmark = pytest.mark.slow
@@ -24,7 +24,7 @@ MOST_S = 5
 
 @pytest.fixture(scope="module")
 def apart() -> Iterator[Apart]:
-    limits = Limits(time_s=MOST_S, time_per_mb_s=0)
+    limits = ParserLimits(time_s=MOST_S, time_per_mb_s=0)
     with pytest.MonkeyPatch.context() as patch, Apart(limits) as process:
         patch.setattr(
             parser_process, "PATIENCE", 60

@@ -27,7 +27,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..index import BuildReport, Estimate, Settings
+    from ..index import BuildEstimate, BuildReport, Settings
 
 LONG_S, VERY_LONG_S = 60, 900
 """Estimated seconds from which the cost of a build is said, and from which a person is asked first."""
@@ -142,7 +142,7 @@ def _build(
         console.warn(str(error))
 
 
-def _announce(cost: Estimate, yes: bool, spread: bool) -> None:
+def _announce(cost: BuildEstimate, yes: bool, spread: bool) -> None:
     """Say before a long build what it takes, on this machine alone; ask a person before a very long one."""
     if cost.seconds < LONG_S:
         return
@@ -152,7 +152,7 @@ def _announce(cost: Estimate, yes: bool, spread: bool) -> None:
         typer.confirm("Go on?", default=True, abort=True, err=True)
 
 
-def _cost(cost: Estimate) -> str:
+def _cost(cost: BuildEstimate) -> str:
     minutes = cost.seconds / 60
     time = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
     return (

@@ -185,7 +185,7 @@ def _trained(training: Training, number: StageNumber, start: Path | None, out: P
         stage = stage.model_copy(update={"model": str(start)})
     target = out / "checkpoints" / digest(training, stage, number, start)
     blend = Path(training.blend) if number == 1 else _part(training, target / "blend")
-    job = room.Job(stage, number, blend, target / f"stage{number}")
+    job = room.TrainingJob(stage, number, blend, target / f"stage{number}")
     if not (job.out / CARD).exists():
         with progress.reporting() as report:
             room.train(job, report)

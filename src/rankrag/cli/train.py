@@ -17,7 +17,7 @@ from . import answer_view, console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 
 if TYPE_CHECKING:
-    from ..train import Estimate, Job, Load
+    from ..train import Load, TrainingEstimate, TrainingJob
 
 Stage = Annotated[
     StageName, typer.Option("--stage", help="1: instructions; 2: ranking and answering.", show_default=False)
@@ -49,7 +49,7 @@ def train(
     """
     from .. import train as room
 
-    job = room.Job(
+    job = room.TrainingJob(
         room.read_stage(str(recipe), STAGES[stage], settings or ()),
         STAGES[stage],
         blend or Path(),
@@ -74,7 +74,7 @@ def _silent(done: int, total: int, unit: str) -> None: ...
 # ── what it would take ───────────────────────────────────────────────────────────────────────────────
 
 
-def _whole_rows(job: Job, recipe: Path, settings: Sequence[str]) -> Load:
+def _whole_rows(job: TrainingJob, recipe: Path, settings: Sequence[str]) -> Load:
     """Return the load of the examples that a recipe draws, each as long as a row may be."""
     from ..data import read_recipe
     from ..train import Load
@@ -83,7 +83,7 @@ def _whole_rows(job: Job, recipe: Path, settings: Sequence[str]) -> Load:
     return Load(drawn.stage1 if job.number == 1 else drawn.stage2, job.stage.max_length)
 
 
-def _show_estimate(cost: Estimate, output: str) -> None:
+def _show_estimate(cost: TrainingEstimate, output: str) -> None:
     if output == "json":
         console.emit({**asdict(cost), "fits": cost.fits})
     else:

@@ -1,23 +1,23 @@
 """The data room: public datasets in, a blend of training examples and its manifest out."""
 
-from .blend import Progress, build, shown
+from .blend import StepDone, build, shown
 from .check import Need, needs
 from .manifest import Manifest
 from .mining import Search, indexable
 from .recipe import Recipe, read_recipe
 from .searches import searches
-from .sources import SOURCES, Source, SourceName
+from .sources import SOURCES, Dataset, SourceName
 from .subset import subset
 
 __all__ = [
     "SOURCES",
+    "Dataset",
     "Manifest",
     "Need",
-    "Progress",
     "Recipe",
     "Search",
-    "Source",
     "SourceName",
+    "StepDone",
     "build",
     "indexable",
     "needs",

@@ -34,7 +34,7 @@ from .sampling import draws, rounds
 from .searches import search
 from .shared_passages import Groups, apart, found_apart, found_together, together
 
-Progress = Callable[[str, int], None]
+StepDone = Callable[[str, int], None]
 """Called with what was done and how many of it: `("read squad", 3994)`."""
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
@@ -46,7 +46,7 @@ class Build:
 
     recipe: Recipe
     places: Places
-    progress: Progress
+    progress: StepDone
     pools: dict[str, Pool] = field(default_factory=dict)
     mined: dict[str, Mined] = field(default_factory=dict)
     groups: dict[str, Groups] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Build:
         return f"{self.recipe.blend.seed} {name}"
 
 
-def build(recipe: Recipe, data_root: Path | None, out: Path, progress: Progress) -> Manifest:
+def build(recipe: Recipe, data_root: Path | None, out: Path, progress: StepDone) -> Manifest:
     """Build the blend of a recipe in the folder `out` and return its manifest.
 
     Raises NotFoundError (a file or run that is not there; the message has the commands that make a run),

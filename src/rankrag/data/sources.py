@@ -36,7 +36,7 @@ FormatName = Literal["official", "chatqa", "neutral", "short", "examples"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Dataset:
     """What is known about a source.
 
     `official` reads its official files (None: it has no reader but the neutral one), `neutral` its
@@ -53,79 +53,79 @@ class Source:
     short: Reader | None = None
 
 
-SOURCES: dict[SourceName, Source] = {
+SOURCES: dict[SourceName, Dataset] = {
     # stage I: instructions
-    "openassistant": Source("Apache-2.0", True, "arXiv 2304.07327", dialogues.openassistant),
-    "dolly": Source("CC BY-SA 3.0", True, "Conover et al. 2023, databricks-dolly-15k", instructions.dolly),
-    "soda": Source("CC BY 4.0 (dialogues written by GPT-3.5)", False, "arXiv 2212.10465", dialogues.soda),
-    "eli5": Source("not stated", False, "arXiv 1907.09190", instructions.eli5),
-    "self_instruct": Source(
+    "openassistant": Dataset("Apache-2.0", True, "arXiv 2304.07327", dialogues.openassistant),
+    "dolly": Dataset("CC BY-SA 3.0", True, "Conover et al. 2023, databricks-dolly-15k", instructions.dolly),
+    "soda": Dataset("CC BY 4.0 (dialogues written by GPT-3.5)", False, "arXiv 2212.10465", dialogues.soda),
+    "eli5": Dataset("not stated", False, "arXiv 1907.09190", instructions.eli5),
+    "self_instruct": Dataset(
         "Apache-2.0 (text written by GPT-3)", False, "arXiv 2212.10560", instructions.self_instruct
     ),
-    "unnatural_instructions": Source(
+    "unnatural_instructions": Dataset(
         "MIT (text written by GPT-3)", False, "arXiv 2212.09689", instructions.unnatural_instructions
     ),
-    "flan": Source("each task its own", False, "arXiv 2301.13688", instructions.flan),
-    "flan_cot": Source(
+    "flan": Dataset("each task its own", False, "arXiv 2301.13688", instructions.flan),
+    "flan_cot": Dataset(
         "each task its own, see PARTS",
         True,
         "arXiv 2210.11416",
         instructions.flan_cot,
         short=instructions.short_answers,
     ),
-    "p3": Source("each task its own, see PARTS", True, "arXiv 2110.08207"),
-    "lima": Source("CC BY-NC-SA 4.0", False, "arXiv 2305.11206"),
-    "alpaca": Source("CC BY-NC 4.0", False, "Taori et al. 2023, Stanford Alpaca"),
-    "chatqa_sft": Source("each part its own, some non-commercial", False, "arXiv 2401.10225", chatqa.chatqa),
+    "p3": Dataset("each task its own, see PARTS", True, "arXiv 2110.08207"),
+    "lima": Dataset("CC BY-NC-SA 4.0", False, "arXiv 2305.11206"),
+    "alpaca": Dataset("CC BY-NC 4.0", False, "Taori et al. 2023, Stanford Alpaca"),
+    "chatqa_sft": Dataset("each part its own, some non-commercial", False, "arXiv 2401.10225", chatqa.chatqa),
     # context-rich question answering
-    "drop": Source("CC BY-SA 4.0", True, "arXiv 1903.00161", reading.drop, "span"),
-    "narrativeqa": Source("Apache-2.0", True, "arXiv 1712.07040", reading.narrativeqa, "span"),
-    "quoref": Source("CC BY 4.0", True, "arXiv 1908.05803", squad.quoref, "span"),
-    "ropes": Source("CC BY 4.0", True, "arXiv 1908.05852", squad.ropes, "span", neutral.joined),
-    "newsqa": Source("MIT for the questions, CNN's text", False, "arXiv 1611.09830", reading.newsqa, "span"),
-    "tatqa": Source("CC BY 4.0", True, "arXiv 2105.07624", reading.tatqa, "span_or_full", neutral.joined),
-    "synthetic_convqa": Source(
+    "drop": Dataset("CC BY-SA 4.0", True, "arXiv 1903.00161", reading.drop, "span"),
+    "narrativeqa": Dataset("Apache-2.0", True, "arXiv 1712.07040", reading.narrativeqa, "span"),
+    "quoref": Dataset("CC BY 4.0", True, "arXiv 1908.05803", squad.quoref, "span"),
+    "ropes": Dataset("CC BY 4.0", True, "arXiv 1908.05852", squad.ropes, "span", neutral.joined),
+    "newsqa": Dataset("MIT for the questions, CNN's text", False, "arXiv 1611.09830", reading.newsqa, "span"),
+    "tatqa": Dataset("CC BY 4.0", True, "arXiv 2105.07624", reading.tatqa, "span_or_full", neutral.joined),
+    "synthetic_convqa": Dataset(
         "non-commercial (written by GPT-3.5)", False, "arXiv 2401.10225", chatqa.chatqa, "full"
     ),
-    "human_convqa": Source("not released", False, "arXiv 2401.10225", chatqa.chatqa, "full"),
-    "adversarial_qa": Source("CC BY-SA 4.0", True, "arXiv 2002.00293", squad.squad, "span"),
-    "duorc": Source("MIT", True, "arXiv 1804.07927", None, "span"),
+    "human_convqa": Dataset("not released", False, "arXiv 2401.10225", chatqa.chatqa, "full"),
+    "adversarial_qa": Dataset("CC BY-SA 4.0", True, "arXiv 2002.00293", squad.squad, "span"),
+    "duorc": Dataset("MIT", True, "arXiv 1804.07927", None, "span"),
     # questions over a collection
-    "squad": Source("CC BY-SA 4.0", True, "arXiv 1606.05250, 1806.03822", squad.squad, "span"),
-    "squad_sentences": Source("CC BY-SA 4.0", True, "arXiv 1907.04780 (ReQA)", None, "span"),
-    "webquestions": Source("CC BY 4.0", True, "Berant et al. 2013", open_domain.webquestions, "span"),
-    "dpr_squad": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
-    "dpr_webquestions": Source("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
-    "qed_nq": Source("CC BY-SA 3.0", True, "arXiv 2009.06354", None, "phrase", neutral.tokenised),
-    "nq_open": Source("CC BY-SA 3.0", True, "arXiv 1906.00300", None, "phrase", neutral.tokenised),
-    "ambignq": Source("CC BY-SA 3.0", True, "arXiv 2004.10645", None, "phrase", neutral.tokenised),
-    "triviaqa": Source("not stated", False, "arXiv 1705.03551", None, "phrase"),
-    "msmarco": Source("non-commercial research only", False, "arXiv 1611.09268", open_domain.msmarco),
+    "squad": Dataset("CC BY-SA 4.0", True, "arXiv 1606.05250, 1806.03822", squad.squad, "span"),
+    "squad_sentences": Dataset("CC BY-SA 4.0", True, "arXiv 1907.04780 (ReQA)", None, "span"),
+    "webquestions": Dataset("CC BY 4.0", True, "Berant et al. 2013", open_domain.webquestions, "span"),
+    "dpr_squad": Dataset("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
+    "dpr_webquestions": Dataset("CC BY-NC 4.0 (DPR)", False, "arXiv 2004.04906", open_domain.dpr, "span"),
+    "qed_nq": Dataset("CC BY-SA 3.0", True, "arXiv 2009.06354", None, "phrase", neutral.tokenised),
+    "nq_open": Dataset("CC BY-SA 3.0", True, "arXiv 1906.00300", None, "phrase", neutral.tokenised),
+    "ambignq": Dataset("CC BY-SA 3.0", True, "arXiv 2004.10645", None, "phrase", neutral.tokenised),
+    "triviaqa": Dataset("not stated", False, "arXiv 1705.03551", None, "phrase"),
+    "msmarco": Dataset("non-commercial research only", False, "arXiv 1611.09268", open_domain.msmarco),
     # further sources that a recipe of one's own may take
-    "hotpotqa": Source("CC BY-SA 4.0", True, "arXiv 1809.09600", None, "phrase"),
-    "2wiki": Source("Apache-2.0", True, "arXiv 2011.01060", None, "phrase"),
-    "musique": Source("CC BY 4.0", True, "arXiv 2108.00573", None, "phrase"),
-    "bioasq": Source("CC BY 2.5", True, "Tsatsaronis et al. 2015", None, "phrase"),
-    "topiocqa": Source("CC BY-NC-SA 4.0", False, "arXiv 2110.00768", None, "span_or_full"),
-    "squad2": Source("CC BY-SA 4.0", True, "arXiv 1806.03822, 1906.06045", None, "span", grounded.squad2),
-    "squad_nqg": Source("CC BY-SA 4.0", True, "arXiv 1705.00106", None, "span"),
+    "hotpotqa": Dataset("CC BY-SA 4.0", True, "arXiv 1809.09600", None, "phrase"),
+    "2wiki": Dataset("Apache-2.0", True, "arXiv 2011.01060", None, "phrase"),
+    "musique": Dataset("CC BY 4.0", True, "arXiv 2108.00573", None, "phrase"),
+    "bioasq": Dataset("CC BY 2.5", True, "Tsatsaronis et al. 2015", None, "phrase"),
+    "topiocqa": Dataset("CC BY-NC-SA 4.0", False, "arXiv 2110.00768", None, "span_or_full"),
+    "squad2": Dataset("CC BY-SA 4.0", True, "arXiv 1806.03822, 1906.06045", None, "span", grounded.squad2),
+    "squad_nqg": Dataset("CC BY-SA 4.0", True, "arXiv 1705.00106", None, "span"),
     # replies in whole sentences, conversations
-    "clapnq": Source("Apache-2.0", True, "arXiv 2404.02103", neutral=grounded.replies),
-    "asqa": Source("Apache-2.0", True, "arXiv 2204.06092, 2306.01693", neutral=grounded.replies),
-    "dstc9": Source("Apache-2.0", True, "arXiv 2006.03533", neutral=grounded.replies),
-    "dstc11": Source("CDLA-Sharing-1.0", True, "arXiv 2305.12091", neutral=grounded.replies),
-    "canard": Source("CC BY-SA 4.0", True, "Elgohary et al. 2019, CANARD", None, "span", grounded.spans),
-    "cast": Source("MIT", True, "arXiv 2003.13624"),
-    "ikat": Source("MIT (replies partly written by tools)", False, "arXiv 2401.01330"),
-    "qmsum": Source("MIT", True, "arXiv 2104.05938"),
-    "fairytaleqa": Source("Apache-2.0", True, "arXiv 2203.13947", None, "span"),
-    "covidqa": Source("Apache-2.0", True, "Moeller et al. 2020, COVID-QA", None, "span"),
-    "medquad": Source("CC BY 4.0", True, "arXiv 1901.08079"),
+    "clapnq": Dataset("Apache-2.0", True, "arXiv 2404.02103", neutral=grounded.replies),
+    "asqa": Dataset("Apache-2.0", True, "arXiv 2204.06092, 2306.01693", neutral=grounded.replies),
+    "dstc9": Dataset("Apache-2.0", True, "arXiv 2006.03533", neutral=grounded.replies),
+    "dstc11": Dataset("CDLA-Sharing-1.0", True, "arXiv 2305.12091", neutral=grounded.replies),
+    "canard": Dataset("CC BY-SA 4.0", True, "Elgohary et al. 2019, CANARD", None, "span", grounded.spans),
+    "cast": Dataset("MIT", True, "arXiv 2003.13624"),
+    "ikat": Dataset("MIT (replies partly written by tools)", False, "arXiv 2401.01330"),
+    "qmsum": Dataset("MIT", True, "arXiv 2104.05938"),
+    "fairytaleqa": Dataset("Apache-2.0", True, "arXiv 2203.13947", None, "span"),
+    "covidqa": Dataset("Apache-2.0", True, "Moeller et al. 2020, COVID-QA", None, "span"),
+    "medquad": Dataset("CC BY 4.0", True, "arXiv 1901.08079"),
     # claims, yes or no
-    "condaqa": Source("Apache-2.0", True, "arXiv 2211.00295", None, "phrase", grounded.yes_no),
-    "fool_me_twice": Source("Apache-2.0", True, "arXiv 2104.04725", None, "true_false", grounded.claims),
-    "vitaminc": Source("CC BY-SA 3.0", True, "arXiv 2103.08541", None, "true_false", grounded.claims),
-    "own": Source("Apache-2.0, as this project", True, "this project", neutral.examples),
+    "condaqa": Dataset("Apache-2.0", True, "arXiv 2211.00295", None, "phrase", grounded.yes_no),
+    "fool_me_twice": Dataset("Apache-2.0", True, "arXiv 2104.04725", None, "true_false", grounded.claims),
+    "vitaminc": Dataset("CC BY-SA 3.0", True, "arXiv 2103.08541", None, "true_false", grounded.claims),
+    "own": Dataset("Apache-2.0, as this project", True, "this project", neutral.examples),
 }
 
 PARTS: dict[SourceName, dict[str, tuple[str, bool]]] = {

@@ -1,10 +1,10 @@
 """Documents to passages to a searchable store, and what searches it."""
 
 from .build import BuildReport, build
-from .check import Comparison, compare
+from .check import FolderComparison, compare
 from .copy import copy_index
 from .documents import IndexDocuments
-from .estimate import Estimate, estimate
+from .estimate import BuildEstimate, estimate
 from .faults import faults
 from .location import Location, locate
 from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
@@ -21,10 +21,10 @@ __all__ = [
     "LANGUAGES",
     "READABLE",
     "UPLOADS",
+    "BuildEstimate",
     "BuildReport",
-    "Comparison",
     "Dense",
-    "Estimate",
+    "FolderComparison",
     "Hybrid",
     "IndexDocuments",
     "IndexManifest",

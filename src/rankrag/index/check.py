@@ -12,7 +12,7 @@ from .stores.by_name import open_store
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FolderComparison:
     """How an index differs from its files, by their names; `unreadable` pairs a name with the reason.
 
     `missing` are files of the index that are gone, `changed` those with other bytes now, or whose reading was
@@ -33,7 +33,7 @@ class Comparison:
         return len(self.missing) + len(self.changed) + len(self.new) + len(self.unreadable)
 
 
-def compare(folder: Path, paths: Iterable[str] = ()) -> Comparison:
+def compare(folder: Path, paths: Iterable[str] = ()) -> FolderComparison:
     """Compare an index with files, folders and globs; without any, with the folders its files lie in.
 
     Hashes every file that the index knows, and reads those that it does not know. Changes nothing. Raises
@@ -70,7 +70,7 @@ def compare(folder: Path, paths: Iterable[str] = ()) -> Comparison:
                 unreadable.append((name, reason))
             else:
                 new.append(name)
-    return Comparison(
+    return FolderComparison(
         n_same, tuple(missing), tuple(changed), tuple(new), tuple(sorted(unreadable)), walked.passed_over
     )
 

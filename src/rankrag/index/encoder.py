@@ -21,6 +21,7 @@ from unicodedata import normalize
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError, told
 from ..files import sha256
 from ..types import Passage
+from .settings import Similarity
 from .windows import windows
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
 
-Similarity = Literal["cosine", "dot"]
 EncodeProgress = Callable[[int, int], None]
 """Told how many of how many texts are encoded."""
 

@@ -26,7 +26,7 @@ _SAMPLE, _MOST_SAMPLED, _ENCODED = 1000, 20_000, 16
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class BuildEstimate:
     """What a build from nothing would take: right within a factor of two for most files.
 
     `memory_bytes` is without the weights of an encoder.
@@ -39,7 +39,7 @@ class Estimate:
     disk_bytes: int
 
 
-def estimate(paths: Iterable[str], folder: Path, settings: Settings | None = None) -> Estimate:
+def estimate(paths: Iterable[str], folder: Path, settings: Settings | None = None) -> BuildEstimate:
     """Return what indexing the paths would take on this machine, in about a second.
 
     Collections are sampled, documents are judged by their size and kind; an encoder is timed on a few
@@ -59,7 +59,7 @@ def estimate(paths: Iterable[str], folder: Path, settings: Settings | None = Non
         seconds += n_passages * _encoding_s(settings, sample or [Passage("", "word " * 100)])
         disk += n_passages * settings.encoder.dimension * _VECTOR_BYTES * _VECTOR_INDEX
     memory = _MEMORY + n_passages * _MEMORY_PER_PASSAGE
-    return Estimate(len(files), round(n_passages), seconds, round(memory), round(disk))
+    return BuildEstimate(len(files), round(n_passages), seconds, round(memory), round(disk))
 
 
 def _judged(file: File) -> tuple[float, float]:

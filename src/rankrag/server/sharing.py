@@ -35,7 +35,7 @@ def check_stopped() -> None:
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class _Waiting:
     prompts: Sequence[Prompt]
     choices: tuple[str, ...]
     stopped: Event | None
@@ -59,7 +59,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Share:
-    job: _Job
+    job: _Waiting
     first: int
     end: int
 
@@ -84,7 +84,7 @@ class SharedLanguageModel:
         self._lm = lm
         self._batch = batch
         self.observe = observe
-        self._line: list[_Job] = []
+        self._line: list[_Waiting] = []
         self._changed = Condition()
         self._closed = False
         self._thread = Thread(target=self._work, name="rankrag-model", daemon=True)
@@ -111,7 +111,7 @@ class SharedLanguageModel:
         check_stopped()
         if not prompts:
             return np.zeros((0, len(choices)))
-        job = _Job(prompts, tuple(choices), STOPPED.get())
+        job = _Waiting(prompts, tuple(choices), STOPPED.get())
         with self._changed:
             if self._closed:
                 raise FailureError("the server is closing: ask again in a moment")

@@ -28,12 +28,12 @@ CITED_FROM_UNTRAINED = 0.0
 # training questions of HotpotQA; the gold one was higher in 5), so any threshold would drop citations at
 # random. What holds them then is the citer's own check that names and numbers occur in the passage.
 
-Shared = Callable[[Engine], Engine]
+Wrapped = Callable[[Engine], Engine]
 """Takes a loaded model and returns what the system is to use in its place."""
 
 
 def open_system(
-    spec: SystemSpec, retrieval: Retrieval | None = None, shared: Shared = lambda engine: engine
+    spec: SystemSpec, retrieval: Retrieval | None = None, shared: Wrapped = lambda engine: engine
 ) -> RAG:
     """Return the system that a spec describes, its models loaded; nothing is downloaded.
 
@@ -83,7 +83,7 @@ def _opened(spec: SystemSpec, name: str) -> Engine:
     return open_engine(name, loading=spec.loading.where_it_fits(name))
 
 
-def _judging(spec: SystemSpec, answering: Engine, shared: Shared) -> Engine | None:
+def _judging(spec: SystemSpec, answering: Engine, shared: Wrapped) -> Engine | None:
     """Return the language model that ranks, None where a cross-encoder does.
 
     Where nothing is to be ranked no further model is loaded: the one that answers is there to be asked.

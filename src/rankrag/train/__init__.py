@@ -1,17 +1,17 @@
 """The training room: a blend on disk becomes a checkpoint, in one stage or two."""
 
-from .estimate import Estimate, Load, estimate, measure
+from .estimate import Load, TrainingEstimate, estimate, measure
 from .export import export
-from .plan import Job
+from .plan import TrainingJob
 from .recipe import Lora, Stage, read_stage
 from .run import train
 
 __all__ = [
-    "Estimate",
-    "Job",
     "Load",
     "Lora",
     "Stage",
+    "TrainingEstimate",
+    "TrainingJob",
     "estimate",
     "export",
     "measure",

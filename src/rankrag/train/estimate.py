@@ -79,7 +79,7 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class TrainingEstimate:
     """What a stage takes; memory in bytes a device by part, `tokens` over the whole stage."""
 
     parameters: int
@@ -115,7 +115,7 @@ class Estimate:
         ]
 
 
-def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = "a100") -> Estimate:
+def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = "a100") -> TrainingEstimate:
     """Return what a stage would take on so many devices, weights shared out among them (FSDP).
 
     Raises InvalidInputError for an unknown device, for a batch that the devices cannot share, or for a
@@ -135,7 +135,7 @@ def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = 
         raise InvalidInputError("found no number of steps, wanted max_steps in the stage or a blend to count")
     tokens = steps * stage.global_batch_size * load.tokens_per_example
     flops = tokens * flops_per_token(stage, model, base, load.tokens_per_example)
-    return Estimate(
+    return TrainingEstimate(
         parameters=total,
         trainable=trainable,
         n_devices=n_devices,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class TrainingJob:
     """What to train: the settings of a stage, the blend that it learns from, the folder that it fills."""
 
     stage: Stage
@@ -59,7 +59,7 @@ class Plan:
         return len(self.tokens_at) - 1
 
 
-def make_plan(job: Job, words: Vocabulary) -> Plan:
+def make_plan(job: TrainingJob, words: Vocabulary) -> Plan:
     """Return the rows of the run, from the blend or from what an earlier start of it wrote."""
     folder = job.out / ROWS
     folder.mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ def n_steps(stage: Stage, n_rows: int) -> int:
     return stage.max_steps if stage.max_steps > 0 else wanted
 
 
-def _held_out(job: Job, words: Vocabulary) -> dict[str, Dataset]:
+def _held_out(job: TrainingJob, words: Vocabulary) -> dict[str, Dataset]:
     """Return the held-out rows by part; none if the blend holds none out."""
     path = job.examples / HELD_OUT
     if not path.exists():

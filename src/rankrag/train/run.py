@@ -23,7 +23,7 @@ from ..model.store.checkpoint import Checkpoint, write_checkpoint
 from ..types import Progress
 from . import folder as folders
 from .folder import MANIFEST, METRICS, RECIPE, RUN, STATE, TRAINING
-from .plan import Job, Plan, make_plan
+from .plan import Plan, TrainingJob, make_plan
 from .rows import RowCounts, Vocabulary
 from .start import (
     Start,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tensorboard", "matplotlib")
 
 
-def train(job: Job, report: Progress) -> Path:
+def train(job: TrainingJob, report: Progress) -> Path:
     """Train one stage and return its checkpoint folder; a killed run goes on from its last state.
 
     `report` is called with (tokens done, all tokens, "tokens"). Started by `accelerate launch` or
@@ -85,7 +85,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _identity(job: Job) -> dict[str, object]:
+def _identity(job: TrainingJob) -> dict[str, object]:
     """Return what makes a run the same run when it is started again."""
     return {
         "number": job.number,
@@ -98,7 +98,9 @@ def _identity(job: Job) -> dict[str, object]:
 # ── the trainer ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _trainer(job: Job, start: Start, plan: Plan, words: Vocabulary, report: Progress) -> TargetTrainer:
+def _trainer(
+    job: TrainingJob, start: Start, plan: Plan, words: Vocabulary, report: Progress
+) -> TargetTrainer:
     import torch
     from transformers import PrinterCallback, set_seed
 
@@ -138,7 +140,7 @@ COPIED = (
 """Settings that go to the trainer as they are."""
 
 
-def _config(job: Job, plan: Plan, words: Vocabulary) -> StageConfig:
+def _config(job: TrainingJob, plan: Plan, words: Vocabulary) -> StageConfig:
     """Return the trainer's configuration. The order of the rows and their length are already settled."""
     import torch
 
@@ -184,7 +186,7 @@ def check_launch(n_gpus: int, n_processes: int) -> None:
 
 
 def _finish(
-    job: Job, start: Start, trainer: TargetTrainer, counts: RowCounts, versions: Mapping[str, str]
+    job: TrainingJob, start: Start, trainer: TargetTrainer, counts: RowCounts, versions: Mapping[str, str]
 ) -> None:
     """Turn the folder of the run into a checkpoint."""
     from .record import draw_curves
@@ -218,7 +220,7 @@ def _tidy(finished: Path, start: Start) -> None:
         shutil.copyfile(path, finished / path.name)
 
 
-def _write_facts(job: Job, start: Start, counts: RowCounts, versions: Mapping[str, str]) -> None:
+def _write_facts(job: TrainingJob, start: Start, counts: RowCounts, versions: Mapping[str, str]) -> None:
     import yaml
 
     settings = {f"stage{job.number}": job.stage.model_dump(mode="json")}

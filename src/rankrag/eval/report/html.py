@@ -13,11 +13,11 @@ from itertools import groupby
 
 from ..measures.retrieval import is_ranking
 from ..results import Results, ShownAnswer
-from .layout import Heading, RowGroup, Section, Table, TableCell, TableRow
+from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
 from .plots import Plot, inline
 
 
-def html(results: Results, sections: Sequence[Section], plots: Sequence[Plot]) -> str:
+def html(results: Results, sections: Sequence[ReportSection], plots: Sequence[Plot]) -> str:
     """Return the page. Every text of the results is escaped; the browser's come as JSON and stay text."""
     style, script = _asset("page.css"), _asset("page.js")
     parts = [
@@ -58,7 +58,7 @@ def _policy(script: str) -> str:
     )
 
 
-def _navigation(sections: Sequence[Section], questions: bool) -> str:
+def _navigation(sections: Sequence[ReportSection], questions: bool) -> str:
     places = [(section.name, section.title) for section in sections] + (
         [("questions", "Questions")] if questions else []
     )
@@ -69,7 +69,7 @@ def _navigation(sections: Sequence[Section], questions: bool) -> str:
 # ── sections ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _section(section: Section, plots: Sequence[Plot]) -> Iterator[str]:
+def _section(section: ReportSection, plots: Sequence[Plot]) -> Iterator[str]:
     yield f'<section id="{section.name}" aria-labelledby="{section.name}-title">'
     yield f'<h2 id="{section.name}-title">{escape(section.title)}</h2>'
     yield from (f"<p>{escape(text)}</p>" for text in section.text if text)
@@ -125,7 +125,7 @@ def _headings(table: Table) -> str:
     return f'<tr><th scope="col" rowspan="2">{corner}</th>{groups}</tr><tr>{below}</tr>'
 
 
-def _over(headings: Sequence[Heading]) -> str:
+def _over(headings: Sequence[ReportHeading]) -> str:
     first = headings[0]
     if not first.group:
         return "".join(f'<th scope="col" rowspan="2">{escape(heading.title)}</th>' for heading in headings)

@@ -37,7 +37,7 @@ class TableCell:
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class ReportHeading:
     """The title of a column; neighbours with the same `group` stand under it together."""
 
     title: str
@@ -71,7 +71,7 @@ class Table:
 
     title: str
     corner: str
-    headings: tuple[Heading, ...]
+    headings: tuple[ReportHeading, ...]
     groups: tuple[RowGroup, ...]
     notes: tuple[str, ...] = ()
     folded: bool = False
@@ -84,7 +84,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """A part of the report: paragraphs, a command as it was typed, tables, and points of a list."""
 
     name: str

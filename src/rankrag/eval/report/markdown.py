@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ..results import Results
-from .layout import Heading, RowGroup, Section, Table, TableCell, TableRow
+from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
 from .plots import Plot
 
 
-def markdown(results: Results, sections: Sequence[Section], plots: Sequence[Plot], page: bool = True) -> str:
+def markdown(
+    results: Results, sections: Sequence[ReportSection], plots: Sequence[Plot], page: bool = True
+) -> str:
     """Return the report as Markdown; plots are named by their place, `plots/NAME.svg`.
 
     Without a `page` beside it nothing is said of one.
@@ -62,7 +64,7 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _heading(heading: Heading) -> str:
+def _heading(heading: ReportHeading) -> str:
     return escaped(f"{heading.group} {heading.title}".strip())
 
 

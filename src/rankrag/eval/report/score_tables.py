@@ -13,7 +13,7 @@ from .layout import (
     BOLD,
     DASH,
     QUOTED,
-    Heading,
+    ReportHeading,
     RowGroup,
     Table,
     TableCell,
@@ -117,13 +117,13 @@ def _like(
         *_wrong_averages(printed),
     )
     groups = (RowGroup(tuple(rows), "measured here"), RowGroup(quotes, QUOTED, "quoted"))
-    return Table(title, "System", (*_headings(results, printed.columns), Heading("Avg")), groups, notes)
+    return Table(title, "System", (*_headings(results, printed.columns), ReportHeading("Avg")), groups, notes)
 
 
-def _headings(results: Results, columns: Sequence[paper.Column]) -> tuple[Heading, ...]:
+def _headings(results: Results, columns: Sequence[paper.Column]) -> tuple[ReportHeading, ...]:
     title = titles(results)
     return tuple(
-        Heading(SHOWN.get(column.measure, column.measure), title.get(column.benchmark, column.title))
+        ReportHeading(SHOWN.get(column.measure, column.measure), title.get(column.benchmark, column.title))
         for column in columns
     )
 
@@ -238,7 +238,7 @@ def answer_recall_table(results: Results) -> Table:
         for measure in BY_ANSWER
         if any((name.name, benchmark.name, measure) in found for name in results.systems)
     ]
-    headings = tuple(Heading(measure.removeprefix("answer-"), one.title) for one, measure in columns)
+    headings = tuple(ReportHeading(measure.removeprefix("answer-"), one.title) for one, measure in columns)
     rows = _order_rows(results, [(one.name, measure) for one, measure in columns])
     quotes = _quotes(results, [(one.name, measure) for one, measure in columns])
     notes = (
@@ -318,7 +318,7 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
         for benchmark in benchmarks
         if (rows := _order_rows(results, [(benchmark.name, measure) for measure in columns]))
     )
-    headings = tuple(Heading(measure) for measure in columns)
+    headings = tuple(ReportHeading(measure) for measure in columns)
     note = (
         "Over the questions for which a relevant passage is known: judged 1 or more, 2 on a scale of 0 to 3 "
         "(TREC's deep learning track). nDCG is with the judges' grades."

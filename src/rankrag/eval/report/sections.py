@@ -17,9 +17,9 @@ from ..results import (
 )
 from .layout import (
     DASH,
-    Heading,
+    ReportHeading,
+    ReportSection,
     RowGroup,
-    Section,
     Table,
     TableCell,
     TableRow,
@@ -43,12 +43,12 @@ from .score_tables import (
 from .verdicts import LEVEL, TONES, in_words, ordered, summary, verdict
 
 
-def sections(results: Results) -> tuple[Section, ...]:
+def sections(results: Results) -> tuple[ReportSection, ...]:
     """Return the sections of the report in their order; those with nothing to say are left out."""
     every = (
-        Section("summary", "Summary", _summary(results)),
+        ReportSection("summary", "Summary", _summary(results)),
         _tables("answers", "Answers", main_table(results), biomedical_table(results), other_table(results)),
-        Section("missing", "What is not at hand", points=results.missing),
+        ReportSection("missing", "What is not at hand", points=results.missing),
         _tables(
             "rankings",
             "Rankings",
@@ -66,8 +66,8 @@ def sections(results: Results) -> tuple[Section, ...]:
     return tuple(one for one in every if one.text or one.tables or one.points)
 
 
-def _tables(name: str, title: str, *tables: Table) -> Section:
-    return Section(name, title, tables=tuple(one for one in tables if not one.empty))
+def _tables(name: str, title: str, *tables: Table) -> ReportSection:
+    return ReportSection(name, title, tables=tuple(one for one in tables if not one.empty))
 
 
 def _summary(results: Results) -> tuple[str, ...]:
@@ -93,11 +93,11 @@ def _warning(results: Results) -> str:
     return f"{things} not at hand here: see below."
 
 
-def _provenance(results: Results) -> Section:
+def _provenance(results: Results) -> ReportSection:
     text = (f"Made {results.created} by this command:",)
     tables = tuple(one for one in (system_table(results), data_table(results)) if not one.empty)
     title = "Where it comes from"
-    return Section("provenance", title, text, results.command, tables, benchmark_notes(results))
+    return ReportSection("provenance", title, text, results.command, tables, benchmark_notes(results))
 
 
 # ── comparisons ──────────────────────────────────────────────────────────────────────────────────────
@@ -128,7 +128,7 @@ def comparison_table(results: Results) -> Table:
         '"No difference shown" does not say that there is none: another column says how large a true '
         "difference would have to be for a sample of this size to show it four times out of five.",
     )
-    headings = tuple(Heading(name) for name in _COLUMNS)
+    headings = tuple(ReportHeading(name) for name in _COLUMNS)
     return Table("Comparisons", "Benchmark", headings, groups, notes, flat=True)
 
 
@@ -167,7 +167,7 @@ def seconds_table(results: Results) -> Table:
         times = [_seconds(cell.seconds.get(step)) for step in steps]
         return (*times, _passages_a_second(cell))
 
-    headings = (*(Heading(f"{step}, s") for step in steps), Heading("passages ranked, 1/s"))
+    headings = (*(ReportHeading(f"{step}, s") for step in steps), ReportHeading("passages ranked, 1/s"))
     chosen = [cell for cell in results.cells if cell.seconds]
     notes = (
         "Seconds of a question, mean with its 95 % interval.",
@@ -215,7 +215,7 @@ def trust_table(results: Results) -> Table:
         "citation_precision: share of the citations that are correct. citation_recall: share of an answer's "
         "sentences that a correct citation stands for.",
     )
-    headings = tuple(Heading(name) for name in columns)
+    headings = tuple(ReportHeading(name) for name in columns)
     title = "Abstaining, calibration, citations"
     return Table(title, "System", headings, _by_benchmark(results, chosen, entries), notes, flat=True)
 
@@ -256,7 +256,7 @@ def curve_tables(results: Results) -> tuple[Table, ...]:
         curves = [one for one in drawn if one.x_name == x_name]
         xs = sorted({x for curve in curves for x, _ in curve.points})
         rows = tuple(_curve_row(results, curve, xs) for curve in curves)
-        headings = tuple(Heading(f"{x:g}", x_name) for x in xs)
+        headings = tuple(ReportHeading(f"{x:g}", x_name) for x in xs)
         found.append(
             Table(f"The points of the curves by {x_name}", "Curve", headings, (RowGroup(rows),), folded=True)
         )
@@ -289,7 +289,7 @@ def system_table(results: Results) -> Table:
     ]
     rows = tuple(TableRow(name, tuple(TableCell(one[n]) for one in facts)) for n, name in enumerate(columns))
     return Table(
-        "Systems", "Fact", tuple(Heading(system.name) for system in results.systems), (RowGroup(rows),)
+        "Systems", "Fact", tuple(ReportHeading(system.name) for system in results.systems), (RowGroup(rows),)
     )
 
 
@@ -318,7 +318,7 @@ def data_table(results: Results) -> Table:
         )
         rows.append(TableRow(benchmark_title(results, cell.benchmark), tuple(map(TableCell, texts))))
     columns = ("system", "questions", "of", "without an answer", "SHA-256 of the file", *more)
-    headings = tuple(Heading(name) for name in columns)
+    headings = tuple(ReportHeading(name) for name in columns)
     return Table(
         "Files and numbers of questions", "Benchmark", headings, (RowGroup(tuple(rows)),), folded=True
     )

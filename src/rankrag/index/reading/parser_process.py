@@ -48,7 +48,7 @@ _REMEDY = "split it, or save it in another format"
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ParserLimits:
     """What reading a file may take: seconds of a processor, seconds for each megabyte, bytes."""
 
     time_s: float = TIME_S
@@ -87,8 +87,8 @@ class Apart:
     A context: leaving it ends the process. Not for several threads at once.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+    def __init__(self, limits: ParserLimits | None = None) -> None:
+        self.limits = limits or ParserLimits()
         self.process: subprocess.Popen[bytes] | None = None
         self.in_time = True
 

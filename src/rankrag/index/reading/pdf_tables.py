@@ -44,7 +44,7 @@ _MOST_LINES, _MOST_SIGNS = 2000, 1000
 _MARGIN = 2
 """Lines above or below a table that do not end it at the border of a page: page numbers, running titles."""
 
-Row = list[str]
+Cells = list[str]
 
 
 def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
@@ -63,7 +63,7 @@ def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
 def headed(pages: list[list[str | Grid]]) -> list[list[str | Grid]]:
     """Return pages where a table that goes on at the top of the next one has its header row there too."""
     found: list[list[str | Grid]] = []
-    header: Row = []
+    header: Cells = []
     for page in pages:
         first = next((n for n, part in enumerate(page) if isinstance(part, Grid)), None)
         if first is not None and header and _is_margin(page[:first]):
@@ -112,7 +112,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:
             between = [line]
 
 
-def _cut_out(page: str, block: list[str]) -> tuple[str, list[Row], str] | None:
+def _cut_out(page: str, block: list[str]) -> tuple[str, list[Cells], str] | None:
     """Return what is before a table, its rows and what is after it; None if the page does not hold it."""
     for first, last in sorted(
         ((first, last) for first in range(_TRIMMED) for last in range(_TRIMMED)), key=sum
@@ -124,7 +124,7 @@ def _cut_out(page: str, block: list[str]) -> tuple[str, list[Row], str] | None:
     return None
 
 
-def _as_drawn(text: str, rows: list[Row]) -> list[Row]:
+def _as_drawn(text: str, rows: list[Cells]) -> list[Cells]:
     """Return rows with the spaces that the text has between their words, if those are in its order."""
     bare = "".join("".join(row) for row in rows).replace(" ", "")
     if "".join(text.split()) != bare:
@@ -137,7 +137,7 @@ def _as_drawn(text: str, rows: list[Row]) -> list[Row]:
     return [[next(cells) for _ in row] for row in rows]
 
 
-def _cells(lines: list[str]) -> list[Row]:
+def _cells(lines: list[str]) -> list[Cells]:
     """Return lines as rows, cut where all of them have a gap; nothing if that makes no table."""
     if len(lines) < _ROWS:
         return []
@@ -179,7 +179,7 @@ def _named(columns: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
     return found
 
 
-def _divided(line: str, borders: list[int]) -> Row:
+def _divided(line: str, borders: list[int]) -> Cells:
     """Return the cells of a line; a word across a border belongs to the cell in which it begins."""
     cells, start = [], 0
     for border in borders:
@@ -191,18 +191,18 @@ def _divided(line: str, borders: list[int]) -> Row:
     return [*cells, line[start:].strip()]
 
 
-def _figures(rows: list[Row]) -> bool:
+def _figures(rows: list[Cells]) -> bool:
     """Say whether most cells beside the first column are figures."""
     cells = [cell for row in rows for cell in row[1:] if cell]
     return 2 * sum(1 for cell in cells if _FIGURE.fullmatch(cell)) >= len(cells)
 
 
-def _names_columns(row: Row) -> bool:
+def _names_columns(row: Cells) -> bool:
     names = [cell for cell in row if cell]
     return len(names) > 1 and not any(map(_FIGURE.fullmatch, names))
 
 
-def _place(page: str, rows: list[Row]) -> tuple[int, int] | None:
+def _place(page: str, rows: list[Cells]) -> tuple[int, int] | None:
     """Return where the lines of a page begin and end that hold the letters of a table and no others.
 
     In another order than that of the rows only for figures: lists in columns are read down, not across.

@@ -39,7 +39,7 @@ from .qdrant_points import (
 from .qdrant_server import (
     DENSE,
     WORDS,
-    About,
+    CollectionAbout,
     asking,
     check_collections,
     client_of,
@@ -121,7 +121,7 @@ class QdrantStore:
         self._about = read_about(self._place) or self._about
         if self._about.average is None:
             average = max(1.0, sum(map(len, found)) / len(found))
-            self._about = About(self._about.created, average, len(found))
+            self._about = CollectionAbout(self._about.created, average, len(found))
             write_about(self._place, self._about)
         return self._about.average or 1.0
 
@@ -181,7 +181,7 @@ class QdrantStore:
             self._weigh(average)
         else:
             average = self._about.average or average
-        self._about = About(self._about.created, average, len(lengths))
+        self._about = CollectionAbout(self._about.created, average, len(lengths))
         write_about(self._place, self._about)
 
     def sync(self) -> None:

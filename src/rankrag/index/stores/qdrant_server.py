@@ -45,7 +45,7 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class CollectionAbout:
     """What the server keeps about an index.
 
     `created` is that of the manifest and says whose collection it is. `average` is the number of words of
@@ -134,7 +134,7 @@ def _line(text: str) -> str:
 # ── the point about the index ────────────────────────────────────────────────────────────────────────
 
 
-def read_about(place: StorePlace) -> About | None:
+def read_about(place: StorePlace) -> CollectionAbout | None:
     """Return what the server keeps about the index of a place, None if it holds none."""
     client = client_of(place)
     with asking(place):
@@ -144,10 +144,10 @@ def read_about(place: StorePlace) -> About | None:
     payload = found[0].payload if found else None
     if not payload:
         return None
-    return About(payload["created"], payload["average"], payload["weighed"])
+    return CollectionAbout(payload["created"], payload["average"], payload["weighed"])
 
 
-def write_about(place: StorePlace, about: About) -> None:
+def write_about(place: StorePlace, about: CollectionAbout) -> None:
     """Replace what the server keeps about the index of a place."""
     from qdrant_client.models import PointStruct
 
@@ -171,7 +171,7 @@ def make_collections(folder: Path, manifest: IndexManifest) -> None:
         with asking(place):
             if not client.collection_exists(files_of(place)):
                 client.create_collection(files_of(place), vectors_config={})
-        write_about(place, About(manifest.created))
+        write_about(place, CollectionAbout(manifest.created))
     else:
         check_owner(folder, manifest, about)
     with asking(place):
@@ -194,7 +194,7 @@ def _refuse_foreign(place: StorePlace) -> None:
         )
 
 
-def check_owner(folder: Path, manifest: IndexManifest, about: About) -> None:
+def check_owner(folder: Path, manifest: IndexManifest, about: CollectionAbout) -> None:
     """Raise InvalidInputError if the collections belong to another index."""
     if about.created != manifest.created:
         place = manifest.store
@@ -229,7 +229,7 @@ def _make_payload_indexes(client: QdrantClient, place: StorePlace) -> None:
     client.create_payload_index(place.collection, "record", PayloadSchemaType.INTEGER)
 
 
-def check_collections(folder: Path, manifest: IndexManifest) -> About:
+def check_collections(folder: Path, manifest: IndexManifest) -> CollectionAbout:
     """Return what the server keeps about an index that is there, whole and of the right dimension.
 
     Raises NotFoundError for a collection that is gone, InvalidInputError for another's or one of vectors that

@@ -23,9 +23,9 @@ from .blocks import KNOWN
 EnginePrecision = Literal["float32", "bfloat16", "float16", "int8"]
 """Numbers to compute with: a format of the weights, or 8-bit integers, made from them when loading."""
 
-Measured = Literal["float32", "bfloat16", "int8"]
+MeasuredRates = Literal["float32", "bfloat16", "int8"]
 
-EQUAL: tuple[Measured, ...] = ("float32", "bfloat16")
+EQUAL: tuple[MeasuredRates, ...] = ("float32", "bfloat16")
 """Those that are chosen from; docs/performance.md tells what the others cost in quality."""
 
 WORTH_IT = 1.2
@@ -52,7 +52,7 @@ def choose(folder: Path, remembered: Path) -> EnginePrecision | None:
     return best if found and found[best] > WORTH_IT * found["float32"] else "float32"
 
 
-def rates(folder: Path, remembered: Path) -> dict[Measured, float]:
+def rates(folder: Path, remembered: Path) -> dict[MeasuredRates, float]:
     """Return operations a second by kind of numbers; empty for a small model or an unknown architecture.
 
     What the processor cannot do is left out.
@@ -77,17 +77,17 @@ def rates(folder: Path, remembered: Path) -> dict[Measured, float]:
             begun = remembered.with_name(f"{remembered.name}.{os.getpid()}")
             begun.write_text(json.dumps(table, indent=1), encoding="utf-8")
             begun.replace(remembered)
-    found: dict[Measured, float] = table[name]
+    found: dict[MeasuredRates, float] = table[name]
     return found
 
 
-def _measured(width: int, inner: int) -> dict[Measured, float]:
+def _measured(width: int, inner: int) -> dict[MeasuredRates, float]:
     """Return operations a second of products from the width of hidden states to that inside of a block."""
     import torch
 
     weight, rows = torch.randn(inner, width), torch.randn(_ROWS, width)
     half = rows.bfloat16(), weight.bfloat16()
-    works: dict[Measured, Callable[[], object]] = {
+    works: dict[MeasuredRates, Callable[[], object]] = {
         "float32": lambda: rows @ weight.t(),
         "bfloat16": lambda: half[0] @ half[1].t(),
     }

@@ -33,7 +33,7 @@ class PromptTokens:
 
 
 @dataclass(slots=True)
-class _Job:
+class _Row:
     number: int
     segment: Segment
     name: bytes
@@ -112,13 +112,13 @@ class Scorer:
                     break
         return [name for name, often in zip(kept, frequent, strict=True) if often]
 
-    def _job(self, number: int, row: PromptTokens, name: bytes, base: Match) -> _Job:
+    def _job(self, number: int, row: PromptTokens, name: bytes, base: Match) -> _Row:
         entry = self.cache.get(name)
         if entry is not None:
             known = Match(entry, entry.n_tokens)
-            return _Job(number, Segment(row.suffix, known.states()), name, known)
+            return _Row(number, Segment(row.suffix, known.states()), name, known)
         own = row.prefix[base.n_tokens :]
-        return _Job(number, Segment(own + row.suffix, base.states(), keep=len(own)), name, base)
+        return _Row(number, Segment(own + row.suffix, base.states(), keep=len(own)), name, base)
 
     def _base(self, names: Sequence[bytes]) -> Match:
         """Return what all prefixes that are not known yet begin with, computing it if it is worth it."""
@@ -154,7 +154,7 @@ def _waves(names: dict[int, bytes]) -> list[list[int]]:
     return waves
 
 
-def _chunks(jobs: Sequence[_Job], n_tokens: int, n_workers: int) -> list[list[_Job]]:
+def _chunks(jobs: Sequence[_Row], n_tokens: int, n_workers: int) -> list[list[_Row]]:
     """Return the jobs in chunks of about equal work and about `n_tokens` tokens at most.
 
     There is a chunk for every worker, unless that leaves a worker too little to be worth its while.
