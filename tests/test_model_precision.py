@@ -9,7 +9,7 @@ import pytest
 
 from cli_call import call
 from rankrag.model.engine import memory, precision
-from rankrag.model.engine.precision import MeasuredRates
+from rankrag.model.engine.precision import MeasuredPrecision
 from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 
 WIDE = {"model_type": "qwen2", "hidden_size": 512, "intermediate_size": 640}
@@ -28,11 +28,11 @@ def folder_of(path: Path, settings: dict[str, object]) -> Path:
     return path
 
 
-def says(monkeypatch: pytest.MonkeyPatch, rates: dict[MeasuredRates, float]) -> list[tuple[int, int]]:
+def says(monkeypatch: pytest.MonkeyPatch, rates: dict[MeasuredPrecision, float]) -> list[tuple[int, int]]:
     """Let the machine be one of these rates; return the shapes that it is asked for."""
     asked: list[tuple[int, int]] = []
 
-    def measured(width: int, inner: int) -> dict[MeasuredRates, float]:
+    def measured(width: int, inner: int) -> dict[MeasuredPrecision, float]:
         asked.append((width, inner))
         return rates
 
@@ -49,7 +49,7 @@ def says(monkeypatch: pytest.MonkeyPatch, rates: dict[MeasuredRates, float]) -> 
     ],
 )
 def test_the_fastest_is_chosen_where_it_is_worth_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rates: dict[MeasuredRates, float], chosen: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rates: dict[MeasuredPrecision, float], chosen: str
 ) -> None:
     says(monkeypatch, rates)
     assert precision.choose(folder_of(tmp_path / "wide", WIDE), tmp_path / "speeds.json") == chosen

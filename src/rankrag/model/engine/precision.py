@@ -7,7 +7,6 @@ imitates them. So products of the model's own shapes are measured once, and reme
 from __future__ import annotations
 
 import json
-import os
 import platform
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,15 +16,16 @@ from time import perf_counter
 from typing import Any, Literal
 
 from ...errors import InvalidInputError
+from ...files import write_json
 from . import int8
 from .blocks import KNOWN
 
 EnginePrecision = Literal["float32", "bfloat16", "float16", "int8"]
 """Numbers to compute with: a format of the weights, or 8-bit integers, made from them when loading."""
 
-MeasuredRates = Literal["float32", "bfloat16", "int8"]
+MeasuredPrecision = Literal["float32", "bfloat16", "int8"]
 
-EQUAL: tuple[MeasuredRates, ...] = ("float32", "bfloat16")
+EQUAL: tuple[MeasuredPrecision, ...] = ("float32", "bfloat16")
 """Those that are chosen from; docs/performance.md tells what the others cost in quality."""
 
 WORTH_IT = 1.2
@@ -52,7 +52,7 @@ def choose(folder: Path, remembered: Path) -> EnginePrecision | None:
     return best if found and found[best] > WORTH_IT * found["float32"] else "float32"
 
 
-def rates(folder: Path, remembered: Path) -> dict[MeasuredRates, float]:
+def rates(folder: Path, remembered: Path) -> dict[MeasuredPrecision, float]:
     """Return operations a second by kind of numbers; empty for a small model or an unknown architecture.
 
     What the processor cannot do is left out.
@@ -74,20 +74,18 @@ def rates(folder: Path, remembered: Path) -> dict[MeasuredRates, float]:
         table[name] = _measured(width, inner)
         with suppress(OSError):
             remembered.parent.mkdir(parents=True, exist_ok=True)
-            begun = remembered.with_name(f"{remembered.name}.{os.getpid()}")
-            begun.write_text(json.dumps(table, indent=1), encoding="utf-8")
-            begun.replace(remembered)
-    found: dict[MeasuredRates, float] = table[name]
+            write_json(remembered, table)
+    found: dict[MeasuredPrecision, float] = table[name]
     return found
 
 
-def _measured(width: int, inner: int) -> dict[MeasuredRates, float]:
+def _measured(width: int, inner: int) -> dict[MeasuredPrecision, float]:
     """Return operations a second of products from the width of hidden states to that inside of a block."""
     import torch
 
     weight, rows = torch.randn(inner, width), torch.randn(_ROWS, width)
     half = rows.bfloat16(), weight.bfloat16()
-    works: dict[MeasuredRates, Callable[[], object]] = {
+    works: dict[MeasuredPrecision, Callable[[], object]] = {
         "float32": lambda: rows @ weight.t(),
         "bfloat16": lambda: half[0] @ half[1].t(),
     }
