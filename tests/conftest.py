@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 from pathlib import Path
 
 from hypothesis import settings
@@ -18,6 +19,10 @@ os.environ.setdefault("RANKRAG_SYNC", "off")
 # Workers side by side share the cores: one thread each.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell that starts the suite in the background has Ctrl-C ignored, by the processes of the tests as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the time of one example says nothing on a busy machine. Same texts: a failure comes back.
 settings.register_profile("house", deadline=None, derandomize=True, max_examples=20)

@@ -313,6 +313,18 @@ def test_only_who_learnt_to_rank_is_called_trained(model: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
+def test_a_run_shorter_than_a_line_of_metrics_without_held_out_rows_ends_well(
+    model: Path, tmp_path: Path
+) -> None:
+    blend = train_tiny.write_blend(tmp_path / "blend")
+    (blend / "heldout.jsonl").write_text("")
+    stage = train_tiny.stage(model, max_steps=3, logging_steps=10)
+    out = train(TrainingJob(stage, 2, blend, tmp_path / "out"), lambda *said: None)
+    (line,) = read_metrics(out / "metrics.jsonl")
+    assert line["step"] == 3
+
+
+@pytest.mark.slow
 def test_stage_two_goes_on_with_the_adapter_of_stage_one(
     unbroken: Path, blend: Path, model: Path, tmp_path: Path
 ) -> None:

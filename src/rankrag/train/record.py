@@ -63,6 +63,8 @@ class Recorder(TrainerCallback):
     ) -> None:
         """Progress the tokens done, and give back what the step left free: 0.7 of 2.8 GB for 0.5B weights."""
         give_back()
+        # A short run has a line of its end too, whatever it is that `logging_steps` divides.
+        control.should_log = control.should_log or state.global_step == state.max_steps
         if state.is_world_process_zero:
             self.report(int(self.tokens_at[state.global_step]), int(self.tokens_at[-1]), "tokens")
 
