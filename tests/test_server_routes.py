@@ -341,11 +341,22 @@ def test_chat_takes_limits_and_says_why_it_ended(http: TestClient) -> None:
     assert [c for _, c in events(chat(http, min_relevance=1.0, stream=True).text)][-1] == "[DONE]"
 
 
+TOOL = {"type": "function", "function": {"name": "x", "parameters": {}}}
+
+
+def test_tools_that_a_chat_offers_are_left_unused(http: TestClient) -> None:
+    plain, offered = chat(http).json(), chat(http, tools=[TOOL], tool_choice="auto").json()
+    assert offered["choices"] == plain["choices"]
+    assert offered["retrieval"]["warnings"] == ["tools were left unused"]
+    assert chat(http, tools=[]).json()["retrieval"]["warnings"] == []
+
+
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
         ({"n": 2}, "n: found 2, wanted 1"),
-        ({"tools": [{"type": "function"}]}, "tools: "),
+        ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice: "),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice: "),
         ({"response_format": {"type": "json_object"}}, "response_format: "),
         ({"stop": "."}, "stop: "),
         ({"messages": []}, "messages: "),

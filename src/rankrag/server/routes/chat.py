@@ -43,8 +43,21 @@ TASK_HEADER = "x-openwebui-task"
 """Names what Open WebUI wants a prompt for that its user did not write; empty beside a question. It is sent
 where the connection has the header `X-OpenWebUI-Task: {{TASK}}`. Such a prompt is answered as by `PLAIN`."""
 
-NOT_GRANTED = ("tools", "functions", "logprobs", "stop", "logit_bias", "audio", "response_format")
-"""Wishes of OpenAI's clients that would change the answer, and that this server refuses to ignore."""
+NOT_GRANTED: dict[str, Sequence[object]] = {
+    "tool_choice": ("auto", "none"),
+    "function_call": ("auto", "none"),
+    "logprobs": (),
+    "stop": (),
+    "logit_bias": (),
+    "audio": (),
+    "response_format": ({"type": "text"},),
+}
+"""Wishes of OpenAI's clients that would change the answer, and that this server refuses to ignore; with the
+values of each that wish for nothing."""
+
+UNUSED = ("tools", "functions")
+"""Offers that a model may leave. This one does, with a warning, since chat programs send some beside every
+question; a `tool_choice` that asks for a call is refused."""
 
 READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
 """Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
@@ -95,7 +108,9 @@ class ChatRequest(Foreign):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     tools: object = None
+    tool_choice: object = None
     functions: object = None
+    function_call: object = None
     logprobs: object = None
     stop: object = None
     logit_bias: object = None
@@ -237,9 +252,9 @@ def _check(body: ChatRequest) -> None:
     """Raise InvalidInputError for a wish that cannot be granted and would be missed."""
     if body.n not in (None, 1):
         raise InvalidInputError(f"n: found {body.n}, wanted 1: answers are greedy, so all would be the same")
-    for name in NOT_GRANTED:
+    for name, harmless in NOT_GRANTED.items():
         wish = getattr(body, name)
-        if wish and wish != {"type": "text"}:
+        if wish and wish not in harmless:
             raise InvalidInputError(f"{name}: found a value, wanted none: this server cannot grant it")
 
 
@@ -251,8 +266,9 @@ def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...
     check_lengths({f"messages.{n}": turn.text for n, turn in enumerate(turns)}, state.limits)
     if not turns or turns[-1].role != "user":
         raise InvalidInputError("messages: found no question at the end, wanted a last message of the user")
-    warnings = tuple(f"messages of the role {role!r} were left out" for role in left_out)
-    return Question("1", turns[-1].text, tuple(turns[:-1]), body.style), warnings
+    warnings = [f"messages of the role {role!r} were left out" for role in left_out]
+    warnings += [f"{name} were left unused" for name in UNUSED if getattr(body, name)]
+    return Question("1", turns[-1].text, tuple(turns[:-1]), body.style), tuple(warnings)
 
 
 def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ...] | None:
