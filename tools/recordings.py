@@ -172,7 +172,7 @@ def ranking(answer: Mapping[str, Any]) -> str:
 def short(hit: Mapping[str, str]) -> str:
     """Return the title of a hit, cut to what fits a row."""
     title = hit["title"] or hit["id"]
-    return title if len(title) <= 52 else f"{title[:51]}…"
+    return title if len(title) <= 44 else f"{title[:43]}…"
 
 
 if __name__ == "__main__":
