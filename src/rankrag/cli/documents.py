@@ -47,7 +47,7 @@ def check(
     index: IndexFolder = DEFAULT_INDEX,
     output: Output = "text",
 ) -> None:
-    """Compare an index with the files it was made from: missing, changed, new and unreadable ones.
+    """Compare an index with its files: what is missing, changed, new.
 
     Changes nothing. Exit code 7 says that they differ, 6 that files of the index itself were damaged.
     """
