@@ -19,11 +19,13 @@ from rankrag.eval.gold import Gold, GoldQuestion, sample
 from rankrag.eval.predict import in_threads, predict
 from rankrag.eval.relevance_cache import CachedRanker, RelevanceCache
 from rankrag.eval.results import System
-from rankrag.types import Answer, Citation, Hit, Passage, Question, Turn
+from rankrag.types import Answer, Citation, Hit, Passage, Question, Source, Turn
 
 SYSTEM = System("bm25", "bm25", "wiki", 20, 5, None, "fake", facts={"template": "paper"})
 FACTS = Facts(SYSTEM, "nq", "nq.jsonl", "abc", 100, seed=0, n=3)
-PASSAGES = tuple(Passage(f"p{n}", f"Text {n}.", title=f"T{n}") for n in range(4))
+PASSAGES = tuple(
+    Passage(f"p{n}", f"Text {n}.", f"T{n}", Source("a.pdf", 2, n, n + 7) if n else None) for n in range(4)
+)
 ITEMS = [GoldQuestion(Question(f"q{n}", f"Question {n}?"), Gold(("x",)), f"q{n}") for n in range(8)]
 
 

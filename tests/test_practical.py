@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from judge import is_evidence, judged, normalised, patterns, refused
+from judge import is_evidence, judged, normalised, patterns, refused, supports
 from questions import KINDS, Evidence, KeyFact, Practical, read_questions
 from rankrag.errors import FormatError
 from rankrag.prompts import UNANSWERABLE
@@ -151,6 +151,25 @@ def test_evidence_is_found_across_lines_and_marks() -> None:
     assert is_evidence(asked, passage)
     assert not is_evidence(asked, passage[:40])
     assert not is_evidence(QUESTIONS["none-egg"], passage)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence", "quoted", "right"),
+    [
+        (FOUNDER, "Ian Murdock, in 1993.", "It was created by **Ian Murdock** in 1993, alone.", True),
+        (FOUNDER, "Ian Murdock, in 1993.", "It was created by Ian Murdock.", False),
+        (FOUNDER, "It was in 1993.", "Begun in 1993 by a student.", True),
+        (FOUNDER, "Linus Torvalds", "Linus Torvalds wrote a kernel.", True),  # wrong, but there
+        (FOUNDER, "Linus Torvalds", "Linus wrote a kernel.", False),
+        (FOUNDER, "Yes.", "Yes.", False),
+        (QUESTIONS["none-egg"], "It takes five minutes.", "Waiting takes up to five minutes.", True),
+        (QUESTIONS["none-egg"], "It takes five minutes.", "Waiting takes minutes.", False),
+    ],
+)
+def test_a_citation_supports_what_its_sentence_states(
+    asked: Practical, sentence: str, quoted: str, right: bool
+) -> None:
+    assert supports(asked, sentence, quoted) is right
 
 
 @pytest.mark.parametrize(

@@ -27,18 +27,22 @@ from page import comparisons, page, table
 from questions import read_questions
 from rankrag.eval.answers import AnswerFile, Facts
 from rankrag.eval.results import System
-from rankrag.types import Answer, Citation, Hit, Passage, Question
+from rankrag.types import Answer, Citation, Hit, Passage, Question, Source
 from tally import Share, ruled, systems, tally
 
 QUESTIONS = {one.id: one for one in read_questions()}
 CHOSEN = ("debian-founder", "debian-names", "none-egg", "none-holiday")
-EVIDENCE = Passage("right", "The Debian Project was created by Ian Murdock in 1993, initially alone.")
+EVIDENCE = Passage(
+    "right",
+    "The Debian Project was created by Ian Murdock in 1993. It has grown since.",
+    source=Source("right.html", start=100, end=174),
+)
 OTHER = Passage("other", "Toy trains are sold in many shops.")
 
 
 def answer(name: str, text: str, ranked: tuple[Passage, ...], cited: str = "") -> Answer:
     hits = tuple(Hit(passage, 0.5) for passage in ranked)
-    citations = (Citation(0, 3, cited, 0.9, source=f"{cited}.html"),) if cited else ()
+    citations = (Citation(0, len(text), cited, 0.9, f"{cited}.html", 100, 154),) if cited else ()
     question = Question(name, QUESTIONS[name].question)
     return Answer(question, "", hits[::-1], hits, 1, text, citations, timings_s={"generate": 2.0}, done=True)
 
@@ -77,6 +81,7 @@ def test_answers_on_disk_are_counted(out: Path) -> None:
     first, second = (tally(found[name]) for name in ("m-ranked", "m-unranked"))
     assert (first.right, first.declined) == (Share(2, 2), Share(0, 1))
     assert (first.retrieved, first.read, first.citations) == (Share(1, 2), Share(1, 2), Share(1, 2))
+    assert (first.supported, second.supported) == (Share(1, 2), Share(0, 0))
     assert (second.right, second.partial, second.refused) == (Share(0, 2), 1, Share(1, 2))
     assert (second.declined, second.read, second.seconds) == (Share(1, 2), Share(0, 2), 2.0)
 
@@ -92,6 +97,10 @@ def test_the_step_judge_needs_no_model_and_shows_every_answer(
     assert "python: found version 3.99" in printed
     for text in ("missing: 1993", "From \\*Toy Story\\*.", "could not be asked", "other.html: does not hold"):
         assert text in shown
+    cited = (out / "report" / "citations.md").read_text(encoding="utf-8")
+    assert f"**{QUESTIONS['debian-founder'].question}** Supported." in cited
+    assert "`right.html`: The Debian Project was created by Ian Murdock in 1993.\n" in cited
+    assert "`other.html`: Toy trains are sold in many shops.\n" in cited
     verdicts = [json.loads(line) for line in (out / "report" / "verdicts.jsonl").read_text().splitlines()]
     assert [one["ruling"] for one in verdicts if one["id"] == "debian-founder"] == ["right", "partial"]
 

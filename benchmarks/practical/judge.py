@@ -14,6 +14,7 @@ from typing import Literal
 
 from questions import KeyFact, Practical
 from rankrag.eval.measures.text import declined
+from rankrag.spans import telling
 
 Ruling = Literal["right", "partial", "wrong", "contradicts", "refused", "empty", "answered"]
 """What an answer is.
@@ -89,6 +90,21 @@ def refused(text: str, abstained: bool = False) -> bool:
 def holds(plain: str, fact: KeyFact) -> bool:
     """Say whether a normalised text has any wording of a key fact."""
     return any(_found(plain, wording) for wording in fact.wordings)
+
+
+def supports(asked: Practical, sentence: str, quoted: str) -> bool:
+    """Say whether the words that a citation points at hold the key facts of the sentence that it stands for.
+
+    Those are the key facts of the question that the sentence states. If it states none (it is wrong, or the
+    documents do not answer), they are the words that it tells beyond the question, or all that it tells where
+    it only repeats the question; a sentence that tells nothing ("Yes.") is supported by nothing.
+    """
+    said, there = normalised(sentence), normalised(quoted)
+    if stated := [fact for fact in asked.facts if holds(said, fact)]:
+        return all(holds(there, fact) for fact in stated)
+    told = telling(said)
+    wanted = told - telling(normalised(asked.question)) or told
+    return bool(wanted) and wanted <= telling(there)
 
 
 def is_evidence(asked: Practical, text: str) -> bool:

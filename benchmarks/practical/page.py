@@ -7,11 +7,11 @@ from pathlib import PurePath
 
 from questions import Practical
 from rankrag.eval.statistics import compare
-from tally import Ruled, Share, by_kind, tally
+from tally import Ruled, Share, by_kind, sides, tally
 
 HEADS = (
     *("system", "right", "partly", "contradicting", "refused, answerable", "refused, unanswerable"),
-    *("evidence retrieved", "evidence read", "citations that hold it", "seconds"),
+    *("evidence retrieved", "evidence read", "citations that hold it", "citations that support", "seconds"),
 )
 
 VERDICTS = {
@@ -30,7 +30,14 @@ def table(found: Mapping[str, Sequence[Ruled]]) -> str:
     rows = [HEADS, tuple("--" for _ in HEADS)]
     for name, rulings in found.items():
         counts = tally(rulings)
-        shares = (counts.refused, counts.declined, counts.retrieved, counts.read, counts.citations)
+        shares = (
+            counts.refused,
+            counts.declined,
+            counts.retrieved,
+            counts.read,
+            counts.citations,
+            counts.supported,
+        )
         texts = (_share(counts.right), str(counts.partial), str(counts.contradicting), *map(_share, shares))
         seconds = "" if counts.seconds is None else f"{counts.seconds:.1f}"
         rows.append((name, *texts, seconds))
@@ -61,6 +68,25 @@ def comparisons(found: Mapping[str, Sequence[Ruled]]) -> list[str]:
 def page(found: Mapping[str, Sequence[Ruled]], questions: Sequence[Practical], notes: Sequence[str]) -> str:
     """Return the page of a run: the table, right answers by kind, and all questions with their answers."""
     return "\n".join(_page(found, questions, notes)) + "\n"
+
+
+def citations(found: Mapping[str, Sequence[Ruled]]) -> str:
+    """Return the page of all citations: each sentence, the words it points at, and the verdict."""
+    return "\n".join(_citations(found)) + "\n"
+
+
+def _citations(found: Mapping[str, Sequence[Ruled]]) -> Iterator[str]:
+    yield from ("# Citations of the practical questions", "", table(found))
+    for name, rulings in found.items():
+        yield from ("", f"## {name}")
+        for one in rulings:
+            given = one.answer.citations if one.answer else ()
+            for citation, supported in zip(given, one.supported, strict=True):
+                assert one.answer is not None
+                sentence, quoted = sides(one.answer, citation)
+                yield from ("", f"**{one.asked.question}** {'Supported' if supported else 'Not supported'}.")
+                yield from ("", f"- said: {_quoted(sentence)}")
+                yield f"- `{PurePath(citation.source or citation.passage_id).as_posix()}`: {_quoted(quoted)}"
 
 
 def _page(

@@ -6,8 +6,8 @@ prepare   write the reference of this interpreter, fetch the packages with apt-g
 ask       let the systems answer (`rankrag eval predict`); may be interrupted and goes on where it stopped
 judge     apply the rule to the answers that are there; needs no model, and can be done again at any time
 
-OUT gets documents, index, answers/SYSTEM, and report/practical.md with every answer and its verdict. See
-README.md beside this file for the rule and for what it does not show.
+OUT gets documents, index, answers/SYSTEM, report/practical.md with every answer and its verdict, and
+report/citations.md. See README.md beside this file for the rule and for what it does not show.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from documents import PREPARED, UnavailableError, missing_evidence, prepare, unfindable
-from page import comparisons, page, table
+from page import citations, comparisons, page, table
 from questions import Practical, read_questions
 from rankrag.files import write_records
 from rankrag.index import open_store
@@ -93,6 +93,7 @@ def judge(out: Path, questions: Sequence[Practical]) -> None:
     report = out / "report"
     report.mkdir(exist_ok=True)
     (report / "practical.md").write_text(page(found, questions, notes), encoding="utf-8")
+    (report / "citations.md").write_text(citations(found), encoding="utf-8")
     records = (one.record(name) for name, rulings in found.items() for one in rulings)
     write_records(str(report / "verdicts.jsonl"), records)
     print("\n".join((*notes, table(found), *comparisons(found))))

@@ -8,10 +8,10 @@ from math import sqrt
 from pathlib import Path
 from statistics import NormalDist, median
 
-from judge import Verdict, is_evidence, judged
+from judge import Verdict, is_evidence, judged, supports
 from questions import Practical
 from rankrag.eval.answers import FACTS, read_answers
-from rankrag.types import Answer, Hit
+from rankrag.types import Answer, Citation, Hit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Ruled:
     """A question, what a system gave for it (None: it could not be asked), and the verdict.
 
     `found` and `ranked` are the places, from 1, of the first passage with evidence among those retrieved and
-    those ranked; None: there is none. `cited` says of each citation whether its passage holds the answer.
+    those ranked; None: there is none. `cited` says of each citation whether its passage holds the answer,
+    `supported` whether the words that it points at hold what its sentence says.
     """
 
     asked: Practical
@@ -28,6 +29,7 @@ class Ruled:
     found: int | None
     ranked: int | None
     cited: tuple[bool, ...]
+    supported: tuple[bool, ...]
 
     @property
     def right(self) -> bool:
@@ -51,6 +53,7 @@ class Ruled:
             "evidence_retrieved": self.found,
             "evidence_ranked": self.ranked,
             "citations_right": list(self.cited),
+            "citations_supported": list(self.supported),
         }
 
 
@@ -87,6 +90,7 @@ class Tally:
     retrieved: Share
     read: Share
     citations: Share
+    supported: Share
     seconds: float | None
 
 
@@ -108,6 +112,7 @@ def tally(rulings: Sequence[Ruled]) -> Tally:
     others = [one for one in rulings if not one.asked.answerable]
     n, kinds = len(answerable), [one.verdict.ruling for one in answerable]
     cited = [right for one in answerable for right in one.cited]
+    supported = [right for one in rulings for right in one.supported]
     seconds = [sum(one.answer.timings_s.values()) for one in rulings if one.answer is not None]
     return Tally(
         right=Share(kinds.count("right"), n),
@@ -118,6 +123,7 @@ def tally(rulings: Sequence[Ruled]) -> Tally:
         retrieved=Share(sum(one.found is not None for one in answerable), n),
         read=Share(sum(one.read for one in answerable), n),
         citations=Share(sum(cited), len(cited)),
+        supported=Share(sum(supported), len(supported)),
         seconds=median(seconds) if seconds else None,
     )
 
@@ -133,7 +139,7 @@ def by_kind(rulings: Sequence[Ruled]) -> Mapping[str, Share]:
 
 def _ruled(asked: Practical, answer: Answer | None) -> Ruled:
     if answer is None:
-        return Ruled(asked, None, judged(asked, ""), None, None, ())
+        return Ruled(asked, None, judged(asked, ""), None, None, (), ())
     holding = {hit.passage.id for hit in answer.retrieved if is_evidence(asked, hit.passage.text)}
     return Ruled(
         asked=asked,
@@ -142,7 +148,20 @@ def _ruled(asked: Practical, answer: Answer | None) -> Ruled:
         found=_first(answer.retrieved, holding),
         ranked=_first(answer.ranked, holding),
         cited=tuple(one.passage_id in holding for one in answer.citations),
+        supported=tuple(supports(asked, *sides(answer, one)) for one in answer.citations),
     )
+
+
+def sides(answer: Answer, citation: Citation) -> tuple[str, str]:
+    """Return the sentence that a citation stands for, and the words of the document that it points at.
+
+    Where it points at no place within its passage, the words are those of the whole passage.
+    """
+    passage = next(hit.passage for hit in answer.ranked if hit.passage.id == citation.passage_id)
+    sentence, text, source = answer.text[citation.start : citation.end], passage.text, passage.source
+    if citation.source_start is None or citation.source_end is None or not source or source.start is None:
+        return sentence, text
+    return sentence, text[citation.source_start - source.start : citation.source_end - source.start]
 
 
 def _first(hits: Sequence[Hit], holding: set[str]) -> int | None:

@@ -256,7 +256,8 @@ def _brief(hit: Hit) -> dict[str, object]:
 
 
 def _passage_record(passage: Passage) -> dict[str, object]:
-    return {"id": passage.id, "title": passage.title, "text": passage.text}
+    record: dict[str, object] = {"id": passage.id, "title": passage.title, "text": passage.text}
+    return record | ({"source": asdict(passage.source)} if passage.source else {})
 
 
 def _answer(place: str, record: Mapping[str, object], texts: Mapping[str, Passage]) -> Answer:
