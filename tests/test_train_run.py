@@ -149,11 +149,11 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 import train_tiny
-from rankrag.train import Job, train
+from rankrag.train import TrainingJob, train
 def kill(done, total, unit):
     if done > {share} * total: os.kill(os.getpid(), signal.SIGKILL)
 stage = train_tiny.stage(Path({model!r}), num_train_epochs=2)
-train(Job(stage, 2, Path({blend!r}), Path({out!r})), kill)
+train(TrainingJob(stage, 2, Path({blend!r}), Path({out!r})), kill)
 """
 
 
@@ -232,12 +232,13 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 import train_tiny
 from rankrag.errors import FailureError
-from rankrag.train import Job, train
+from rankrag.train import TrainingJob, train
 def fill(done, total, unit):
     if unit == "tokens" and done > 0.6 * total:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 try:
-    train(Job(train_tiny.stage(Path({model!r}), num_train_epochs=2), 2, Path({blend!r}), Path({out!r})), fill)
+    stage = train_tiny.stage(Path({model!r}), num_train_epochs=2)
+    train(TrainingJob(stage, 2, Path({blend!r}), Path({out!r})), fill)
 except FailureError as error:
     print(error)
 """

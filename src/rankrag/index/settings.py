@@ -29,7 +29,7 @@ Similarity = Literal["cosine", "dot"]
 
 
 class PassageEncoder(Protocol):
-    """What an index needs of an encoder; `rankrag.index.Encoder` is one."""
+    """What an index needs of an encoder; `rankrag.index.encoder.Encoder` is one."""
 
     @property
     def name(self) -> str:

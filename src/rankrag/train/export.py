@@ -16,11 +16,12 @@ from pathlib import Path
 
 from .. import prompts
 from ..errors import InvalidInputError
+from ..files import write_json
 from ..model.engine.tokenizer import Tokenizer, control_tokens, load_tokenizer
 from ..model.engine.weights import WeightPrecision, load_weights
 from ..model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from ..model.store.registry import locate
-from .folder import CURVES, METRICS, TRAINING, guarded, write_json
+from .folder import CURVES, METRICS, TRAINING, guarded
 from .jinja import chat_template
 from .start import hush, tokenizer_files
 
@@ -96,7 +97,7 @@ def _write_cross_encoder(out: Path, labels: tuple[int, int]) -> None:
         {"idx": n, "name": str(n), "path": path, "type": f"sentence_transformers.{kind}"}
         for n, (path, kind) in enumerate(types.items())
     ]
-    (out / "modules.json").write_text(json.dumps(modules, indent=2) + "\n", encoding="utf-8")
+    write_json(out / "modules.json", modules)
     (out / score).mkdir()
     write_json(out / score / "config.json", {"true_token_id": labels[0], "false_token_id": labels[1]})
     logits = {"method": "forward", "method_output_name": "logits"}

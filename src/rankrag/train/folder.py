@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FailureError, InvalidInputError, NotFoundError
-from ..files import sha256, writing
+from ..files import sha256, write_json
 from ..model.store.checkpoint import CARD
 
 EXAMPLES, HELD_OUT, MANIFEST = "examples.jsonl", "heldout.jsonl", "manifest.json"
@@ -60,12 +60,6 @@ def flat(values: Mapping[str, object], above: str = "") -> dict[str, object]:
         inner = isinstance(value, Mapping)
         pairs |= flat(value, f"{above}{name}.") if inner else {above + name: value}  # type: ignore[arg-type]
     return pairs
-
-
-def write_json(path: Path, content: Mapping[str, object]) -> None:
-    """Write an object as indented JSON, whole or not at all."""
-    with writing(str(path)) as stream:
-        stream.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InvalidInputError
+from ..files import write_json
 from ..formats import read_examples
-from .folder import EXAMPLES, HELD_OUT, ROWS, read_json, write_json
+from .folder import EXAMPLES, HELD_OUT, ROWS, read_json
 from .order import order_rows
 from .parallel_rows import rows_apart
 from .recipe import Stage, StageNumber

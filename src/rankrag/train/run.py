@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError, MissingExtraError
+from ..files import write_json
 from ..model.engine.tokenizer import load_tokenizer
 from ..model.store.checkpoint import Checkpoint, write_checkpoint
 from ..types import Progress
@@ -215,7 +216,7 @@ def _tidy(finished: Path, start: Start) -> None:
         (finished / name).unlink(missing_ok=True)
     adapter = finished / "adapter_config.json"
     if adapter.exists():
-        folders.write_json(adapter, folders.read_json(adapter) | {"base_model_name_or_path": start.base})
+        write_json(adapter, folders.read_json(adapter) | {"base_model_name_or_path": start.base})
     for path in tokenizer_files(start.folder):
         shutil.copyfile(path, finished / path.name)
 
@@ -226,7 +227,7 @@ def _write_facts(job: TrainingJob, start: Start, counts: RowCounts, versions: Ma
     settings = {f"stage{job.number}": job.stage.model_dump(mode="json")}
     (job.out / RECIPE).write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     facts = {**_hardware(), **_outcome(job.out), "rows": asdict(counts), "versions": versions}
-    folders.write_json(job.out / TRAINING, folders.read_json(job.out / RUN) | facts)
+    write_json(job.out / TRAINING, folders.read_json(job.out / RUN) | facts)
     manifest = job.examples / MANIFEST
     if manifest.exists():
         shutil.copyfile(manifest, job.out / MANIFEST)
