@@ -47,6 +47,7 @@ def _parser(
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--name", default=name, help="of the answers in OUT, and of their report")
     parser.add_argument("-n", type=int, default=50, help="questions a benchmark")
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first so many, looked at before")
     parser.add_argument("-k", type=int, default=k, help="passages a question")
     parser.add_argument("--model", default="rankrag-135m")
     parser.add_argument("--base", default="smollm2-135m")

@@ -90,12 +90,12 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
 def main() -> None:
     """Run what the command line asks for."""
     chosen = parsed(__doc__, name="answers", k=20, only=BENCHMARKS, systems=SYSTEMS)
-    same = ["--retrieve-k", chosen.k, "-n", chosen.n, "--data-root", chosen.data_root]
+    same = ["--retrieve-k", chosen.k, "-n", chosen.n, "--skip", chosen.skip, "--data-root", chosen.data_root]
     for benchmark in chosen.only:
         corpus = MEDICAL if benchmark in BIOMEDICAL else GOLD
         where = place(chosen.out, chosen.data_root, corpus, benchmark)
         for name, own in systems(chosen).items():
-            folder, n = chosen.out / corpus.name, chosen.n
+            folder, n = chosen.out / corpus.name, chosen.skip + chosen.n
             runs = by_vectors(folder, chosen.data_root, benchmark, n) if "hybrid" in name else []
             to = ["--name", name, "--out", chosen.out / chosen.name]
             rankrag("eval", "predict", benchmark, *own, *where, *runs, *same, *to)

@@ -11,6 +11,7 @@ import pytest
 
 from cli_call import call
 from eval_place import make, predict
+from rankrag.cli.evaluate_scores import score_folder
 from rankrag.eval.answers import read_answers
 from rankrag.eval.results import read_results
 from rankrag.eval.score import read_scores
@@ -62,6 +63,23 @@ def test_a_larger_sample_asks_only_what_is_missing(
     assert len(five.splitlines()) == 5
     _, err = call(capsys, *predict(place, tmp_path, "s", "--retrieve-k", "3"), code=5)
     assert "answers of another system" in err
+
+
+def test_questions_that_were_looked_at_can_be_skipped(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "seen", "-n", "2"))
+    call(capsys, *predict(place, tmp_path, "rest", "-n", "3", "--skip", "2"))
+    seen, rest = (read_answers(tmp_path / name / "capitals") for name in ("seen", "rest"))
+    assert len(rest.answers) == 3
+    assert not seen.answers.keys() & rest.answers.keys()
+    scores = score_folder(tmp_path / "rest" / "capitals", None)
+    assert [row.id for row in scores.rows] == list(rest.answers)
+    assert scores.made_of["questions"] == "3 to 5 of the order of seed 0"
+    _, err = call(capsys, *predict(place, tmp_path, "rest", "-n", "3"), code=5)
+    assert "found skip 2, wanted 0" in err
+    _, err = call(capsys, *predict(place, tmp_path, "none", "--skip", "6"), code=5)
+    assert "found 6 questions in capitals, wanted some after --skip 6" in err
 
 
 def test_a_ranking_that_was_on_file_has_no_seconds(

@@ -175,6 +175,7 @@ def test_a_smaller_sample_begins_a_larger_one() -> None:
     assert large[:3] == small
     assert sample(ITEMS[::-1], 6) == large, "the order of the file does not matter"
     assert sample(ITEMS, 6, seed=1) != large
+    assert sample(ITEMS, 3, skip=3) == large[3:], "what was not looked at before"
     assert sorted(item.question.id for item in sample(ITEMS, None)) == [f"q{n}" for n in range(8)]
 
 

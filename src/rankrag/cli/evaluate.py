@@ -85,9 +85,9 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """What a system is asked: `n` questions of each benchmark or all, `parallel` at a time or on Ray.
+    """What a system is asked: of each benchmark `n` questions (None: all) after the first `skip`.
 
-    The answers go below the folder `out`.
+    They are asked `parallel` at a time, or on Ray. The answers go below the folder `out`.
     """
 
     benchmarks: Sequence[str]
@@ -97,6 +97,7 @@ class Asking:
     seed: int
     parallel: int = 1
     ray: str | None = None
+    skip: int = 0
 
 
 Out = Annotated[
@@ -132,6 +133,10 @@ SampleSize = Annotated[
     int | None, typer.Option("-n", metavar="N", min=1, help="Questions a benchmark. Default: all.")
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Which sample: the same for every system.")]
+Skip = Annotated[
+    int,
+    typer.Option(metavar="N", min=0, help="Leave out the first N questions of the order that --seed gives."),
+]
 Parallel = Annotated[
     int, typer.Option(min=1, metavar="N", help="Questions at a time, where a server answers.")
 ]
@@ -161,6 +166,7 @@ def predict(
     precision: Precision = None,
     n: SampleSize = None,
     seed: Seed = 0,
+    skip: Skip = 0,
     parallel: Parallel = 1,
     ray: RayAddress = None,
     output: Output = "text",
@@ -176,7 +182,7 @@ def predict(
         model=model, generator=generator, retrieve_k=retrieve_k, read_k=read_k, ranking=ranking, cite=cite,
         generating=generate, corpus_name=corpus_name, ranker=ranker, precision=precision,
     )  # fmt: skip
-    asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray)
+    asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray, skip)
     _predict_checked(plan, (time_budget, rank_k, rank_patience), asking, output)
 
 
@@ -205,7 +211,12 @@ def predict_all(plan: SystemPlan, asking: Asking) -> int:
     names = [one.benchmark.name for one in loaded]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
-    chosen = {one.benchmark.name: sample(one.questions, asking.n, asking.seed) for one in loaded}
+    chosen = {one.benchmark.name: sample(one.questions, asking.n, asking.seed, asking.skip) for one in loaded}
+    if none := [one for one in loaded if not chosen[one.benchmark.name]]:
+        raise InvalidInputError(
+            f"found {len(none[0].questions)} questions in {none[0].benchmark.name}, wanted some after "
+            f"--skip {asking.skip}: skip fewer"
+        )
     gold = _gold_found(plan, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
@@ -216,7 +227,7 @@ def predict_all(plan: SystemPlan, asking: Asking) -> int:
         refused = 0
         for one in loaded:
             name = one.benchmark.name
-            facts = facts_of(system, one, len(chosen[name]), asking.seed, gold[name])
+            facts = facts_of(system, one, asking, len(chosen[name]), gold[name])
             refused += _predict(system, one, chosen[name], facts, asking)
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
@@ -301,7 +312,7 @@ def _worker(
     return lambda questions: [asked(ask, question) for question in questions]
 
 
-def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: int | None) -> Facts:
+def facts_of(system: Measured, loaded: Loaded, asking: Asking, n: int, gold_found: int | None) -> Facts:
     """Return what `facts.json` says: everything that decides the answers, and where they were made."""
     from ..eval.answers import Facts
 
@@ -311,7 +322,8 @@ def facts_of(system: Measured, loaded: Loaded, n: int, seed: int, gold_found: in
         file=Path(loaded.path).name,
         sha256=loaded.sha256,
         questions=len(loaded.questions),
-        seed=seed,
+        seed=asking.seed,
+        skip=asking.skip,
         n=n,
         path=str(Path(loaded.path).resolve()),
         max_tokens=loaded.benchmark.max_tokens if system.plan.generating else 0,

@@ -162,7 +162,7 @@ def score_folder(
     facts = given.facts
     loaded = _same_data(folder, facts, data_root, {} if data is None else data)
     one = loaded.benchmark
-    items = sample(loaded.questions, facts.n if n is None else n, facts.seed)
+    items = sample(loaded.questions, facts.n if n is None else n, facts.seed, facts.skip)
     made_of = _made_of(facts, loaded, items)
     if facts.gold_found == 0:
         # By gold every measure would be zero, and look as if the retriever were to blame.
@@ -183,6 +183,9 @@ def score_folder(
 def _made_of(facts: Facts, loaded: Loaded, items: Sequence[GoldQuestion]) -> dict[str, str]:
     """Return what a report says of one system's answers to one benchmark alone."""
     found = {"file": facts.file}
+    if facts.skip:
+        last = facts.skip + len(items)
+        found["questions"] = f"{facts.skip + 1} to {last} of the order of seed {facts.seed}"
     if loaded.dropped:
         found["left out of it"] = "; ".join(f"{count:,} {why}" for why, count in loaded.dropped.items())
     found |= {f"run {name}": digest for name, digest in facts.runs.items()}

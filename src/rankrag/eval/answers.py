@@ -32,8 +32,8 @@ class Facts:
     """What a folder of answers holds: which system, asked what, and where.
 
     `file`, `sha256` and `questions` are of the benchmark's data, `runs` the hashes of the runs that stood in
-    for a search; the sample is the first `n` questions in the order of `seed`. `n`, `path` (where the
-    data lay), `versions` and `device` may differ when work goes on: more questions, another machine; and
+    for a search; the sample: `n` questions after `skip` in the order of `seed`. `n`, `path` (where
+    the data lay), `versions` and `device` may differ when work goes on: more questions, another machine; and
     `gold_found`, how many of the sample's gold passages the index holds, None where nobody looked; and
     `index`, what held the texts.
     """
@@ -52,6 +52,7 @@ class Facts:
     device: str = ""
     gold_found: int | None = None
     index: str = ""
+    skip: int = 0
 
 
 _FREE = frozenset({"n", "path", "versions", "device", "gold_found", "index"})

@@ -44,8 +44,10 @@ class LeftOut:
     reason: str
 
 
-def sample(questions: Sequence[GoldQuestion], n: int | None, seed: int = 0) -> list[GoldQuestion]:
-    """Return `n` of the questions (all of them for None), in an order that only seed and ids decide.
+def sample(
+    questions: Sequence[GoldQuestion], n: int | None, seed: int = 0, skip: int = 0
+) -> list[GoldQuestion]:
+    """Return `n` of the questions (None: all) after the first `skip`, in an order that seed and ids decide.
 
     A smaller sample is the beginning of a larger one, and every system gets the same: tests are paired.
     """
@@ -53,4 +55,4 @@ def sample(questions: Sequence[GoldQuestion], n: int | None, seed: int = 0) -> l
     def draw(asked: GoldQuestion) -> str:
         return hashlib.sha256(f"{seed} {asked.question.id}".encode()).hexdigest()
 
-    return sorted(questions, key=draw)[:n]
+    return sorted(questions, key=draw)[skip:][:n]
