@@ -50,6 +50,7 @@ def _parser(
     parser.add_argument("--skip", type=int, default=0, help="leave out the first so many, looked at before")
     parser.add_argument("-k", type=int, default=k, help="passages a question")
     parser.add_argument("--model", default="rankrag-135m")
+    parser.add_argument("--prefix", default="", help="of the systems' names, where a second model is asked")
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--precision", default="int8")
     parser.add_argument("--ranker", type=Path, help="a cross-encoder")
@@ -57,6 +58,7 @@ def _parser(
     parser.add_argument(
         "--systems", nargs="+", choices=systems, default=[], help="all, unless some are named"
     )
+    parser.add_argument("--no-cite", action="store_true", help="answers alone, in less time")
     parser.add_argument("--no-report", action="store_true", help="ask, and leave the report to a later call")
     parser.add_argument("--no-browse", action="store_true", help="no question of the data in the report")
     return parser

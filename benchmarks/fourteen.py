@@ -17,7 +17,8 @@ Vectors of the whole corpus would take a CPU hours, so minilm-l6 orders BM25's f
 questions only (`tools/dense_over_run.py`); a larger -n makes these runs again.
 
 Then scores, compares and writes OUT/report/NAME. May be interrupted: the same command goes on, and a
-larger -n asks only what is missing. Once the corpora are indexed, several processes can share the
+larger -n asks only what is missing. A smaller model is asked the same by the same call with `--model
+rankrag-135m --prefix small-`. Once the corpora are indexed, several processes can share the
 benchmarks (`--only`, `--no-report`), a core each (OMP_NUM_THREADS=1), which two cores do faster than one
 process on both.
 """
@@ -32,6 +33,9 @@ from corpora import GOLD, MEDICAL, by_vectors, place
 BIOMEDICAL = ("mmlu_med", "pubmedqa", "bioasq", "medqa", "medmcqa")
 BENCHMARKS = (*OPEN, "2wiki", "fever", "doc2dial", "topiocqa", "inscit", *BIOMEDICAL)
 SYSTEMS = ("unranked", "ranked", "untuned", "hybrid", "hybrid-ranked", "cross-encoder")
+SMALL = "small-"
+"""The prefix (`--prefix`) of a smaller model's systems, which the others are compared with."""
+
 PAIRS = (
     ("unranked", "ranked"),
     ("cross-encoder", "ranked"),
@@ -39,6 +43,8 @@ PAIRS = (
     ("unranked", "hybrid"),
     ("hybrid", "hybrid-ranked"),
     ("ranked", "hybrid-ranked"),
+    (f"{SMALL}unranked", "unranked"),
+    (f"{SMALL}ranked", "ranked"),
 )
 """What is compared: the second of a pair against the first."""
 
@@ -75,13 +81,13 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     """Return the options of each system, by its name in the report."""
     mine = ["--model", chosen.model, "--precision", chosen.precision]
     untuned = ["--model", chosen.base, "--precision", chosen.precision]
-    silent = ["--no-rank", "--no-cite"]
+    silent, cite = ["--no-rank", "--no-cite"], ["--no-cite"] if chosen.no_cite else []
     wanted: dict[str, list[object]] = {
         "unranked": [*mine, *silent],
-        "ranked": mine,
+        "ranked": [*mine, *cite],
         "untuned": [*untuned, *silent],
         "hybrid": [*mine, *silent],
-        "hybrid-ranked": mine,
+        "hybrid-ranked": [*mine, *cite],
         "cross-encoder": [*mine, "--ranker", chosen.ranker, "--no-cite"],
     }
     return {name: wanted[name] for name in chosen.systems}
@@ -97,12 +103,12 @@ def main() -> None:
         for name, own in systems(chosen).items():
             folder, n = chosen.out / corpus.name, chosen.skip + chosen.n
             runs = by_vectors(folder, chosen.data_root, benchmark, n) if "hybrid" in name else []
-            to = ["--name", name, "--out", chosen.out / chosen.name]
+            to = ["--name", chosen.prefix + name, "--out", chosen.out / chosen.name]
             rankrag("eval", "predict", benchmark, *own, *where, *runs, *same, *to)
     if not chosen.no_report:
         missing = [sentence for sentence, of in MISSING.items() if {*of} & {*chosen.only}]
         missing += [NO_VECTORS] if any("hybrid" in name for name in chosen.systems) else []
-        report(chosen, f"{chosen.model} answers: {len(chosen.only)} benchmarks", PAIRS, missing)
+        report(chosen, f"{chosen.model} answers: {len(chosen.only)} benchmarks", PAIRS, missing, ("", SMALL))
 
 
 if __name__ == "__main__":
