@@ -105,3 +105,20 @@ def test_a_dry_run_needs_neither_model_nor_blend(capsys: pytest.CaptureFixture[s
     assert cost["tokens"] == 3300 * 64 * 4096
     out, _ = call(capsys, *dry)
     assert "8,030,261,248" in out
+    assert "to make it fit" not in out
+    out, _ = call(capsys, *dry[:-1], "1")
+    assert "to make it fit:\n  --devices 2\n" in out
+
+
+def test_hours_are_for_the_recipe_s_own_draws(capsys: pytest.CaptureFixture[str], home: Path) -> None:
+    """The blend at hand, a small one, says only how long an example is."""
+    recipe = home / "drawn.yaml"
+    blend = "blend: {draws: {stage2: 800}, ingredients: {own: {source: own, format: examples, files: [x],"
+    text = (home / "recipe.yaml").read_text().replace("max_steps: 4", "num_train_epochs: 1")
+    recipe.write_text(f"{text}{blend} task: rank, weight: 1}}}}}}\n")
+    dry = ("--stage", "2", "--blend", str(home / "blend"), "--dry-run", "--output", "json")
+    cost = json.loads(call(capsys, "train", str(recipe), *dry)[0])
+    assert (cost["load"]["n_examples"], cost["steps"]) == (800, 100)
+    recipe.write_text(text)  # without a blend section its own number is all that is known
+    cost = json.loads(call(capsys, "train", str(recipe), *dry)[0])
+    assert (cost["load"]["n_examples"], cost["steps"]) == (48, 6)

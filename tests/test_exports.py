@@ -191,6 +191,7 @@ FACES: dict[str, set[str]] = {
         "measure",
         "read_stage",
         "train",
+        "ways_to_fit",
     },
 }
 

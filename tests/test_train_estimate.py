@@ -8,7 +8,7 @@ import pytest
 import train_tiny
 from rankrag.errors import InvalidInputError, MissingModelError
 from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
-from rankrag.train import Load, Stage, estimate, measure
+from rankrag.train import Load, Stage, estimate, measure, ways_to_fit
 from rankrag.train.estimate import ARCHITECTURES, on_meta
 
 GB = 1e9
@@ -60,6 +60,18 @@ def test_full_training_of_8b_does_not_fit_one_gpu_and_lora_does() -> None:
     assert dict(full.rows())["memory a device"].endswith("does not fit")
 
 
+def test_what_does_not_fit_is_told_what_would() -> None:
+    """The numbers of devices are the fewest that share the batch."""
+    adapter = "--set stage2.dtype=bfloat16 --set stage2.lora.r=16 --set stage2.learning_rate=2.0e-4"
+    assert ways_to_fit(stage(), 2, 1, "a100") == ["--devices 2", f"--devices 1 {adapter}"]
+    many, few = stage(per_device_train_batch_size=16), "--set stage2.per_device_train_batch_size=1"
+    assert ways_to_fit(many, 2, 2, "a100") == [
+        "--devices 4",
+        f"--devices 2 {few}",
+        f"--devices 2 {few} {adapter}",
+    ]
+
+
 def test_recomputing_saves_memory_and_costs_time() -> None:
     keep, recompute = (
         estimate(stage(gradient_checkpointing=value), Load(0, 1000), 8) for value in (False, True)
@@ -104,8 +116,14 @@ def test_a_blend_is_measured(tmp_path: Path) -> None:
     assert load.n_examples == 30
     assert 100 < load.tokens_per_example < 200
     assert measure(blend, train_tiny.stage(tmp_path, max_length=20)).tokens_per_example == 20
+    drawn = measure(blend, train_tiny.stage(tmp_path), 600)  # the recipe's draws, at the blend's lengths
+    assert drawn == Load(600, load.tokens_per_example)
     shared = measure(blend, train_tiny.stage(tmp_path, share_prefixes=True))
     assert shared.n_examples < 30  # bundles
+    assert (
+        measure(blend, train_tiny.stage(tmp_path, share_prefixes=True), 60).n_examples
+        == 2 * shared.n_examples
+    )
     assert shared.n_examples * shared.tokens_per_example < 30 * load.tokens_per_example
 
 

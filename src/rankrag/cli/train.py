@@ -17,7 +17,8 @@ from . import answer_view, console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 
 if TYPE_CHECKING:
-    from ..train import Load, TrainingEstimate, TrainingJob
+    from ..train import TrainingEstimate
+    from ..train.recipe import StageNumber
 
 Stage = Annotated[
     StageName, typer.Option("--stage", help="1: instructions; 2: ranking and answering.", show_default=False)
@@ -56,8 +57,12 @@ def train(
         out or Path(),
     )
     if dry_run:
-        load = room.measure(job.examples, job.stage) if blend else _whole_rows(job, recipe, settings or ())
-        _show_estimate(room.estimate(job.stage, load, devices, device), output)
+        drawn = _drawn(recipe, job.number, settings or ())
+        whole_rows = room.Load(drawn or 0, job.stage.max_length)
+        load = room.measure(job.examples, job.stage, drawn) if blend else whole_rows
+        cost = room.estimate(job.stage, load, devices, device)
+        ways = [] if cost.fits else room.ways_to_fit(job.stage, job.number, devices, device)
+        _show_estimate(cost, ways, output)
         return
     if blend is None or out is None:
         raise typer.BadParameter("wanted --blend BLEND to read and --out DIR to write: give both")
@@ -74,20 +79,26 @@ def _silent(done: int, total: int, unit: str) -> None: ...
 # ── what it would take ───────────────────────────────────────────────────────────────────────────────
 
 
-def _whole_rows(job: TrainingJob, recipe: Path, settings: Sequence[str]) -> Load:
-    """Return the load of the examples that a recipe draws, each as long as a row may be."""
+def _drawn(recipe: Path, number: StageNumber, settings: Sequence[str]) -> int | None:
+    """Return how many examples a recipe draws for a stage, None where it has no blend."""
     from ..data import read_recipe
-    from ..train import Load
+    from ..files import read_yaml
 
-    drawn = read_recipe(str(recipe), settings).blend.draws
-    return Load(drawn.stage1 if job.number == 1 else drawn.stage2, job.stage.max_length)
+    if "blend" not in read_yaml(recipe):
+        return None
+    draws = read_recipe(str(recipe), settings).blend.draws
+    return draws.stage1 if number == 1 else draws.stage2
 
 
-def _show_estimate(cost: TrainingEstimate, output: str) -> None:
+def _show_estimate(cost: TrainingEstimate, ways: Sequence[str], output: str) -> None:
     if output == "json":
-        console.emit({**asdict(cost), "fits": cost.fits})
-    else:
-        console.table((Text(name, answer_view.QUIET), value) for name, value in cost.rows())
+        console.emit({**asdict(cost), "fits": cost.fits, "ways_to_fit": ways})
+        return
+    console.table((Text(name, answer_view.QUIET), value) for name, value in cost.rows())
+    if not cost.fits:
+        console.say("to make it fit:" if ways else "no number of devices that shares the batch makes it fit")
+    for way in ways:
+        console.say(f"  {way}")
 
 
 # ── what it took ─────────────────────────────────────────────────────────────────────────────────────

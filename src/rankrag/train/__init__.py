@@ -1,6 +1,6 @@
 """The training room: a blend on disk becomes a checkpoint, in one stage or two."""
 
-from .estimate import Load, TrainingEstimate, estimate, measure
+from .estimate import Load, TrainingEstimate, estimate, measure, ways_to_fit
 from .export import export
 from .plan import TrainingJob
 from .recipe import Lora, Stage, read_stage
@@ -17,4 +17,5 @@ __all__ = [
     "measure",
     "read_stage",
     "train",
+    "ways_to_fit",
 ]

@@ -15,12 +15,13 @@ import numpy as np
 
 from .. import prompts
 from ..errors import InvalidInputError, MissingModelError
+from ..files import put_setting
 from ..formats import read_examples
 from ..model.store.checkpoint import read_checkpoint
 from ..model.store.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
-from .recipe import Stage
+from .recipe import Stage, StageNumber
 from .shared import grouped
 from .start import hush, lora_config
 
@@ -70,6 +71,10 @@ HEAD_CHUNK = 256
 """Target tokens whose logits are in memory at once (TRL's fused head)."""
 
 
+ADAPTER = ("dtype=bfloat16", "lora.r=16", "learning_rate=2.0e-4")
+"""Settings that train an adapter over a frozen base; it needs a higher rate, here one of our recipes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What is to be learnt: examples, and the tokens of each, target included, on average."""
@@ -86,6 +91,7 @@ class TrainingEstimate:
     trainable: int
     n_devices: int
     device: DeviceName
+    load: Load
     steps: int
     tokens: float
     flops: float
@@ -95,7 +101,7 @@ class TrainingEstimate:
     @property
     def fits(self) -> bool:
         """Whether the parts together leave a tenth of a device's memory free."""
-        return sum(self.memory.values()) <= 0.9 * DEVICES[self.device].memory
+        return _fits(self.memory, self.device)
 
     def rows(self) -> list[tuple[str, str]]:
         """Return the estimate as names and values to print."""
@@ -108,6 +114,7 @@ class TrainingEstimate:
             ("devices", f"{self.n_devices} x {self.device}"),
             *parts,
             ("memory a device", f"{total / 1e9:.2f} GB, {'fits' if self.fits else 'does not fit'}"),
+            ("examples", f"{self.load.n_examples:,} of {self.load.tokens_per_example:,.0f} tokens"),
             ("steps", f"{self.steps:,}"),
             ("tokens", f"{self.tokens:,.0f}"),
             ("work", f"{self.flops:.2e} FLOP"),
@@ -125,10 +132,7 @@ def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = 
         raise InvalidInputError(f"found device {device!r}, wanted one of {', '.join(DEVICES)}")
     stage.accumulation_steps(n_devices)
     model = on_meta(stage)
-    parameters = list(model.parameters())
-    total, trainable = (
-        sum(p.numel() for p in ps) for ps in (parameters, [p for p in parameters if p.requires_grad])
-    )
+    total, trainable = _sizes(model)
     base = total - trainable if stage.lora else total
     steps = n_steps(stage, load.n_examples)
     if not steps:
@@ -140,6 +144,7 @@ def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = 
         trainable=trainable,
         n_devices=n_devices,
         device=device,
+        load=load,
         steps=steps,
         tokens=tokens,
         flops=flops,
@@ -148,16 +153,61 @@ def estimate(stage: Stage, load: Load, n_devices: int = 1, device: DeviceName = 
     )
 
 
-def measure(blend: Path, stage: Stage) -> Load:
+def ways_to_fit(stage: Stage, number: StageNumber, n_devices: int, device: DeviceName) -> list[str]:
+    """Return options of `rankrag train` with each of which a stage fits its devices; empty where none does.
+
+    Tried are more devices, one row at once, and an adapter over a frozen base.
+    """
+    few = ("per_device_train_batch_size=1",) if stage.per_device_train_batch_size > 1 else ()
+    changes: list[tuple[str, ...]] = [(), few] if few else [()]
+    if stage.lora is None:
+        changes.append((*few, *ADAPTER))
+    ways = []
+    for change in changes:
+        values = stage.model_dump(exclude_none=True)
+        for setting in change:
+            put_setting(values, setting)
+        if least := _least_devices(Stage.model_validate(values), n_devices, device):
+            ways.append(" ".join([f"--devices {least}", *(f"--set stage{number}.{one}" for one in change)]))
+    return ways
+
+
+def _least_devices(stage: Stage, n_devices: int, device: DeviceName) -> int | None:
+    """Return the fewest devices, from `n_devices` on, that a stage fits and that share its batch."""
+    model = on_meta(stage)
+    total, trainable = _sizes(model)
+    parts = stage.global_batch_size // stage.per_device_train_batch_size
+    shared = (n for n in range(n_devices, parts + 1) if parts % n == 0)
+    return next((n for n in shared if _fits(memory(stage, model.config, total, trainable, n), device)), None)
+
+
+def _sizes(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the number of weights, of all and of those that are trained."""
+    weights = list(model.parameters())
+    return sum(p.numel() for p in weights), sum(p.numel() for p in weights if p.requires_grad)
+
+
+def _fits(parts: Mapping[str, float], device: DeviceName) -> bool:
+    return sum(parts.values()) <= 0.9 * DEVICES[device].memory
+
+
+def measure(blend: Path, stage: Stage, drawn: int | None = None) -> Load:
     """Return the load of a blend, at four characters a token (English text in the vocabularies of today).
 
-    Where the stage shares prefixes, a bundle is what a step counts as an example.
+    The examples are as many as `drawn`, or all of the blend's, and as long as the blend's on average. Where
+    the stage shares prefixes, a bundle is what a step counts as an example.
     """
     form, most = prompts.template(stage.template), 4 * stage.max_length
     read = (prompts.example(item, form) for item in read_examples(str(blend / EXAMPLES)))
     texts = ((one.prefix + one.suffix, one.target) for one in read)
-    lengths = _bundled([*texts], most) if stage.share_prefixes else [len(p) + len(t) for p, t in texts]
-    return Load(len(lengths), sum(min(n, most) for n in lengths) / 4 / max(len(lengths), 1))
+    if stage.share_prefixes:
+        kept = [*texts]
+        n_texts, lengths = len(kept), _bundled(kept, most)
+    else:
+        lengths = [len(prompt) + len(target) for prompt, target in texts]
+        n_texts = len(lengths)
+    n_examples = len(lengths) if drawn is None else round(drawn * len(lengths) / max(n_texts, 1))
+    return Load(n_examples, sum(min(n, most) for n in lengths) / 4 / max(len(lengths), 1))
 
 
 def _bundled(texts: Sequence[tuple[str, str]], most: int) -> list[int]:
