@@ -1,28 +1,30 @@
-"""A data root for the whole of `paper-8b` in miniature: made-up rows in the official formats."""
+"""The whole of `paper-8b` in miniature: made-up rows in the official formats, of the hub and of downloads."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hub_server import Repository
+
 TOWNS = (
-    "Arlo",
-    "Brenn",
-    "Carda",
-    "Dunmor",
-    "Elvik",
-    "Farro",
-    "Gelt",
-    "Harn",
-    "Ister",
-    "Jorvik",
-    "Kells",
-    "Lund",
+    *("Arlo", "Brenn", "Carda", "Dunmor", "Elvik", "Farro"),
+    *("Gelt", "Harn", "Ister", "Jorvik", "Kells", "Lund"),
 )
 RIVERS = ("Ahr", "Bode", "Cher", "Dee", "Eden", "Fulda", "Glan", "Havel", "Inn", "Jagst", "Kocher", "Lahn")
-HUB = "hub/nvidia/ChatQA-Training-Data"
+NUMBERS = range(len(TOWNS))
+CHATQA = "nvidia/ChatQA-Training-Data"
+NEWEST = "89abcdef01234567" * 2 + "89abcdef"
+"""The commit of the repositories that a recipe does not pin."""
+
+BENCHMARKS = (
+    *("nq", "triviaqa", "popqa", "hotpotqa", "2wiki", "fever", "doc2dial", "topiocqa", "inscit"),
+    *("mmlu", "pubmedqa", "bioasq", "medqa", "medmcqa"),
+)
+"""The fourteen of the paper; MIRAGE's five in one file."""
 
 Rows = Sequence[Mapping[str, object]]
 
@@ -45,22 +47,85 @@ def answer(n: int) -> str:
     return str(1700 + n)
 
 
+def benchmark_question(name: str) -> str:
+    return f"Who signs the treaty of the northern {name} lakes?"
+
+
 def write_data(folder: Path) -> Path:
-    """Fill a folder with every file that `paper-8b` reads, its hub splits as copies."""
-    numbers = range(len(TOWNS))
-    _instructions(folder, numbers)
-    for name in ("drop", "narrativeqa", "quoref"):
-        lines(folder / HUB / name / "train.jsonl", [_chatqa(n, answer(n)) for n in numbers])
-    long = [
-        f"The {TOWNS[n]} people say that the old mill was built in {answer(n)} by the river." for n in numbers
-    ]
-    turns = [_chatqa(n, long[n]) | {"document": f"{story(n)} {long[n]} " + _filler(n, 400)} for n in numbers]
-    lines(folder / HUB / "synthetic_convqa" / "train.jsonl", turns)
-    _reading(folder, numbers)
-    _retrieval(folder, numbers)
-    questions = [{"id": "b1", "question": "Who signs the treaty of the northern lakes?", "answers": ["x"]}]
-    lines(folder / "eval" / "nq.jsonl", questions)
+    """Fill a folder with every file that `paper-8b` reads but those of the hub."""
+    _downloads(folder)
+    _reading(folder)
+    _retrieval(folder)
+    _benchmarks(folder / "eval")
     return folder
+
+
+# ── the hub ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _splits() -> dict[tuple[str, str], Rows]:
+    """Return the rows of the hub's training splits by repository and configuration."""
+    said = [
+        (f"Name a fine thing about {TOWNS[n]}.", f"Its river, the {RIVERS[n]}, is clear.") for n in NUMBERS
+    ]
+    messages = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in said]
+    short = [_chatqa(n, answer(n)) for n in NUMBERS]
+    long = [
+        f"The {TOWNS[n]} people say that the old mill was built in {answer(n)} by the river." for n in NUMBERS
+    ]
+    turns = [_chatqa(n, long[n]) | {"document": f"{story(n)} {long[n]} " + _filler(n, 400)} for n in NUMBERS]
+    dolly = {"context": "", "response": "A fine town.", "category": "open_qa"}
+    return {
+        (CHATQA, "sft"): [{"messages": one, "answers": []} for one in messages],
+        (CHATQA, "drop"): short,
+        (CHATQA, "narrativeqa"): short,
+        (CHATQA, "quoref"): short,
+        (CHATQA, "synthetic_convqa"): turns,
+        ("OpenAssistant/oasst1", ""): [row for n in NUMBERS for row in _tree(n)],
+        ("databricks/databricks-dolly-15k", ""): [
+            {"instruction": f"Praise {town}."} | dolly for town in TOWNS
+        ],
+        ("allenai/soda", ""): [
+            {"dialogue": [f"Been to {town}?", "Yes, in May."], "speakers": ["Ann", "Bo"], "original_index": n}
+            for n, town in enumerate(TOWNS)
+        ],
+    }
+
+
+def write_copies(folder: Path, revisions: Mapping[str, str]) -> None:
+    """Write the hub's splits as a blend keeps them, each with its card."""
+    for (repository, config), rows in _splits().items():
+        copy = folder / "hub" / repository / (config or "default") / "train.jsonl"
+        lines(copy, rows)
+        whole(copy.with_suffix(".card.json"), {"revision": revisions.get(repository, NEWEST)})
+
+
+def repositories(revisions: Mapping[str, str]) -> dict[str, Repository]:
+    """Return the hub's repositories as they are laid out there: JSON with a card, Parquet without one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    made: dict[str, Repository] = {}
+    splits = _splits()
+    configs = [config for repository, config in splits if repository == CHATQA]
+    # NewsQA is still named there, its files are gone.
+    named = "".join(
+        f"- config_name: {config}\n  data_files: [{{split: train, path: {config}/*.json}}]\n"
+        for config in [*configs, "newsqa"]
+    )
+    files = {f"{config}/train.json": json.dumps(splits[CHATQA, config]).encode() for config in configs}
+    card = f"---\nconfigs:\n{named}---\n".encode()
+    made[CHATQA] = Repository(revisions.get(CHATQA, NEWEST), {"README.md": card, **files})
+    for (repository, config), rows in splits.items():
+        if not config:
+            table = io.BytesIO()
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), table)
+            data = {"data/train-00000-of-00001.parquet": table.getvalue()}
+            made[repository] = Repository(revisions.get(repository, NEWEST), data)
+    return made
+
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def lines(path: Path, rows: Rows) -> None:
@@ -88,30 +153,11 @@ def _chatqa(n: int, reply: str) -> dict[str, object]:
     }
 
 
-def _instructions(folder: Path, numbers: Sequence[int]) -> None:
-    said = [
-        (f"Name a fine thing about {TOWNS[n]}.", f"Its river, the {RIVERS[n]}, is clear.") for n in numbers
-    ]
-    messages = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in said]
-    lines(folder / HUB / "sft" / "train.jsonl", [{"messages": one, "answers": []} for one in messages])
-    trees = [row for n in numbers for row in _tree(n)]
-    lines(folder / "hub/OpenAssistant/oasst1/default/train.jsonl", trees)
-    dolly = [
-        {
-            "instruction": f"Praise {TOWNS[n]}.",
-            "context": "",
-            "response": "A fine town.",
-            "category": "open_qa",
-        }
-        for n in numbers
-    ]
-    lines(folder / "hub/databricks/databricks-dolly-15k/default/train.jsonl", dolly)
-    soda = [
-        {"dialogue": [f"Been to {TOWNS[n]}?", "Yes, in May."], "speakers": ["Ann", "Bo"], "original_index": n}
-        for n in numbers
-    ]
-    lines(folder / "hub/allenai/soda/default/train.jsonl", soda)
-    made = [{"instruction": f"Spell {TOWNS[n]}.", "input": "", "output": " ".join(TOWNS[n])} for n in numbers]
+def _downloads(folder: Path) -> None:
+    """Write the files of instructions; Self-Instruct's hold every question of the benchmarks, too."""
+    spelt = [(f"Spell {town}.", " ".join(town)) for town in TOWNS]
+    known = [(benchmark_question(name), "The lake people.") for name in BENCHMARKS]
+    made = [{"instruction": task, "input": "", "output": done} for task, done in spelt + known]
     lines(folder / "self-instruct/all_instances_82K.jsonl", made)
     unnatural = [
         {
@@ -125,15 +171,15 @@ def _instructions(folder: Path, numbers: Sequence[int]) -> None:
                 }
             ],
         }
-        for n in numbers
+        for n in NUMBERS
     ]
     lines(folder / "unnatural-instructions/core_data.jsonl", unnatural)
     flan = [
         {"inputs": f"Is {TOWNS[n]} a town?", "targets": "yes", "task": "boolq", "_template_type": "zs_opt"}
-        for n in numbers
+        for n in NUMBERS
     ]
     lines(folder / "flan/flan_zs_opt_train.jsonl.gz", flan)
-    chains = [f"How many are {n} and {n} mills?\t{2 * n}\tTwice {n} is {2 * n}.\n" for n in numbers]
+    chains = [f"How many are {n} and {n} mills?\t{2 * n}\tTwice {n} is {2 * n}.\n" for n in NUMBERS]
     (folder / "flan/cot_data").mkdir()
     (folder / "flan/cot_data/gsm8k_train.tsv").write_text("".join(chains))
 
@@ -147,17 +193,17 @@ def _tree(n: int) -> list[dict[str, object]]:
     ]
 
 
-def _reading(folder: Path, numbers: Sequence[int]) -> None:
+def _reading(folder: Path) -> None:
     ropes = [
         {
             "background": f"Mills of {RIVERS[n]} kind are built by monks.",
             "situation": story(n),
             "qas": [{"id": f"ropes{n}", "question": asked(n), "answers": [{"text": answer(n)}]}],
         }
-        for n in numbers
+        for n in NUMBERS
     ]
     whole(folder / "ropes/train-v1.0.json", {"version": "1.0", "data": [{"title": "", "paragraphs": ropes}]})
-    news = [_news(n, "train") for n in numbers] + [_news(0, "dev") | {"storyId": "./cnn/dev"}]
+    news = [_news(n, "train") for n in NUMBERS] + [_news(0, "dev") | {"storyId": "./cnn/dev"}]
     whole(folder / "newsqa/combined-newsqa-data-v1.json", {"data": news, "version": "1"})
     kinds = {"arithmetic": "12", "count": 3, "span": ["flour"], "multi-span": ["flour", "crowns"]}
     tatqa = [
@@ -175,7 +221,7 @@ def _reading(folder: Path, numbers: Sequence[int]) -> None:
                 for kind, value in kinds.items()
             ],
         }
-        for n in numbers
+        for n in NUMBERS
     ]
     whole(folder / "tatqa/tatqa_dataset_train.json", tatqa)
 
@@ -191,9 +237,9 @@ def _news(n: int, part: str) -> dict[str, object]:
     return {"storyId": f"./cnn/{n}", "text": text, "type": part, "questions": questions}
 
 
-def _retrieval(folder: Path, numbers: Sequence[int]) -> None:
+def _retrieval(folder: Path) -> None:
     for name in ("squad1", "webquestions"):
-        whole(folder / f"dpr/biencoder-{name}-train.json.gz", [_dpr(n, name) for n in numbers])
+        whole(folder / f"dpr/biencoder-{name}-train.json.gz", [_dpr(n, name) for n in NUMBERS])
     ranked = [
         {
             "query_id": str(n),
@@ -203,9 +249,25 @@ def _retrieval(folder: Path, numbers: Sequence[int]) -> None:
                 {"docid": f"d{other}", "title": "-", "text": story(other)} for other in _others(n)
             ],
         }
-        for n in numbers
+        for n in NUMBERS
     ]
     lines(folder / "msmarco/train.jsonl.gz", ranked)
+
+
+def _benchmarks(folder: Path) -> None:
+    """Write the fourteen benchmarks in their official formats, a question each."""
+    said = {name: benchmark_question(name) for name in BENCHMARKS}
+    for name in ("nq", "triviaqa", "hotpotqa", "fever"):
+        output = [{"answer": "SUPPORTS" if name == "fever" else "Ann"}]
+        lines(folder / f"{name}-dev-kilt.jsonl", [{"id": "1", "input": said[name], "output": output}])
+    lines(folder / "popqa.jsonl", [{"id": "1", "question": said["popqa"], "answers": ["Ann"]}])
+    whole(folder / "2wikimultihopqa-dev.json", [{"_id": "1", "question": said["2wiki"], "answer": "Ann"}])
+    for name, file in (("doc2dial", "test"), ("topiocqa", "dev"), ("inscit", "dev")):
+        turns = [{"role": "user", "content": said[name]}]
+        whole(folder / name / f"{file}.json", [{"messages": turns, "answers": ["Ann"], "ctxs": []}])
+    choice = {"options": {"A": "Ann", "B": "Bo"}, "answer": "A"}
+    tasks = {name: {"0": {"question": said[name]} | choice} for name in BENCHMARKS[-5:]}
+    whole(folder / "benchmark.json", tasks)
 
 
 def _others(n: int) -> list[int]:

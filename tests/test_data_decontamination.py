@@ -10,6 +10,7 @@ import pytest
 from rankrag.data.decontamination import Benchmarks, Passages, Questions
 from rankrag.data.item import Item
 from rankrag.errors import FormatError
+from rankrag.eval.load import official_questions
 from rankrag.types import Passage, Question, Turn
 
 TEXT = (
@@ -73,6 +74,48 @@ def benchmarks(tmp_path: Path) -> Benchmarks:
 def test_what_speaks_against_an_item(benchmarks: Benchmarks, one: Item, reason: str | None) -> None:
     assert benchmarks.reason_against(one) == reason
     assert benchmarks.reason_against(one) == reason  # the second time from memory
+
+
+OFFICIAL = {
+    "nq-dev-kilt.jsonl": '{"id": "1", "input": "Who dug the lake?", "output": [{"answer": "Ann"}]}',
+    "test.json": '[{"messages": [{"role": "user", "content": "Who dug the lake?"}], "answers": ["Ann"]}]',
+    "topiocqa_dev.json": (
+        '[{"Conversation_no": 1, "Turn_no": 1, "Question": "Who dug the lake?", "Answer": "Ann"}]'
+    ),
+    "paper_dev.jsonl": '{"id": 1, "claim": "Who dug the lake?", "label": "REFUTES"}',
+    "nq-test.qa.csv": "who dug the lake?\t['Ann']",
+}
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_official_files_are_read_as_they_are_scored(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(OFFICIAL[name] + "\n")
+    found = Benchmarks(official_questions)
+    found.add(str(tmp_path / name))
+    assert len(found.questions) == 1
+    assert found.reason_against(item("Who dug the lake?")) == "is a benchmark question"
+
+
+def test_mirage_s_file_is_five_benchmarks(tmp_path: Path) -> None:
+    tasks = ("mmlu", "medqa", "medmcqa", "pubmedqa", "bioasq")
+    made = {
+        name: {"0": {"question": f"Which {name}?", "options": {"A": "a"}, "answer": "A"}} for name in tasks
+    }
+    (tmp_path / "benchmark.json").write_text(json.dumps(made))
+    assert sorted(official_questions(str(tmp_path / "benchmark.json")) or ()) == sorted(
+        f"Which {name}?" for name in tasks
+    )
+
+
+def test_neutral_files_keep_their_passages_beside_official_ones(tmp_path: Path) -> None:
+    row = {"id": "1", "question": "Who?", "answers": ["x"], "passages": [{"text": TEXT, "relevant": True}]}
+    (tmp_path / "bench.jsonl").write_text(json.dumps(row) + "\n")
+    (tmp_path / "queries.jsonl").write_text('{"_id": "3", "text": "how long do swifts fly"}\n')
+    (tmp_path / "table.csv").write_text("id,question\n1,Where do swifts sleep?\n")
+    found = Benchmarks(official_questions)
+    for path in tmp_path.iterdir():
+        found.add(str(path))
+    assert (len(found.questions), found.passages.n_passages) == (3, 1)
 
 
 def test_benchmarks_are_counted(benchmarks: Benchmarks) -> None:

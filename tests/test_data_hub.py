@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rankrag.data import build, read_recipe
+from rankrag.data import build, needs, read_recipe
 from rankrag.data.hub import HubSplit, card_of, fetch, find_copy, hub_split, lacking, revision_of
-from rankrag.errors import FailureError, InvalidInputError, MissingExtraError
+from rankrag.errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 WITH_CONFIGS = """---
@@ -98,6 +98,14 @@ def test_a_download_that_breaks_off_leaves_no_copy(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").rglob("*.json*"))
 
 
+def test_a_machine_without_a_network_is_told_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    wanted = HubSplit("a/b", "c", "train")
+    with pytest.raises(FailureError, match=r"the repository a/b could not be opened .*check the network"):
+        fetch(wanted, tmp_path)
+    assert "could not be opened" in lacking(wanted)
+
+
 @pytest.mark.parametrize("refusal", ["taken down\nby its authors", "StopIteration"])
 def test_what_the_hub_itself_refuses_is_one_line(
     tmp_path: Path, hub: Path, monkeypatch: pytest.MonkeyPatch, refusal: str
@@ -139,6 +147,21 @@ blend:
   ingredients:
     one: {{source: drop, format: chatqa, files: ["hub:a/b:drop:train"], task: context_qa, weight: 1}}
 """
+
+
+def test_a_build_names_all_that_is_missing_before_it_reads(tmp_path: Path, hub: Path) -> None:
+    """Files and splits together; what a split lacks stands in the check."""
+    pytest.importorskip("datasets")
+    files = [f"hub:{hub}:newsqa:train", "gone.json", f"hub:{hub}:drop:train", f"hub:{hub}:dorp:train"]
+    text = RECIPE.format(commit=COMMIT).replace('"hub:a/b:drop:train"', ", ".join(map(json.dumps, files)))
+    (tmp_path / "recipe.yaml").write_text(text.replace(f"  revisions: {{a/b: {COMMIT}}}\n", ""))
+    recipe = read_recipe(str(tmp_path / "recipe.yaml"))
+    with pytest.raises(NotFoundError, match=f"found no {files[0]}, gone.json, {files[3]} in "):
+        build(recipe, None, tmp_path / "blend", lambda *_: None)
+    assert not list((tmp_path / "blend").rglob("*.jsonl"))
+    states = {need.path: (need.state, need.found) for need in needs(recipe, None)}
+    assert states[files[2]] == ("on the hub", "the newest commit: none is pinned")
+    assert "has no files of it" in states[files[0]][1]
 
 
 def test_the_manifest_has_commit_and_hash_of_what_was_read(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from rankrag.data import read_recipe
 from rankrag.data.sampling import draws, quotas, shares
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
+from rankrag.eval.benchmarks import PAPER
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SMALL = """
@@ -63,6 +64,14 @@ def test_the_papers_instructions_stand_in_stage_one(size: str) -> None:
     }
     asked = quotas({name: one.weight for name, one in first.items()}, blend.draws.stage1)
     assert all(one.limit is None or one.limit >= asked[name] for name, one in first.items())
+
+
+def test_the_papers_benchmarks_are_kept_out_of_its_recipes() -> None:
+    named = read_recipe(str(RECIPES / "paper-8b.yaml")).blend.benchmarks
+    for benchmark in PAPER.values():
+        assert any(f"eval/{file}" in named for file, _ in benchmark.files), benchmark.name
+    neutral = read_recipe(str(RECIPES / "paper-8b.yaml"), ['blend.benchmarks=["eval/*.jsonl"]'])
+    assert neutral.blend.benchmarks == ["eval/*.jsonl"]
 
 
 def test_every_download_of_the_papers_recipes_says_where_it_is() -> None:

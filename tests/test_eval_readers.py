@@ -12,7 +12,7 @@ import pytest
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
 from rankrag.eval.benchmarks import BENCHMARKS, PAPER
 from rankrag.eval.gold import GoldQuestion
-from rankrag.eval.load import at_hand, load_benchmark
+from rankrag.eval.load import at_hand, load_benchmark, official_questions
 from rankrag.eval.readers.detect import READERS, detect
 from rankrag.prompts import UNANSWERABLE
 
@@ -282,6 +282,17 @@ def test_official_excerpts_agree_with_the_neutral_files(name: str) -> None:
             different.append((shape(twin), shape(item)))
     assert missing <= len(official) * 0.02, f"{missing} of {len(official)}"
     assert len(different) <= len(official) * 0.05, different[:2]
+
+
+@needs_data
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(set(EXCERPTS.values())))
+def test_official_excerpts_give_the_questions_to_keep_out_of_training(path: str) -> None:
+    names = [name for name, file in EXCERPTS.items() if file == path]
+    found = official_questions(str(DATA / "raw" / path)) or []
+    scored = [item.question.text for name in names for item in load(name, DATA / "raw" / path)]
+    assert set(scored) <= set(found)
+    assert len(found) > 20
 
 
 @needs_data

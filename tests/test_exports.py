@@ -49,6 +49,7 @@ FACES: dict[str, set[str]] = {
         "searches",
         "shown",
         "subset",
+        "unpinned",
     },
     "rankrag.data.readers": set(),
     "rankrag.files": {

@@ -57,6 +57,7 @@ def build(
     the same data writes the same bytes.
     """
     from .. import data
+    from ..eval.load import official_questions
 
     chosen = data.read_recipe(str(recipe), settings or ())
     if check:
@@ -67,11 +68,14 @@ def build(
     for one in data.searches(chosen, data_root, out):
         if not one.done:
             _carry_out(one)
-    made = data.build(chosen, data_root, out, _tell)
+    made = data.build(chosen, data_root, out, _tell, official_questions)
     if output == "json":
         console.emit({"blend": str(out), **made})
     else:
         _show_manifest(out, made)
+    if commits := data.unpinned(chosen, made):
+        pins = ", ".join(f"{name}: {commit}" for name, commit in commits.items())
+        console.warn(f"to read the same from the hub again, add to blend.revisions of the recipe: {pins}")
 
 
 def _show_needs(needs: list[Need], output: str) -> None:

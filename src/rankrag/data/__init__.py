@@ -1,7 +1,7 @@
 """The data room: public datasets in, a blend of training examples and its manifest out."""
 
 from .blend import StepDone, build, shown
-from .check import Need, needs
+from .check import Need, needs, unpinned
 from .manifest import Manifest
 from .mining import Search, indexable
 from .recipe import Recipe, read_recipe
@@ -25,4 +25,5 @@ __all__ = [
     "searches",
     "shown",
     "subset",
+    "unpinned",
 ]

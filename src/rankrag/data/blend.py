@@ -21,7 +21,7 @@ from ..formats import read_examples, write_examples
 from ..prompts import PAPER, example, template
 from ..types import Example, Passage, Prompt, Task
 from .check import require
-from .decontamination import Benchmarks
+from .decontamination import Benchmarks, OfficialReader
 from .item import Dropped, Item
 from .making import Made, Maker
 from .manifest import Drawn, Manifest, drawn, manifest
@@ -89,9 +89,16 @@ class Build:
         return f"{self.recipe.blend.seed} {name}"
 
 
-def build(recipe: Recipe, data_root: Path | None, out: Path, progress: StepDone) -> Manifest:
+def build(
+    recipe: Recipe,
+    data_root: Path | None,
+    out: Path,
+    progress: StepDone,
+    official: OfficialReader | None = None,
+) -> Manifest:
     """Build the blend of a recipe in the folder `out` and return its manifest.
 
+    `official` reads benchmark files that are not in the neutral shape.
     Raises NotFoundError (a file or run that is not there; the message has the commands that make a run),
     FormatError (a broken line) and InvalidInputError (a licence that the recipe refuses). Files that were
     finished stay; none is ever half written.
@@ -100,7 +107,7 @@ def build(recipe: Recipe, data_root: Path | None, out: Path, progress: StepDone)
     out.mkdir(parents=True, exist_ok=True)
     work = Build(recipe, places(recipe, data_root, out), progress)
     require(recipe, work.places)
-    benchmarks = _benchmarks(work)
+    benchmarks = _benchmarks(work, Benchmarks(official))
     for name, ingredient in recipe.blend.ingredients.items():
         files = [file for path in ingredient.files for file in work.files(path)]
         work.pools[name] = fill(name, recipe.blend, files, benchmarks)
@@ -138,8 +145,7 @@ def folder(blend: Path, stage: int) -> Path:
     return blend / "stage1" if stage == 1 else blend
 
 
-def _benchmarks(work: Build) -> Benchmarks:
-    benchmarks = Benchmarks()
+def _benchmarks(work: Build, benchmarks: Benchmarks) -> Benchmarks:
     for path in work.recipe.blend.benchmarks:
         for file in work.files(path):
             benchmarks.add(file)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from ..errors import MissingExtraError, NotFoundError
 from .hub import PREFIX, find_copy, hub_split, lacking
+from .manifest import Manifest
 from .places import PASSAGES, Places, places
 from .recipe import Blend, Recipe
 from .sources import SOURCES
@@ -35,19 +36,39 @@ class Need:
 
 def needs(recipe: Recipe, data_root: Path | None, out: Path | None = None) -> list[Need]:
     """Return everything that a recipe reads, in its order; no file is opened, no row of the hub is read."""
-    where = places(recipe, data_root, out or recipe.folder)
-    return [_need(recipe.blend, where, path, names) for path, names in _paths(recipe.blend).items()]
+    return _needs(recipe.blend, places(recipe, data_root, out or recipe.folder))
 
 
 def require(recipe: Recipe, where: Places) -> None:
-    """Raise NotFoundError where files are missing, naming all of them; the hub is not asked."""
-    missing = [path for path in _paths(recipe.blend) if not path.startswith(PREFIX) and not where.files(path)]
-    if missing:
-        folders = ", ".join(map(str, where.folders))
-        raise NotFoundError(
-            f"found no {', '.join(missing)} in {folders}: give the folder that holds what is missing with "
-            "--data-root; the same command with --check says where to get each"
-        )
+    """Raise NotFoundError where files or splits of the hub are missing, naming all of them."""
+    missing = [need for need in _needs(recipe.blend, where) if need.state == "missing"]
+    if not missing:
+        return
+    if any(need.get == _INSTALL for need in missing):
+        raise MissingExtraError("datasets", "train")
+    folders = ", ".join(map(str, where.folders))
+    raise NotFoundError(
+        f"found no {', '.join(need.path for need in missing)} in {folders}: give the folder that holds what "
+        "is missing with --data-root; the same command with --check says where to get each"
+    )
+
+
+def unpinned(recipe: Recipe, manifest: Manifest) -> dict[str, str]:
+    """Return the commits, by repository, that a blend was read from and that its recipe does not name."""
+    read = {
+        hub_split(name, {}).repository: one
+        for name, one in manifest["inputs"].items()
+        if name.startswith(PREFIX)
+    }
+    return {
+        repository: str(one["revision"])
+        for repository, one in read.items()
+        if one["revision"] and repository not in recipe.blend.revisions
+    }
+
+
+def _needs(blend: Blend, where: Places) -> list[Need]:
+    return [_need(blend, where, path, names) for path, names in _paths(blend).items()]
 
 
 def _paths(blend: Blend) -> dict[str, tuple[str, ...]]:
@@ -82,7 +103,8 @@ def _need(blend: Blend, where: Places, path: str, names: tuple[str, ...]) -> Nee
         return Need(path, names, "missing", f"the package {error.package} is needed", _INSTALL)
     if lacks:
         return Need(path, names, "missing", lacks, blend.get.get(path, wanted.page))
-    return Need(path, names, "on the hub", "fetched by the build", wanted.page)
+    commit = f"commit {wanted.revision[:12]}" if wanted.revision else "the newest commit: none is pinned"
+    return Need(path, names, "on the hub", commit, wanted.page)
 
 
 def _ask(blend: Blend, names: tuple[str, ...]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from ..files import rows
@@ -86,18 +86,29 @@ class Passages:
         return self.overlap(text) >= SHARED
 
 
-class Benchmarks:
-    """All that a recipe's benchmark files ask and read."""
+OfficialReader = Callable[[str], Iterable[str] | None]
+"""Takes a file and returns the questions in it, None where its format is no benchmark's own."""
 
-    def __init__(self) -> None:
+
+class Benchmarks:
+    """All that a recipe's benchmark files ask and read; `official` reads those in a format of their own."""
+
+    def __init__(self, official: OfficialReader | None = None) -> None:
         self.questions, self.passages = Questions(), Passages()
+        self._official = official
         self._verdicts: dict[tuple[str, str], str | None] = {}
 
     def add(self, path: str) -> None:
         """Add the questions of a file, and the passages in it that it calls relevant.
 
-        The file has the neutral shape or that of BEIR's queries, a question a line.
+        The file has an official format, the neutral shape or that of BEIR's queries. Only the neutral shape
+        says which passages are relevant.
         """
+        asked = self._official(path) if self._official else None
+        for text in asked or ():
+            self.questions.add(text)
+        if asked is not None:
+            return
         for row in rows(path):
             self.questions.add(question(path, row.line or 0, row.values).text)
             for one in row.rows("passages") if row.has("passages") else ():

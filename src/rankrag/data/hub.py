@@ -103,6 +103,7 @@ def lacking(wanted: HubSplit) -> str:
     datasets, failures = _datasets(), _failures()
     place = {"revision": wanted.revision} if wanted.revision else {}
     try:
+        _commit(wanted)  # where there is no network this says so at once; what follows would try six times
         configs = datasets.get_dataset_config_names(wanted.repository, **place)
     except failures as error:
         return f"the repository {wanted.repository} could not be opened ({_cut(error)})"
@@ -149,7 +150,10 @@ def _failures() -> tuple[type[Exception], ...]:
     configuration is named whose files are gone (in a generator Python makes a RuntimeError of it).
     """
     errors = _datasets().exceptions.DatasetsError
-    return (OSError, ValueError, RuntimeError, EOFError, StopIteration, errors)
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # Without a network it lets through what its HTTP library raises: a sibling of its own, not an OSError.
+    return (OSError, ValueError, RuntimeError, EOFError, StopIteration, errors, *HfHubHTTPError.__bases__)
 
 
 def _cut(error: Exception) -> str:

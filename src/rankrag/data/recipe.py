@@ -117,7 +117,7 @@ class Blend(_Strict):
     held_out: Fraction = Field(default=0.0, description="share of paragraphs kept for evaluation loss")
     held_out_examples: Count = Field(default=50, description="most held-out examples an ingredient")
     commercial_only: bool = Field(default=False, description="refuse other licences")
-    benchmarks: list[str] = Field(default=[], description="files (globs) to keep out, neutral shape")
+    benchmarks: list[str] = Field(default=[], description="files (globs) to keep out, neutral or official")
     revisions: dict[str, Commit] = Field(
         default={}, description="commit of each hub dataset, by OWNER/NAME; the newest where none is named"
     )
@@ -171,7 +171,11 @@ def read_recipe(path: str, settings: Iterable[str] = ()) -> Recipe:
     except ValidationError as error:
         raise FormatError(path, None, _explain(error)) from error
     _check_ingredients(path, recipe)
-    _check_names(path, recipe.blend)
+    files = _files(recipe.blend)
+    repositories = {file.split(":")[1] for file in files if file.startswith("hub:") and file.count(":") == 3}
+    _check_names(path, "revisions", recipe.blend.revisions, repositories)
+    if not settings:  # a setting may name other files than those that `get` tells of
+        _check_names(path, "get", recipe.blend.get, files)
     recipe._folder = Path(path).resolve().parent
     recipe._sha256 = hashlib.sha256("\n".join([text, *settings]).encode()).hexdigest()
     return recipe
@@ -194,17 +198,19 @@ def _check_ingredients(path: str, recipe: Recipe) -> None:
                 )
 
 
-def _check_names(path: str, blend: Blend) -> None:
-    """Refuse a commit or a way to get a file of something that the recipe does not read: it was misspelt."""
+def _files(blend: Blend) -> set[str]:
+    """Return all that a recipe reads: of ingredients, corpora and benchmarks."""
     files = {file for one in blend.ingredients.values() for file in one.files}
-    files |= {file for run in blend.runs.values() for file in run.corpus} | set(blend.benchmarks)
-    repositories = {file.split(":")[1] for file in files if file.startswith("hub:") and file.count(":") == 3}
-    for key, names, known in (("revisions", blend.revisions, repositories), ("get", blend.get, files)):
-        for name in names:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {close[0]!r}?" if close else "no ingredient or run reads it"
-                raise FormatError(path, None, f"blend.{key}: found {name!r}: {hint}")
+    return files | {file for run in blend.runs.values() for file in run.corpus} | set(blend.benchmarks)
+
+
+def _check_names(path: str, key: str, names: Iterable[str], known: set[str]) -> None:
+    """Refuse a commit or a way to get a file of something that the recipe does not read: it was misspelt."""
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "no ingredient or run reads it"
+            raise FormatError(path, None, f"blend.{key}: found {name!r}: {hint}")
 
 
 def _explain(error: ValidationError) -> str:

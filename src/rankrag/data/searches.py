@@ -28,6 +28,8 @@ def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
     would give gold away. A run in `out` that was made for other questions, passages or `k` is taken away;
     a run that lies elsewhere is taken as it is. Raises NotFoundError where a corpus is not there.
     """
+    if not recipe.blend.runs:
+        return []
     out.mkdir(parents=True, exist_ok=True)
     where = places(recipe, data_root, out)
     require(recipe, where)

@@ -13,6 +13,7 @@ from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..files import sha256
 from .benchmarks import BENCHMARKS, Benchmark, FileFormat
 from .gold import Gold, GoldQuestion, LeftOut
+from .readers.choices import MIRAGE_TASKS
 from .readers.detect import READERS, detect
 
 FOLDERS = ("", "eval", "data")
@@ -69,6 +70,23 @@ def _load(benchmark: Benchmark, path: str, file_format: FileFormat) -> Loaded:
     digest = sha256(Path(path))
     every = tuple(questions.values())
     return Loaded(_styled(benchmark, every), every, path, digest, dict(dropped))
+
+
+def official_questions(path: str) -> list[str] | None:
+    """Return what a file in an official format asks, None for neutral lines and files of another kind.
+
+    These are the questions that are scored: claims without a verdict and questions without gold are not
+    among them. MIRAGE's file holds five benchmarks. Raises FormatError where none of it can be scored.
+    """
+    try:
+        file_format = detect(path)
+    except FormatError:
+        return None
+    if file_format == "neutral":
+        return None
+    own = _own_benchmark(Path(path))
+    benchmarks = [BENCHMARKS[name] for name in MIRAGE_TASKS] if file_format == "mirage" else [own]
+    return [asked.question.text for one in benchmarks for asked in _load(one, path, file_format).questions]
 
 
 def _own_benchmark(path: Path) -> Benchmark:

@@ -60,7 +60,7 @@ def detect(path: str) -> FileFormat:
     """Return the format of a file, by its first record; raises FormatError where none fits."""
     suffixes = [suffix for suffix in Path(path).suffixes if suffix not in (".xz", ".gz")]
     if suffixes[-1:] == [".csv"]:
-        return "doc2dial" if _first_line(path).startswith("id,question,context") else "dpr"
+        return _of_table(path)
     if suffixes[-1:] == [".json"]:
         return _of_document(path)
     try:
@@ -73,6 +73,15 @@ def detect(path: str) -> FileFormat:
             raise
         return _of_document(path)
     return _fitting(path, names, _LINES)
+
+
+def _of_table(path: str) -> FileFormat:
+    line = _first_line(path)
+    if line.startswith("id,question,context"):
+        return "doc2dial"
+    if "\t" in line:
+        return "dpr"
+    raise FormatError(path, 1, f"found {line[:40]!r}, wanted Doc2Dial's header or DPR's question<tab>[...]")
 
 
 def _first_line(path: str) -> str:
