@@ -11,8 +11,7 @@ import pytest
 
 import blend_small
 from blend_small import WIKI
-from rankrag.data import Manifest, build, indexable, read_recipe, searches, shown
-from rankrag.data.mining import read_corpus
+from rankrag.data import Manifest, build, read_recipe, searches, shown
 from rankrag.errors import FormatError, InvalidInputError, NotFoundError
 from rankrag.formats import read_examples, read_passages, read_questions, write_run
 from rankrag.prompts import UNANSWERABLE, template, template_hash
@@ -255,16 +254,6 @@ def test_what_holds_nothing_is_left_out(data: Path, tmp_path: Path) -> None:
     assert isinstance(drops, dict)
     assert drops["no question"] == 1
     assert examples
-
-
-def test_a_tsv_corpus_is_searched_and_read(tmp_path: Path) -> None:
-    lines = 'id\ttext\ttitle\n1\t"""Ulm"" is a city"\tUlm\n'
-    (tmp_path / "psgs.tsv").write_text(lines)
-    (found,) = read_corpus(str(tmp_path / "psgs.tsv"))
-    assert (found.text, found.title) == ('"Ulm" is a city', "Ulm")
-    (indexed,) = read_passages(indexable(str(tmp_path / "psgs.tsv"), tmp_path))
-    assert (indexed.id, indexed.text) == ("1", found.text)
-    assert indexable("x.jsonl", tmp_path) == "x.jsonl"
 
 
 def test_a_missing_run_says_which_commands_make_it(data: Path, tmp_path: Path) -> None:

@@ -43,7 +43,6 @@ FACES: dict[str, set[str]] = {
         "Dataset",
         "SourceName",
         "build",
-        "indexable",
         "needs",
         "read_recipe",
         "searches",

@@ -12,6 +12,7 @@ import pytest
 
 from rankrag import files, formats
 from rankrag.errors import FormatError, NotFoundError
+from rankrag.index.reading.records import CollectionRecord, csv_rows
 from rankrag.types import Answer, Citation, Cut, Example, Hit, Passage, Question, Source, Turn
 
 
@@ -43,6 +44,24 @@ def test_faults_name_file_and_line(tmp_path: Path) -> None:
     path = write(tmp_path, "z.jsonl", '{"url": "no text"}\n')
     with pytest.raises(FormatError, match=r"z\.jsonl:1: found no text in 'text' or 'contents'"):
         [formats.passage(path, n, r) for n, r in files.read_records(path)]
+
+
+@pytest.mark.parametrize("pack", [None, gzip.compress])
+def test_a_corpus_in_tsv_has_the_passages_of_its_index(tmp_path: Path, pack: object) -> None:
+    text = 'id\ttext\ttitle\n1\t"""Ulm"" is a city"\tUlm\n2\tIt lies on the Danube.\t"The ""Ulm"""\n'
+    path = tmp_path / ("psgs_w100.tsv.gz" if pack else "psgs_w100.tsv")
+    path.write_bytes(pack(text.encode()) if callable(pack) else text.encode())
+    read = list(formats.read_passages(str(path)))
+    assert [(one.id, one.text, one.title) for one in read] == [
+        ("1", '"Ulm" is a city', "Ulm"),
+        ("2", "It lies on the Danube.", 'The "Ulm"'),
+    ]
+    indexed = [found.passage for found in csv_rows(path, path.name) if isinstance(found, CollectionRecord)]
+    assert indexed == read
+    collection = write(tmp_path, "collection.tsv", '7\tThis "is" it.\n')
+    assert list(formats.read_passages(collection)) == [Passage("7", 'This "is" it.')]
+    with pytest.raises(FormatError, match=r"one\.tsv:1: found 1 columns, wanted 2 or 3 \(id, text, title\)"):
+        list(formats.read_passages(write(tmp_path, "one.tsv", "alone\n")))
 
 
 def test_broken_bytes_and_compression_are_format_errors(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ Readers stream. Every error is a `FormatError` that names the file and the line.
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast, get_args
 from urllib.parse import quote, unquote
 
@@ -46,12 +48,30 @@ from .types import (
 
 
 def read_passages(path: str) -> Iterator[Passage]:
-    """Yield the passages of a file: JSON lines (see `passage`), or plain text with a passage a line."""
+    """Yield the passages of a file: JSON lines (see `passage`), TSV, or plain text with a passage a line.
+
+    TSV has two columns, as they stand (MS MARCO's collection: id, text), or three, quoted, the header left
+    out (DPR's psgs_w100: id, text, title).
+    """
+    if ".tsv" in Path(path).suffixes:
+        yield from _tsv_passages(path)
+        return
     for number, line in read_lines(path):
         if line.lstrip().startswith("{"):
             yield passage(path, number, parse_object(path, number, line))
         else:
             yield Passage(id=str(number), text=line.strip())
+
+
+def _tsv_passages(path: str) -> Iterator[Passage]:
+    for number, line in read_lines(path):
+        cells = line.split("\t")
+        if len(cells) == 3:
+            (cells,) = csv.reader([line], delimiter="\t")
+        if len(cells) not in (2, 3):
+            raise FormatError(path, number, f"found {len(cells)} columns, wanted 2 or 3 (id, text, title)")
+        if cells != ["id", "text", "title"]:
+            yield Passage(cells[0], cells[1], cells[2] if len(cells) == 3 else "")
 
 
 def passage(path: str, line: int, record: Record) -> Passage:

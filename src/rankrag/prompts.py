@@ -257,6 +257,19 @@ def search_query(question: Question, speakers: bool = False) -> str:
     return "\n".join(f"{names[turn.role]}: {_spaces(turn.text)}" for turn in turns)
 
 
+def about(question: Question, topic: str) -> Question:
+    """Return what to search for where a benchmark says which page a conversation is about.
+
+    ChatQA's retriever was asked so on TopiOCQA and INSCIT (arXiv 2401.10225): the last three messages, the
+    topic named before each of the user's.
+    """
+    said = f"this is a question about {topic}. "
+    turns = (
+        Turn(one.role, f"{said}{one.text}") if one.role == "user" else one for one in question.history[-2:]
+    )
+    return replace(question, text=said + question.text, history=tuple(turns))
+
+
 def stand_alone(question: Question, form: Template) -> Prompt:
     """Return the prompt after which a model rewrites the last question of a conversation to stand alone."""
     shown = [turn for turns, rewritten in _REWRITTEN for turn in _rewriting(turns, form, rewritten)]

@@ -74,6 +74,7 @@ evaluation = typer.Typer(
     no_args_is_help=True,
 )
 evaluation.command("list")(evaluate.list_)
+evaluation.command("export")(evaluate.export)
 evaluation.command("predict")(evaluate.predict)
 evaluation.command("add")(evaluate_scores.add)
 evaluation.command("runs")(evaluate_scores.runs)

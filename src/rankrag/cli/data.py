@@ -105,7 +105,6 @@ def _tell(what: str, count: int) -> None:
 
 def _carry_out(one: Search) -> None:
     """Index the corpora of a search, whole passages, and write its run."""
-    from ..data import indexable
     from ..index import Settings, build
     from ..model.store import registry
 
@@ -113,7 +112,7 @@ def _carry_out(one: Search) -> None:
     console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
-        corpora = [indexable(path, folder.parent) for path in one.corpus if Path(path).stat().st_size]
+        corpora = [path for path in one.corpus if Path(path).stat().st_size]
         encoder = retrieval.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
         done = build(corpora, folder, Settings(words=0, encoder=encoder, strict=True), report)
     if done.failed:

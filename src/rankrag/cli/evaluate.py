@@ -80,6 +80,32 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
     console.table([[Text(head, answer_view.QUIET) for head in heads], *cells], right=[1, 2])
 
 
+def export(
+    benchmarks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="BENCHMARK", autocompletion=completion.benchmarks, help="Names (`rankrag eval list`)."
+        ),
+    ],
+    data_root: Annotated[Path, typer.Option("--data-root", metavar="DIR", help="Folder of official files.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Folder to write to.")],
+    output: Output = "text",
+) -> None:
+    """Write official benchmarks in the neutral shape.
+
+    The lines are what `eval predict` asks and what keeps benchmarks out of a blend. Passages that a benchmark
+    brings for each question become a corpus and a run, and the pages that conversations are about stand in
+    questions to search with.
+    """
+    from ..eval.load import export as write
+
+    written = {path: count for name in benchmarks for path, count in write(name, data_root, to)}
+    if output == "json":
+        console.emit({"written": written})
+    else:
+        console.say("\n".join(f"{path}: {count:,} lines" for path, count in written.items()))
+
+
 # ── predict ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -129,6 +155,9 @@ GeneratorName = Annotated[
 Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
+PaperCounts = Annotated[
+    bool, typer.Option("--paper", help="The paper's counts in place of --retrieve-k and --read-k.")
+]
 SampleSize = Annotated[
     int | None, typer.Option("-n", metavar="N", min=1, help="Questions a benchmark. Default: all.")
 ]
@@ -160,6 +189,7 @@ def predict(
     cite: Cite = True,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
+    paper: PaperCounts = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
     rank_patience: RankPatience = None,
@@ -177,6 +207,8 @@ def predict(
     -n asks only what is missing. Relevances are kept in OUT/relevance.sqlite for other runs, but not with
     --time-budget nor with --ray.
     """
+    if paper:
+        retrieve_k, read_k = _paper_counts(benchmarks)
     plan = SystemPlan(
         name=name, index=index, runs=tuple(run or ()), corpus=tuple(corpus or ()), retriever=retriever,
         model=model, generator=generator, retrieve_k=retrieve_k, read_k=read_k, ranking=ranking, cite=cite,
@@ -184,6 +216,25 @@ def predict(
     )  # fmt: skip
     asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray, skip)
     _predict_checked(plan, (time_budget, rank_k, rank_patience), asking, output)
+
+
+def _paper_counts(names: Sequence[str]) -> tuple[int, int]:
+    """Return how many passages the paper retrieves and reads; one system has the same counts everywhere."""
+    from ..eval.benchmarks import PAPER
+
+    counts: dict[tuple[int, int], str] = {}
+    for name in names:
+        if name not in PAPER or (setting := PAPER[name].paper) is None:
+            known = ", ".join(PAPER)
+            raise InvalidInputError(f"found --paper for {name!r}, wanted one of {known}: give the counts")
+        counts.setdefault((setting.retrieve_k, setting.read_k), name)
+    if len(counts) > 1:
+        read = " and ".join(f"{k} for {name}" for (_, k), name in counts.items())
+        raise InvalidInputError(
+            f"found --paper with other counts of passages read ({read}), wanted one system's: ask them "
+            "apart, each with its own --name"
+        )
+    return next(iter(counts))
 
 
 def _predict_checked(

@@ -3,7 +3,7 @@
 from .blend import StepDone, build, shown
 from .check import Need, needs, unpinned
 from .manifest import Manifest
-from .mining import Search, indexable
+from .mining import Search
 from .recipe import Recipe, read_recipe
 from .searches import searches
 from .sources import SOURCES, Dataset, SourceName
@@ -19,7 +19,6 @@ __all__ = [
     "SourceName",
     "StepDone",
     "build",
-    "indexable",
     "needs",
     "read_recipe",
     "searches",

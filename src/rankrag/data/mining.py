@@ -6,13 +6,11 @@ A blend does not search. `searches` says which searches a recipe needs and write
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import read_lines, write_records
+from ..errors import InvalidInputError, NotFoundError
 from ..formats import read_passages, read_run, run_name
 from ..types import Passage
 from .recipe import RetrieverName
@@ -87,35 +85,6 @@ def _look_up(corpora: Iterable[str], wanted: Collection[str]) -> dict[str, Passa
     return {
         run_name(passage.id): passage
         for path in corpora
-        for passage in read_corpus(path)
+        for passage in read_passages(path)
         if run_name(passage.id) in wanted
     }
-
-
-def read_corpus(path: str) -> Iterator[Passage]:
-    """Yield the passages of a corpus: what `formats.read_passages` reads, or TSV (id, text[, title]).
-
-    The TSV is that of MS MARCO's collection (two columns, as they stand) and of DPR's psgs_w100 (three,
-    quoted, with a header).
-    """
-    if ".tsv" not in Path(path).suffixes:
-        yield from read_passages(path)
-        return
-    for number, line in read_lines(path):
-        cells = line.split("\t")
-        if len(cells) == 3:
-            (cells,) = csv.reader([line], delimiter="\t")
-        if len(cells) not in (2, 3):
-            raise FormatError(path, number, f"found {len(cells)} columns, wanted 2 or 3 (id, text, title)")
-        if cells != ["id", "text", "title"]:
-            yield Passage(cells[0], cells[1], cells[2] if len(cells) == 3 else "")
-
-
-def indexable(path: str, folder: Path) -> str:
-    """Return a corpus as `rankrag index` reads it: itself, or what is TSV as JSON lines in a folder."""
-    if ".tsv" not in Path(path).suffixes:
-        return path
-    target = str(folder / f"{Path(path).name.split('.tsv')[0]}.jsonl")
-    records = ({"_id": one.id, "title": one.title, "text": one.text} for one in read_corpus(path))
-    write_records(target, records)
-    return target

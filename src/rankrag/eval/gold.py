@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..types import Question
+from ..types import Passage, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,15 @@ class GoldQuestion:
     """A question with its gold. `unit` names what is independent of other units.
 
     Turns of one conversation and questions on one paragraph share a unit; statistics resample units.
+    `candidates` are the passages that the benchmark itself brings for the question, in its order, and `topic`
+    the page that it is about, which some retrievers are told; both are empty where a file does not say.
     """
 
     question: Question
     gold: Gold
     unit: str
+    candidates: tuple[Passage, ...] = ()
+    topic: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from .. import formats
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import sha256
+from ..files import sha256, write_records
+from ..prompts import about
+from ..types import Hit
 from .benchmarks import BENCHMARKS, Benchmark, FileFormat
 from .gold import Gold, GoldQuestion, LeftOut
 from .readers.choices import MIRAGE_TASKS
 from .readers.detect import READERS, detect
+from .readers.neutral_lines import neutral_record
 
 FOLDERS = ("", "eval", "data")
 """Folders below a data root in which files are looked for."""
@@ -110,6 +113,64 @@ def _styled(benchmark: Benchmark, questions: Sequence[GoldQuestion]) -> Benchmar
     measures = {"choice": ("Choice",), "true_false": ("Claim",)}.get(style, benchmark.measures)
     tokens = {"choice": 8, "true_false": 8, "plain": 128, "full": 128, "span_or_full": 128}.get(style, 32)
     return replace(benchmark, style=style, measures=measures, max_tokens=tokens)
+
+
+# ── the neutral shape ────────────────────────────────────────────────────────────────────────────────
+
+
+def export(name: str, data_root: Path, to: Path) -> Iterator[tuple[str, int]]:
+    """Write an official benchmark in the neutral shape; yield each path written and its number of lines.
+
+    TO/FILE.jsonl are the questions, under the name by which `load_benchmark` finds them below TO. Where the
+    benchmark brings passages of its own, TO/corpus/NAME.jsonl are these and TO/runs/NAME.run their order for
+    each question; where it says which page a question is about, TO/queries/NAME.jsonl are questions to
+    search with, the page named in them. Raises as `load_benchmark` does, InvalidInputError for a file that is
+    in the neutral shape already, and NotFoundError for a folder that is not there.
+    """
+    loaded = _official(name, data_root)
+    items = loaded.questions
+    file, kind = loaded.benchmark.files[-1]  # its neutral one
+    split = {"split": "test"} if kind == "neutral_test" else {}
+    questions = _below(to / file)
+    yield questions, write_records(questions, (neutral_record(item) | split for item in items))
+    if passages := {one.id: one for item in items for one in item.candidates}:
+        corpus, run = _below(to / "corpus" / f"{name}.jsonl"), _below(to / "runs" / f"{name}.run")
+        records = ({"id": one.id, "title": one.title, "text": one.text} for one in passages.values())
+        yield corpus, write_records(corpus, records)
+        hits = (
+            (item.question.id, [Hit(one, 1 / n) for n, one in enumerate(item.candidates, 1)])
+            for item in items
+        )
+        yield run, formats.write_run(run, hits, name)
+    if any(item.topic for item in items):
+        queries = _below(to / "queries" / f"{name}.jsonl")
+        yield queries, write_records(queries, (_query_record(item) for item in items))
+
+
+def _query_record(item: GoldQuestion) -> dict[str, object]:
+    asked = about(item.question, item.topic) if item.topic else item.question
+    history = [{"role": turn.role, "text": turn.text} for turn in asked.history]
+    return {"id": asked.id, "question": asked.text, "history": history}
+
+
+def _official(name: str, data_root: Path) -> Loaded:
+    """Return a benchmark of the table from its official file."""
+    if not data_root.is_dir():
+        raise NotFoundError(f"found no folder {data_root}, wanted one with benchmarks: check the path")
+    if name not in BENCHMARKS:
+        raise InvalidInputError(f"found {name!r}, wanted one of {', '.join(BENCHMARKS)}: name a benchmark")
+    if (first := _first_file(BENCHMARKS[name], data_root)) is None:
+        raise _not_at_hand(BENCHMARKS[name], data_root)
+    if first[1].startswith("neutral"):
+        raise InvalidInputError(
+            f"found {first[0]} in the neutral shape already, wanted {name}'s official file"
+        )
+    return _load(BENCHMARKS[name], *first)
+
+
+def _below(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return str(path)
 
 
 # ── where ────────────────────────────────────────────────────────────────────────────────────────────

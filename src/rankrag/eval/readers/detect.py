@@ -13,7 +13,7 @@ from ..gold import GoldQuestion, LeftOut
 from .choices import mirage, pubmedqa
 from .dialogues import chatrag, doc2dial, inscit, topiocqa
 from .neutral_lines import neutral, neutral_test
-from .open_questions import dpr, fever, hotpotqa, kilt, musique, nq_open
+from .open_questions import dpr, fever, hotpotqa, kilt, musique, nq_open, popqa
 
 READERS: dict[FileFormat, Callable[[str, Benchmark], Iterator[GoldQuestion | LeftOut]]] = {
     "neutral": neutral,
@@ -28,6 +28,7 @@ READERS: dict[FileFormat, Callable[[str, Benchmark], Iterator[GoldQuestion | Lef
     "doc2dial": doc2dial,
     "topiocqa": topiocqa,
     "inscit": inscit,
+    "popqa": popqa,
     "pubmedqa": pubmedqa,
     "mirage": mirage,
 }
@@ -63,6 +64,8 @@ def detect(path: str) -> FileFormat:
         return _of_table(path)
     if suffixes[-1:] == [".json"]:
         return _of_document(path)
+    if suffixes[-1:] == [".tsv"] and "s_pop" in _first_line(path).split("\t"):
+        return "popqa"
     try:
         names = set(next((record for _, record in files.read_records(path)), {}))
     except FormatError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import csv
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 
 from ... import files
 from ...errors import FormatError
 from ...prompts import UNANSWERABLE
-from ...types import Question, Turn
+from ...types import Passage, Question, Turn
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
 from .json_fields import Fields, alternating, array, objects
@@ -20,7 +21,8 @@ def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
 
     See huggingface.co/datasets/nvidia/ChatRAG-Bench. Turns of a conversation begin with the same words, which
     makes the unit. The stock sentence that the benchmark adds to INSCIT's gold answers is left out, as in the
-    paper's scores; where it stands alone the turn has no answer.
+    paper's scores; where it stands alone the turn has no answer. `ctxs` are the candidates; gold is the one
+    that `ground_truth_ctx` repeats, where a file has it.
     """
     for row in array(path):
         turns = _messages(row)
@@ -31,10 +33,26 @@ def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
         said = tuple(text for text in answers if not _is_refusal(text))
         name = str(row.values.get("id") or f"chatrag-{row.place}")
         question = Question(name, turns[-1].text, turns[:-1], benchmark.style)
-        if not answers:
-            yield LeftOut("no gold answer")
-        else:
-            yield GoldQuestion(question, Gold(said, answerable=answerable), f"conversation {turns[0].text}")
+        candidates = _candidates(row)
+        gold = Gold(said, _named_gold(row, candidates), answerable)
+        unit, topic = f"conversation {turns[0].text}", str(row.values.get("topic") or "")
+        yield GoldQuestion(question, gold, unit, candidates, topic) if answers else LeftOut("no gold answer")
+
+
+def _candidates(row: Fields) -> tuple[Passage, ...]:
+    """Return the passages of `ctxs`; one that comes with several questions has the same id everywhere."""
+    found: dict[str, Passage] = {}
+    for record in row.records("ctxs"):
+        title, text = str(record.values.get("title") or "").strip(), record.text("text")
+        name = hashlib.sha1(f"{title}\n{text}".encode(), usedforsecurity=False).hexdigest()[:16]
+        found.setdefault(name, Passage(f"chatrag-{name}", text, title))
+    return tuple(found.values())
+
+
+def _named_gold(row: Fields, candidates: Sequence[Passage]) -> frozenset[str]:
+    truth = row.values.get("ground_truth_ctx")
+    text = str(truth.get("ctx") or "").strip() if isinstance(truth, dict) else ""
+    return frozenset(passage.id for passage in candidates if passage.text == text)
 
 
 def _messages(row: Fields) -> tuple[Turn, ...]:
@@ -103,16 +121,20 @@ def topiocqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut
         said = tuple(text for text in answers if text != "UNANSWERABLE")
         history = alternating(row.texts("Context"))
         question = Question(name, row.text("Question"), history, benchmark.style)
-        yield GoldQuestion(question, Gold(said, answerable=bool(said)), str(conversation))
+        gold, topic = Gold(said, answerable=bool(said)), str(row.values.get("Topic") or "")
+        yield GoldQuestion(question, gold, str(conversation), topic=topic)
 
 
 def inscit(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield INSCIT: `{conversation: {turns: [{context, labels: [{response}]}]}}`; every response is gold."""
     for name, dialogue in objects(path):
+        seed = dialogue.values.get("seedArticle")
+        topic = str(seed.get("title") or "").replace("_", " ") if isinstance(seed, dict) else ""
         for place, turn in enumerate(dialogue.records("turns")):
             said = turn.texts("context")
             if not said:
                 raise FormatError(path, dialogue.place, f"{name}: found a turn without context")
             answers = tuple(label.text("response") for label in turn.records("labels"))
             question = Question(f"inscit-{name}-{place}", said[-1], alternating(said[:-1]), benchmark.style)
-            yield GoldQuestion(question, Gold(answers), name) if answers else LeftOut("no gold answer")
+            item = GoldQuestion(question, Gold(answers), name, topic=topic)
+            yield item if answers else LeftOut("no gold answer")

@@ -45,6 +45,43 @@ def neutral(path: str, benchmark: Benchmark, split: str = "") -> Iterator[GoldQu
         yield GoldQuestion(question, gold, _unit(row, ids) or question.id)
 
 
+def neutral_record(item: GoldQuestion) -> dict[str, object]:
+    """Return a question as a line of the neutral shape, which `neutral` reads back as it was.
+
+    Of its gold passages those are in it whose text is known, which is what decontamination compares.
+    """
+    question, gold = item.question, item.gold
+    history = [{"role": turn.role, "text": turn.text} for turn in question.history]
+    passages = [
+        {"id": one.id, "title": one.title, "text": one.text, "relevant": True}
+        for one in item.candidates
+        if one.id in gold.passages
+    ]
+    named: dict[str, object] = {
+        "history": history,
+        "options": dict(question.options),
+        "passages": passages,
+        "topic": item.topic,
+        "conversation": item.unit if item.unit != question.id else "",
+    }
+    return {
+        **{"id": question.id, "question": question.text, "style": question.style},
+        **_gold_fields(question.style, gold),
+        **{name: value for name, value in named.items() if value},
+    }
+
+
+def _gold_fields(style: Style, gold: Gold) -> dict[str, object]:
+    if not gold.answerable:
+        return {"answers": [], "answerable": False}
+    if style == "choice":
+        return {"answer": gold.answers[0]}
+    if style == "true_false":
+        labels = {verdict: label for label, verdict in VERDICTS.items()}
+        return {"label": labels[gold.answers[0]]}
+    return {"answers": list(gold.answers)}
+
+
 def _unit(row: Fields, passages: list[str]) -> str:
     """Return what a question shares with others: conversation, FEVER claim, or its first gold passage."""
     named = next((str(row.values[name]) for name in UNITS if row.values.get(name) is not None), "")

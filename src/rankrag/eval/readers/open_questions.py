@@ -1,10 +1,11 @@
-"""Open questions: KILT, DPR's csv, NQ-open, HotpotQA and 2WikiMultihopQA, MuSiQue, FEVER."""
+"""Open questions: KILT, DPR's csv, NQ-open, HotpotQA and 2WikiMultihopQA, MuSiQue, PopQA, FEVER."""
 
 from __future__ import annotations
 
 import ast
 import csv
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -90,6 +91,36 @@ def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
             if answers or not answerable
             else LeftOut("no gold answer")
         )
+
+
+LONG_TAIL = 100
+"""Views a month below which a subject of PopQA is rare: 1,399 of its 14,267 questions, the paper's set."""
+
+
+def popqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
+    """Yield the long tail of PopQA: `id, question, possible_answers (JSON), s_pop, ...` under a header, TSV.
+
+    `s_pop` counts the views a month of the subject's page. The selection is that of Self-RAG, which the
+    paper follows.
+    """
+    with files.open_text(path) as stream:
+        rows = csv.DictReader(stream, delimiter="\t")
+        for values in rows:
+            row = Fields(path, rows.line_num, values)
+            if not (views := row.text("s_pop")).isdecimal():
+                raise row.fault(f"found {views!r} in 's_pop', wanted the views of a page")
+            if int(views) >= LONG_TAIL:
+                yield LeftOut(f"{LONG_TAIL} views a month or more")
+                continue
+            try:
+                answers = Fields(
+                    path, row.place, {"possible_answers": json.loads(row.text("possible_answers"))}
+                )
+            except json.JSONDecodeError as error:
+                raise row.fault("found no JSON in 'possible_answers', wanted a list of texts") from error
+            yield _with_gold(
+                benchmark, f"popqa-{row.text('id')}", row.text("question"), answers.texts("possible_answers")
+            )
 
 
 def fever(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
