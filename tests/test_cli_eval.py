@@ -50,6 +50,22 @@ def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: P
     assert {*results.questions[0].given} == {"plain", "ranked"}
 
 
+def test_questions_that_were_looked_at_can_be_left_out(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "s"))
+    folder = tmp_path / "s" / "capitals"
+    data = ("--data-root", str(place))
+    call(capsys, "eval", "score", str(tmp_path), *data)
+    every = read_scores(folder)
+    call(capsys, "eval", "score", str(tmp_path), *data, "--skip", "2")
+    left = read_scores(folder)
+    assert left.rows == every.rows[2:]
+    assert left.made_of == {**every.made_of, "first of the sample left out": "2"}
+    _, err = call(capsys, "eval", "score", str(tmp_path), *data, "--skip", "6", code=5)
+    assert "found no question after the first 6, wanted a smaller --skip" in err
+
+
 def test_a_larger_sample_asks_only_what_is_missing(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

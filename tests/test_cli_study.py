@@ -14,7 +14,7 @@ import train_tiny
 from cli_call import call
 from eval_place import make
 from eval_sample import RANKRAG, few
-from rankrag.cli.study import _checkpoint, digest, plan_of, ranking_shares
+from rankrag.cli.study import _checkpoint, counted, digest, plan_of, ranking_shares
 from rankrag.cli.study_recipe import STUDIES, Setup, Training, read_study
 from rankrag.errors import InvalidInputError, NotFoundError
 from rankrag.eval.benchmarks import BENCHMARKS
@@ -83,7 +83,9 @@ def setup(place: Path, **changed: object) -> Setup:
 
 # ── the studies that are shipped ─────────────────────────────────────────────────────────────────────
 
-NAMES = ("ablation", "k-sweep", "ranking-data", "read-sweep", "retrievers")
+CLAIMS = tuple(f"claim-{n}" for n in range(1, 7))
+NAMES = ("ablation", *CLAIMS, "k-sweep", "ranking-data", "retrievers")
+TRAINING = ("ablation", "claim-1", "claim-2", "ranking-data")
 
 
 def test_these_studies_are_shipped() -> None:
@@ -94,16 +96,18 @@ def test_these_studies_are_shipped() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setup_of_a_shipped_study_makes_a_plan(name: str, tmp_path: Path) -> None:
-    recipe = (
-        ["base.train.recipe=r.yaml", "base.train.blend=b"] if name in ("ablation", "ranking-data") else []
-    )
+    recipe = ["base.train.recipe=r.yaml", "base.train.blend=b"] if name in TRAINING else []
     chosen = read_study(name, ["base.index=wiki", *recipe])
     setups = chosen.setups()
-    assert set(chosen.benchmarks) <= BENCHMARKS.keys()
+    assert set(chosen.benchmarks) <= {*BENCHMARKS, "trec_dl19", "trec_dl20", "nfcorpus"}
     assert {one for pair in chosen.compare for one in pair.split(":")} <= setups.keys()
     for variant, one in setups.items():
         plan = plan_of(chosen, variant, one, one.model, tmp_path)
-        assert (plan.name, plan.index, plan.model) == (variant, Path("wiki"), DEFAULT_MODEL)
+        assert (plan.name, plan.index, plan.model) == (variant, Path("wiki"), one.model)
+        assert plan.model == DEFAULT_MODEL or (name, variant) in (
+            ("claim-5", "untuned"),
+            ("claim-6", "generalist"),
+        )
         assert plan.read_k <= plan.retrieve_k
         assert (one.x is None) == (chosen.x is None)
 
@@ -113,20 +117,30 @@ def test_the_sweeps_are_those_of_the_paper() -> None:
     assert [(one.x, one.retrieve_k, one.read_k) for one in retrieved] == [
         (n, n, 5) for n in (20, 30, 40, 50, 100)
     ]
-    read = read_study("read-sweep")
+    read = read_study("claim-3")
     assert (read.x, read.benchmarks) == ("read_k", ["nq", "triviaqa", "popqa", "fever"])
     assert {(one.line, one.ranking, one.x, one.read_k) for one in read.setups().values()} == {
         (line, line == "ranked", k, k) for line in ("ranked", "unranked") for k in (5, 10, 20)
     }
 
 
-@pytest.mark.parametrize("name", ["ablation", "ranking-data"])
+@pytest.mark.parametrize("name", TRAINING)
 def test_what_is_trained_is_trained_in_both_stages(name: str) -> None:
     recipe = ["base.train.recipe=r.yaml", "base.train.blend=b"]
     setups = read_study(name, recipe).setups()
     stages = {variant: one.train.stages for variant, one in setups.items() if one.train}
     assert stages.keys() == setups.keys()
     assert {variant for variant, one in stages.items() if one != [1, 2]} <= {"stage-1"}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_is_tested_by_pairs_that_are_compared(name: str) -> None:
+    recipe = ["base.train.recipe=r.yaml", "base.train.blend=b"] if name in TRAINING else []
+    chosen = read_study(name, recipe)
+    assert chosen.title.startswith(f"Claim {name[-1]}: ")
+    assert chosen.claim is not None
+    assert {*chosen.claim.pairs} <= {*chosen.compare}
+    assert chosen.n in (None, 150), "fewer are no result"
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────
@@ -156,6 +170,19 @@ def test_a_part_of_the_ranking_data_is_said_in_shares(place: Path) -> None:
         "pairs-0": f"0 ranking pairs (0.0% of the blend's {held}, 0.0% of MS MARCO's 503,000)",
         "pairs-7": f"7 ranking pairs ({7 / held:.1%} of the blend's {held}, 0.0% of MS MARCO's 503,000)",
     }
+
+
+def test_a_share_of_the_ranking_data_is_the_number_that_it_is(place: Path) -> None:
+    held = (place / "blend" / "examples.jsonl").read_text().count('"task": "rank"')
+    shares = {f"pairs-{share:g}": setup(place, ranking_share=share) for share in (0, 0.1, 1)}
+    found = counted(shares | {"plain": Setup()})
+    pairs = [one.train and one.train.ranking_pairs for one in found.values()]
+    assert pairs == [0, round(held / 10), held, None]
+    assert ranking_shares(found)["pairs-0.1"].startswith(f"{round(held / 10)} ranking pairs (10")
+    with pytest.raises(InvalidInputError, match=rf"found {held} ranking pairs in .*, of which 1% are none"):
+        counted({"a": setup(place, ranking_share=0.01)})
+    with pytest.raises(NotFoundError, match=r"found no examples\.jsonl in gone"):
+        counted({"a": setup(place, blend="gone", ranking_share=0.1)})
 
 
 def test_more_ranking_data_than_there_is_is_refused_first(
@@ -244,6 +271,47 @@ def test_stage_two_alone_goes_on_from_the_recipes_model(tiny: Path, tmp_path: Pa
     made = Path(_checkpoint(training(tiny, stages=[2]), tmp_path))
     assert json.loads((made / "training.json").read_text())["stage"]["model"] == str(tiny / "model")
     assert not list((tmp_path / "checkpoints").glob("*/stage1"))
+
+
+def trained_claim(tiny: Path, number: int) -> tuple[str, ...]:
+    settings = (
+        *(f"base.train.recipe={tiny / 'recipe.yaml'}", f"base.train.blend={tiny / 'blend'}"),
+        *(f"base.index={tiny / 'index'}", f"benchmarks=[{tiny / 'capitals.jsonl'}]"),
+        *("base.retrieve_k=3", "base.read_k=1", "n=4"),
+    )
+    return (
+        "eval",
+        "study",
+        f"claim-{number}",
+        *(part for setting in settings for part in ("--set", setting)),
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "variants"), [(1, 4), (2, 2)])
+def test_a_claim_about_training_runs_end_to_end(
+    capsys: pytest.CaptureFixture[str], tiny: Path, tmp_path: Path, number: int, variants: int
+) -> None:
+    """The shipped study itself, on a model of 60,000 weights: only recipe, blend, index and sizes are set."""
+    # 1 % of so small a blend is no pair.
+    shares = ["pairs-1.train.ranking_share=0.1", "pairs-10.train.ranking_share=0.5"] if number == 1 else []
+    larger = [part for share in shares for part in ("--set", f"variants.{share}")]
+    out, _ = call(capsys, *trained_claim(tiny, number), *larger, "--out", str(tmp_path / "out"))
+    stages = [len([*(tmp_path / "out" / "checkpoints").glob(f"*/stage{n}/training.json")]) for n in (1, 2)]
+    assert stages == [1, variants]
+    counts = [
+        json.loads(path.read_text())["examples"].get("rank", 0)
+        for path in (tmp_path / "out" / "checkpoints").glob("*/blend/subset.json")
+    ]
+    held = (tiny / "blend" / "examples.jsonl").read_text().count('"task": "rank"')
+    assert sorted(counts) == ([0, round(held / 10), round(held / 2), held] if number == 1 else [0, held])
+    results = read_results(tmp_path / "out" / "report" / "results.json")
+    assert results.claim
+    says = read_study(f"claim-{number}", ["base.train.recipe=r", "base.train.blend=b"]).claim
+    assert says is not None
+    assert results.claim[0].startswith(says.says)
+    assert "fewer than 150 of a set" in results.claim[1]
+    assert out.startswith(results.claim[0])
 
 
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────

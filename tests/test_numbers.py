@@ -7,6 +7,7 @@ groups are the number. A place that is rewritten so that its expression finds no
 from __future__ import annotations
 
 import json
+import lzma
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -201,7 +202,15 @@ def _others() -> list[Stated]:
     page = r"Ranked ([\d.]+), unranked", r"Ranked [\d.]+, unranked ([\d.]+)"
     card = r"EM 30\.5 unranked, ([\d.]+) ranked", r"EM ([\d.]+) unranked, 30\.0 ranked"
     base = gain("fourteen", "untuned", "unranked", "F1")
+    untouched = [x100("untouched", s, OPEN, m) for m in ("EM", "answer-R@5") for s in ("ranked", "unranked")]
+    places = (
+        (CARD, r"untouched`\) EM is ([\d.]+) ranked"),
+        (CARD, r"ranked and ([\d.]+) unranked, answer"),
+        (CARD, r"unranked, answer-R@5 ([\d.]+) and"),
+        (CARD, r"unranked, answer-R@5 [\d.]+ and ([\d.]+):"),
+    )
     return [
+        *(Stated(f"untouched {n}", untouched[n], (place,)) for n, place in enumerate(places)),
         Stated("hundred, ranked", ranked, ((RESULTS, page[0]), (CARD, card[0]))),
         Stated("hundred, unranked", unranked, ((RESULTS, page[1]), (CARD, card[1]))),
         Stated("conversations", base, ((CARD, r"below the base's: ([^*]+)\*"),)),
@@ -217,6 +226,91 @@ def test_a_number_is_what_was_measured_wherever_it_stands(stated: Stated) -> Non
         found = re.findall(expression, (ROOT / path).read_text(encoding="utf-8"))
         assert found, f"{path}: found no {stated.name} by {expression!r}"
         assert set(found) == {stated.value}, f"{path}: {stated.name}"
+
+
+def pages() -> list[Path]:
+    """Return what is read as true today: not the lab book, whose pages keep the numbers of their day."""
+    cards = ROOT.glob("src/rankrag/checkpoints/*/README.md")
+    docs = [path for path in ROOT.glob("docs/**/*.md") if "docs/log/" not in path.as_posix()]
+    return [
+        ROOT / README,
+        ROOT / "CHANGELOG.md",
+        *cards,
+        *(path for path in docs if path.name != "report.md"),
+    ]
+
+
+def _everywhere() -> dict[str, str]:
+    """Return what a number is called, as an expression, and the number: the same wherever it is called so."""
+    em, recall = ([x100("answers", s, OPEN, m) for s in ("ranked", "unranked")] for m in ("EM", "answer-R@5"))
+    deep = {s: x100("ranking", s, ("trec_dl19",), "nDCG@10") for s in ("ranked", "bm25")}
+    return {
+        r"nDCG@10 ([\d.]+) on TREC DL 2019": deep["ranked"],
+        r"nDCG@10 on\s+TREC\s+DL 2019 ([\d.]+)": deep["ranked"],
+        r"nDCG@10 on TREC DL 2019 [\d.]+ \(BM25 ([\d.]+)\)": deep["bm25"],
+        r"without MS MARCO, (\d+\.\d)": deep["ranked"],
+        r"answer-R@5 of four\s+benchmarks ([\d.]+)": recall[0],
+        r"benchmarks [\d.]+ \(BM25 ([\d.]+)\)": recall[1],
+        r"EM ([\d.]+) with ranking": em[0],
+        r"EM [\d.]+ with ranking and ([\d.]+) without": em[1],
+        r"better for its ranking: ([\d.]+) and": em[0],
+        r"better for its ranking: [\d.]+ and ([\d.]+)": em[1],
+        r"right for (\d+) of 100 open questions": f"{float(em[0]):.0f}",
+        r"MiniLM-L6 ([\d.]+)\*": "74.3",
+        r"\*([\d.]+)\* \(100 candidates": "74.3",
+    }
+
+
+@pytest.mark.parametrize(("expression", "value"), _everywhere().items())
+def test_a_number_that_has_a_name_is_the_same_on_every_page(expression: str, value: str) -> None:
+    found = {
+        (path.relative_to(ROOT).as_posix(), said)
+        for path in pages()
+        for said in re.findall(expression, path.read_text(encoding="utf-8"))
+    }
+    assert found, f"no page says {expression!r}"
+    assert {said for _, said in found} == {value}, sorted(found)
+
+
+ANSWERS = {
+    "untouched": ["answers"],
+    "third-round": ["third-round", "fourteen"],
+    "retrieval": [],
+}
+"""Packed answers of reports that have none under their own name; `retrieval` is BM25 alone."""
+
+
+REPORTS = sorted(path.parent.name for path in ROOT.glob("docs/results/*/results.json"))
+
+
+def test_every_report_has_answers_on_file() -> None:
+    packed = {path.name.split(".")[0] for path in (ROOT / "benchmarks" / "answers").glob("*.jsonl.xz")}
+    assert {name for report in REPORTS for name in ANSWERS.get(report, [report])} == packed
+    assert ANSWERS.keys() <= {*REPORTS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("report", REPORTS)
+def test_the_answers_of_every_report_are_kept(report: str) -> None:
+    """Each system and benchmark of a report has answers of the same weights on file."""
+    kept = set()
+    for name in ANSWERS.get(report, [report]):
+        with lzma.open(ROOT / "benchmarks" / "answers" / f"{name}.jsonl.xz", "rt") as lines:
+            facts = (json.loads(line)["facts"] for line in lines if line.startswith('{"folder"'))
+            kept |= {
+                (one["benchmark"], one["system"]["facts"].get("model_sha256"), one["system"]["ranker"])
+                for one in facts
+            }
+    systems = {system["name"]: system for system in results(report)["systems"]}
+    wanted = {
+        (
+            cell["benchmark"],
+            systems[cell["system"]]["facts"].get("model_sha256"),
+            systems[cell["system"]]["ranker"],
+        )
+        for cell in results(report)["cells"]
+    }
+    assert wanted <= kept or report == "retrieval"
 
 
 def test_the_page_of_benchmarks_is_the_table() -> None:

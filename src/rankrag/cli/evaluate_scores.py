@@ -108,13 +108,17 @@ def score(
         int | None,
         typer.Option("-n", metavar="N", min=1, help="Questions of the sample. Default: those of predict."),
     ] = None,
+    skip: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Leave out the first N of the sample, as looked at before."),
+    ] = 0,
     output: Output = "text",
 ) -> None:
     """Score the answers of systems; needs no model. A question without an answer counts zero."""
     from ..eval.summary import cell
 
     data: dict[str, Loaded] = {}
-    cells = [cell(score_folder(folder, data_root, n, data)) for folder in answer_folders(folders)]
+    cells = [cell(score_folder(folder, data_root, n, data, skip)) for folder in answer_folders(folders)]
     _warn_of_zeros(cells)
     if output == "json":
         from dataclasses import asdict
@@ -147,11 +151,16 @@ def answer_folders(folders: Sequence[Path]) -> list[Path]:
 
 
 def score_folder(
-    folder: Path, data_root: Path | None, n: int | None = None, data: dict[str, Loaded] | None = None
+    folder: Path,
+    data_root: Path | None,
+    n: int | None = None,
+    data: dict[str, Loaded] | None = None,
+    skip: int = 0,
 ) -> Scores:
     """Score a folder of answers on its sample (or its first `n`) and write the scores there.
 
-    `data` keeps the benchmarks that were read, for the next folder.
+    `data` keeps the benchmarks that were read, for the next folder; the first `skip` questions are left out.
+    Raises InvalidInputError where none is left.
     """
     from ..eval.answers import ANSWERS, read_answers
     from ..eval.gold import sample
@@ -163,7 +172,9 @@ def score_folder(
     loaded = _same_data(folder, facts, data_root, {} if data is None else data)
     one = loaded.benchmark
     items = sample(loaded.questions, facts.n if n is None else n, facts.seed, facts.skip)
-    made_of = _made_of(facts, loaded, items)
+    made_of = _made_of(facts, loaded, items, skip)
+    if not (items := items[skip:]):
+        raise InvalidInputError(f"{folder}: found no question after the first {skip}, wanted a smaller --skip")
     if facts.gold_found == 0:
         # By gold every measure would be zero, and look as if the retriever were to blame.
         items = [replace(item, gold=replace(item.gold, passages=frozenset(), grades={})) for item in items]
@@ -180,12 +191,12 @@ def score_folder(
     return scores
 
 
-def _made_of(facts: Facts, loaded: Loaded, items: Sequence[GoldQuestion]) -> dict[str, str]:
-    """Return what a report says of one system's answers to one benchmark alone."""
+def _made_of(facts: Facts, loaded: Loaded, items: Sequence[GoldQuestion], skip: int) -> dict[str, str]:
+    """Return what a report says of one system's answers to one benchmark alone, the first `skip` left out."""
     found = {"file": facts.file}
-    if facts.skip:
+    if before := facts.skip + skip:
         last = facts.skip + len(items)
-        found["questions"] = f"{facts.skip + 1} to {last} of the order of seed {facts.seed}"
+        found["questions"] = f"{before + 1} to {last} of the order of seed {facts.seed}"
     if loaded.dropped:
         found["left out of it"] = "; ".join(f"{count:,} {why}" for why, count in loaded.dropped.items())
     found |= {f"run {name}": digest for name, digest in facts.runs.items()}

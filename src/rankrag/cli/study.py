@@ -28,9 +28,10 @@ from .systems import SystemPlan
 if TYPE_CHECKING:
     from ..eval.load import Loaded
     from ..eval.results import Results
+    from ..eval.score import Scores
     from ..train import Stage
     from ..train.recipe import StageNumber
-    from .study_recipe import Setup, Study, Training
+    from .study_recipe import Claim, Setup, Study, Training
 
 MS_MARCO_PAIRS = 503_000
 """What rankers are usually trained on; the paper calls 5,000 pairs 1 % of it."""
@@ -61,7 +62,7 @@ def study(
     from .study_recipe import read_study
 
     chosen = read_study(recipe, settings or ())
-    setups, folders = chosen.setups(), list[Path]()
+    setups, folders = counted(chosen.setups()), list[Path]()
     for setup in setups.values():
         models.check_loading(setup.model or "", models.Loading(setup.precision))
     shares = ranking_shares(setups)
@@ -72,11 +73,12 @@ def study(
         plan = plan_of(chosen, name, told, model, out)
         predict_all(plan, Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed))
         folders += answer_folders([out / name])
-    written = write_report(out / "report", _results(chosen, folders, data_root))
+    results = _results(chosen, folders, data_root)
+    written = write_report(out / "report", results)
     if output == "json":
-        console.emit({"written": [str(path) for path in written]})
+        console.emit({"written": [str(path) for path in written], "claim": results.claim})
     else:
-        console.say("\n".join(map(str, written)))
+        console.say("\n".join([*results.claim, *map(str, written)]))
 
 
 def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path) -> SystemPlan:
@@ -85,7 +87,7 @@ def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path
         name=name,
         index=Path(setup.index) if setup.index else None,
         runs=tuple(setup.run),
-        corpus=(),
+        corpus=tuple(setup.corpus),
         retriever=setup.retriever,
         model=model,
         generator=None,
@@ -110,6 +112,8 @@ def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> 
     data: dict[str, Loaded] = {}
     scores = [score_folder(folder, data_root, data=data) for folder in folders]
     results = results_of(scores, pairs_of(chosen.compare or None, scores), chosen.title, chosen.missing)
+    if chosen.claim is not None:
+        results = replace(results, claim=_claimed(chosen.claim, results, scores))
     if chosen.browse:
         places = [(one.system.name, one.benchmark.name) for one in scores]
         answers = dict(zip(places, map(read_answers, folders), strict=True))
@@ -120,7 +124,43 @@ def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> 
     return results
 
 
+def _claimed(claim: Claim, results: Results, scores: Sequence[Scores]) -> tuple[str, ...]:
+    from ..eval.claims import by_depth, evidence, sentences
+
+    pairs = [tuple(pair.split(":", 1)) for pair in claim.pairs]
+    found = [one for a, b in pairs for measure in claim.measures for one in evidence(results, a, b, measure)]
+    depths: list[str] = []
+    if claim.by_depth:
+        by_place = {(one.system.name, one.benchmark.name): one for one in scores}
+        depths += [line for a, b in pairs for line in by_depth(by_place, a, b, claim.measures[0])]
+    return (*sentences(claim.says, found), *depths)
+
+
 # ── ranking data ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def counted(setups: Mapping[str, Setup]) -> dict[str, Setup]:
+    """Return systems with a share of a blend's ranking pairs as the number that it is.
+
+    Raises InvalidInputError where a blend is so small that the share is no pair.
+    """
+
+    def pairs(training: Training) -> Training:
+        if training.ranking_share is None:
+            return training
+        held = _ranking_pairs(training.blend)
+        n = round(training.ranking_share * held)
+        if training.ranking_share and not n:
+            raise InvalidInputError(
+                f"found {held:,} ranking pairs in {training.blend}, of which {training.ranking_share:.0%} "
+                "are none, wanted some: build a blend with more of them"
+            )
+        return training.model_copy(update={"ranking_pairs": n, "ranking_share": None})
+
+    return {
+        name: setup.model_copy(update={"train": setup.train and pairs(setup.train)})
+        for name, setup in setups.items()
+    }
 
 
 def ranking_shares(setups: Mapping[str, Setup]) -> dict[str, str]:

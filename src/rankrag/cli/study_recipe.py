@@ -29,6 +29,9 @@ class Training(_StudyModel):
     stages: list[Literal[1, 2]] = Field(default=[2], min_length=1, description="which stages, in order")
     without: list[Task] = Field(default=[], description="tasks left out of stage two")
     ranking_pairs: int | None = Field(default=None, ge=0, description="examples of the task rank; None: all")
+    ranking_share: float | None = Field(
+        default=None, ge=0, le=1, description="the same as a share of the blend's"
+    )
     settings: list[str] = Field(
         default=[], description="on top of the recipe, like stage2.learning_rate=1e-4"
     )
@@ -39,6 +42,7 @@ class Setup(_StudyModel):
 
     index: str | None = Field(default=None, description="folder of the index")
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
+    corpus: list[str] = Field(default=[], description="files with the texts of a run, in place of an index")
     retriever: RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
     model: str | None = Field(default=models.DEFAULT_MODEL, description="ranks and answers")
     ranker: str | None = Field(default=None, description="folder of a cross-encoder that ranks in its place")
@@ -55,6 +59,17 @@ class Setup(_StudyModel):
     line: str = Field(default="", description="which curve it stands on")
 
 
+class Claim(_StudyModel):
+    """What a study is to show: its systems b are better than their a."""
+
+    says: str = Field(description="the claim, a sentence")
+    pairs: list[str] = Field(min_length=1, description="A:B, B against A")
+    measures: list[str] = Field(
+        min_length=1, description="by which; those that a benchmark lacks are left out"
+    )
+    by_depth: bool = Field(default=False, description="also by where the retriever has its first answer")
+
+
 class Study(_StudyModel):
     """A row of systems on some benchmarks."""
 
@@ -65,6 +80,7 @@ class Study(_StudyModel):
     seed: int = Field(default=0, description="which sample")
     corpus_name: str = Field(default="", description="what the report calls the corpus")
     compare: list[str] = Field(default=[], description="A:B, tests B against A; empty: all against the first")
+    claim: Claim | None = Field(default=None, description="what it is to show")
     cache: bool = Field(default=True, description="keep relevances; without it every ranking is timed")
     missing: list[str] = Field(default=[], description="sentences on what is not at hand, for the report")
     browse: bool = Field(default=True, description="put questions and answers into the page")

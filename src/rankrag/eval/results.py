@@ -173,6 +173,8 @@ class Results:
     questions: tuple[QuestionRow, ...] = ()
     missing: tuple[str, ...] = ()
     """What is not at hand (corpora, splits), in plain sentences."""
+    claim: tuple[str, ...] = ()
+    """What the claim of a study comes to, in sentences."""
 
 
 # ── looked up ────────────────────────────────────────────────────────────────────────────────────────

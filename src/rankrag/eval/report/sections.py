@@ -71,7 +71,7 @@ def _tables(name: str, title: str, *tables: Table) -> ReportSection:
 
 
 def _summary(results: Results) -> tuple[str, ...]:
-    return (*in_words(results), _scope(results), *summary(results), _warning(results))
+    return (*results.claim, *in_words(results), _scope(results), *summary(results), _warning(results))
 
 
 def _scope(results: Results) -> str:
