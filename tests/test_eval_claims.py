@@ -130,7 +130,6 @@ BESIDE = [
     ("answers", "unranked", "ranked", "answer-R@5"),
     ("untouched", "unranked", "ranked", "answer-R@5"),
     ("ranking", "bm25", "ranked", "nDCG@10"),
-    ("fourteen", "cross-encoder", "ranked", "Choice"),
 ]
 """What stands beside it, and decides nothing."""
 
