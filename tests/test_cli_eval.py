@@ -61,7 +61,7 @@ def test_questions_that_were_looked_at_can_be_left_out(
     call(capsys, "eval", "score", str(tmp_path), *data, "--skip", "2")
     left = read_scores(folder)
     assert left.rows == every.rows[2:]
-    assert left.made_of == {**every.made_of, "first of the sample left out": "2"}
+    assert left.made_of == {**every.made_of, "questions": "3 to 6 of the order of seed 0"}
     _, err = call(capsys, "eval", "score", str(tmp_path), *data, "--skip", "6", code=5)
     assert "found no question after the first 6, wanted a smaller --skip" in err
 

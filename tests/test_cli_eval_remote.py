@@ -114,7 +114,7 @@ def test_one_command_fills_the_generalist_s_row(
     settings = (
         *(f"variants.generalist.model=openai:gpt-4o@{server.url}", f"base.index={place / 'index'}"),
         *(f"benchmarks=[{place / 'capitals.jsonl'}]", "variants.rankrag.model=fake"),
-        *("base.retrieve_k=4", "base.read_k=1"),
+        *("base.retrieve_k=4", "base.read_k=1", "skip=0"),
     )
     sets = [part for setting in settings for part in ("--set", setting)]
     out, _ = call(capsys, "eval", "study", "claim-6", "--out", str(tmp_path / "out"), *sets)

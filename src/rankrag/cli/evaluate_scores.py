@@ -174,7 +174,9 @@ def score_folder(
     items = sample(loaded.questions, facts.n if n is None else n, facts.seed, facts.skip)
     made_of = _made_of(facts, loaded, items, skip)
     if not (items := items[skip:]):
-        raise InvalidInputError(f"{folder}: found no question after the first {skip}, wanted a smaller --skip")
+        raise InvalidInputError(
+            f"{folder}: found no question after the first {skip}, wanted a smaller --skip"
+        )
     if facts.gold_found == 0:
         # By gold every measure would be zero, and look as if the retriever were to blame.
         items = [replace(item, gold=replace(item.gold, passages=frozenset(), grades={})) for item in items]

@@ -63,6 +63,7 @@ def study(
 
     chosen = read_study(recipe, settings or ())
     setups, folders = counted(chosen.setups()), list[Path]()
+    asking = Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed, skip=chosen.skip)
     for setup in setups.values():
         models.check_loading(setup.model or "", models.Loading(setup.precision))
     shares = ranking_shares(setups)
@@ -71,7 +72,7 @@ def study(
         model = _checkpoint(setup.train, out) if setup.train else setup.model
         told = setup.model_copy(update={"variant": setup.variant or shares.get(name, "")})
         plan = plan_of(chosen, name, told, model, out)
-        predict_all(plan, Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed))
+        predict_all(plan, asking)
         folders += answer_folders([out / name])
     results = _results(chosen, folders, data_root)
     written = write_report(out / "report", results)

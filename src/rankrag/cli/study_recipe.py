@@ -78,6 +78,7 @@ class Study(_StudyModel):
     benchmarks: list[str] = Field(min_length=1, description="names or files")
     n: int | None = Field(default=None, ge=1, description="questions of each; None: all")
     seed: int = Field(default=0, description="which sample")
+    skip: int = Field(default=0, ge=0, description="the first questions of it that are left out")
     corpus_name: str = Field(default="", description="what the report calls the corpus")
     compare: list[str] = Field(default=[], description="A:B, tests B against A; empty: all against the first")
     claim: Claim | None = Field(default=None, description="what it is to show")
