@@ -21,14 +21,12 @@ from typing import Literal
 
 from .results import POOLED, Comparison, Results, cells
 from .score import Scores
-from .statistics import pooled
+from .statistics import LEVEL, pooled
 
 Standing = Literal["shown", "points there", "not shown", "contradicted"]
 
 ENOUGH = 150
 """Questions of each set below which a claim is not settled, unless the set has no more."""
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ class Evidence:
     def standing(self) -> Standing:
         """Return what the comparison says of b being better than a."""
         ahead = self.test.difference.value
-        if self.enough and ahead and self.test.p_holm < LEVEL:
+        if self.enough and ahead and self.test.p_holm < 1 - LEVEL:
             return "shown" if ahead > 0 else "contradicted"
-        near = self.test.p < LEVEL or ahead >= self.test.detectable / 2
+        near = self.test.p < 1 - LEVEL or ahead >= self.test.detectable / 2
         return "points there" if ahead > 0 and near else "not shown"
 
 
