@@ -271,9 +271,9 @@ def test_ctrl_c_at_the_prompt_throws_the_line_away(
 
 
 def test_weak_evidence_and_a_rewritten_question_are_said() -> None:
-    found = (replace(HITS[2], score=0.034),)
+    found = (replace(HITS[2], score=0.026),)
     shown = drawn(replace(ANSWER, retrieved=found, ranked=found, citations=(), weak=True))
-    assert "weak evidence: the best passage has 0.03" in shown
+    assert "weak evidence: the best passage has 0.03 (low)" in shown
     assert "searched for: Why is it so?" in drawn(replace(ANSWER, rewritten="Why is it so?"))
     assert "weak" not in drawn(ANSWER)
 

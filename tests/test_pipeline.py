@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from rankrag import prompts
-from rankrag.pipeline import Pipeline
+from rankrag.pipeline import HIGH, MEDIUM, Pipeline, level
 from rankrag.types import Citation, Cut, Filters, Hit, Passage, Question, Turn, Usage
 
 PASSAGES = [Passage(str(n), f"text {n}") for n in range(4)]
@@ -133,11 +133,26 @@ def test_a_ranking_in_steps_is_the_same_and_tells_how_far_it_is() -> None:
     assert [hit.passage.id for hit in steps[-1].ranked] == ["3", "2", "1", "0"]
 
 
-@pytest.mark.parametrize(("weak_below", "weak"), [(None, False), (0.3, False), (0.31, True)])
-def test_an_answer_over_little_is_marked_as_weak(weak_below: float | None, weak: bool) -> None:
-    answer = Pipeline(Shelf(PASSAGES), ById(), Reader(), weak_below=weak_below).ask(QUESTION)
-    assert (answer.weak, answer.best, answer.abstained) == (weak, 0.3, False)
-    assert not Pipeline(Shelf(PASSAGES), None, Reader(), weak_below=weak_below).ask(QUESTION).weak
+class Scoring:
+    """Gives every passage one relevance."""
+
+    def __init__(self, relevance: float) -> None:
+        self.relevance = relevance
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        return [replace(hit, score=self.relevance) for hit in hits]
+
+
+@pytest.mark.parametrize(("relevance", "weak"), [(0.0, True), (0.029, True), (MEDIUM, False), (HIGH, False)])
+def test_an_answer_is_weak_where_even_its_best_passage_is_of_low_relevance(
+    relevance: float, weak: bool
+) -> None:
+    measured = Pipeline(Shelf(PASSAGES), Scoring(relevance), Reader(), calibrated=True)
+    answer = measured.ask(QUESTION)
+    assert (answer.weak, answer.best, answer.abstained) == (weak, relevance, False)
+    assert (level(answer.best) == "low") is weak
+    assert not replace(measured, calibrated=False).ask(QUESTION).weak
+    assert not replace(measured, ranker=None).ask(QUESTION).weak
 
 
 class Namer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from rankrag.cli.served import make_index as make_empty
 from rankrag.index import IndexDocuments
 from rankrag.model import Budget
 from rankrag.server import Access, ServerSettings
+from rankrag.types import Hit, Question
 from serving import QUESTION, SlowModel, live, make_app, make_index
 
 if TYPE_CHECKING:
@@ -113,19 +114,55 @@ def test_the_first_citation_is_the_passage_ranked_first_and_says_what_matters(
     page.close()
 
 
+class Whales:
+    """Finds whatever is asked of whales of next to no relevance, all else highly relevant."""
+
+    def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+        return [replace(hit, score=0.01 if "whale" in question.text else 0.5) for hit in hits]
+
+
 def test_weak_evidence_is_said_and_relevance_has_a_name(
     browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = serving.pipeline_over
     monkeypatch.setattr(
-        serving, "pipeline_over", lambda *given: replace(over(*given), calibrated=True, weak_below=1.0)
+        serving, "pipeline_over", lambda *given: replace(over(*given), calibrated=True, ranker=Whales())
     )
     with live(make_app(index)) as url:
         page = visit(browser, url)
         ask(page)
-        page.get_by_test_id("weak").wait_for()
-        assert "Weak evidence" in page.get_by_test_id("weak").inner_text()
+        page.get_by_test_id("copy").wait_for()
         assert page.locator(".level.high").first.inner_text() == "high"
+        assert page.get_by_test_id("weak").count() == 0
+        ask(page, "What does a blue whale weigh?")
+        page.get_by_test_id("weak").wait_for()
+        assert "a relevance of 0.01 (low)" in page.get_by_test_id("weak").inner_text()
+        page.close()
+
+
+def test_it_shows_how_far_a_ranking_is(
+    browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over, second = serving.pipeline_over, threading.Event()
+
+    class Waiting(Whales):
+        passed = 0
+
+        def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+            assert not self.passed or second.wait(20)
+            self.passed += len(hits)
+            return Whales.rank(self, question, hits)
+
+    monkeypatch.setattr(
+        serving, "pipeline_over", lambda *given: replace(over(*given), ranker=Waiting(), rank_step=1)
+    )
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        ask(page, "How many toes does a cat have, and what does a whale weigh?")
+        page.get_by_text("Ranking 1 of 2").wait_for()
+        second.set()
+        page.get_by_test_id("copy").wait_for()
+        assert page.get_by_text("being ranked").count() == 0
         page.close()
 
 

@@ -21,7 +21,7 @@ MEDIUM, HIGH = 0.03, 0.08
 
 Chosen on 1,200 pairs of 60 questions that nothing was trained on (rankrag-135m): an answer stood in 41 % of
 the passages from 0.08 on, in 22 % of those between and in 12 % of those below. What they mean
-on benchmarks, by the kind of question: `docs/models.md`.
+on benchmarks, and what answers are worth of whose passages even the best is low: `docs/models.md`.
 """
 
 
@@ -36,10 +36,10 @@ class Pipeline:
     `min_relevance` is the relevance below which a passage does not count as holding the answer: if none
     reaches it, the pipeline abstains. None never abstains, which is right for a model whose relevance
     was not calibrated. Nothing retrieved is always an abstention: there is nothing to answer from.
-    An answer whose best passage is below `weak_below` (None: no such mark) is marked as weak. `rank_step`
-    passages are ranked between two steps of the stream (None: all in one), which suits a ranker that scores
-    each passage by itself. Without a rewriter a question is searched for with its conversation.
-    `calibrated` says that a relevance is a probability that was measured, so that `level` can name it.
+    `rank_step` passages are ranked between two steps of the stream (None: all in one), which suits a ranker
+    that scores each passage by itself. Without a rewriter a question is searched for with its conversation.
+    `calibrated` says that a relevance is a probability that was measured, so that `level` can name it; an
+    answer whose best passage is of low relevance is then marked as weak.
     """
 
     retriever: Retriever
@@ -49,7 +49,6 @@ class Pipeline:
     retrieve_k: int = 30
     read_k: int = 5
     min_relevance: float | None = None
-    weak_below: float | None = None
     rank_step: int | None = None
     max_tokens: int | None = None
     calibrated: bool = False
@@ -103,7 +102,8 @@ class Pipeline:
             if step < len(hits):
                 ranked.sort(key=lambda hit: (-hit.score, hit.passage.id))
         answer = replace(answer, ranked=tuple(ranked), n_ranked=len(ranked))
-        weak = self.ranker is not None and bool(ranked) and answer.best < (self.weak_below or 0.0)
+        measured = self.calibrated and self.ranker is not None and bool(ranked)
+        weak = measured and level(answer.best) == "low"
         yield (answer := _timed(replace(answer, weak=weak), "rank", started))
         return answer
 

@@ -176,11 +176,10 @@ class Answer:
 
     `rewritten` is the question as it was searched for, where it leaned on its conversation. `retrieved` and
     `ranked` hold the same passages in two orders; the first `read_k` of `ranked` were read. `abstained` says
-    that no passage reached the least relevance wanted, `weak` that the best one is of so little that an
-    answer leans on next to nothing. `calibrated` says that its relevances are probabilities that were
-    measured. `n_ranked` counts what is ranked while the ranking goes on. `timings_s`
-    maps a step (`rewrite`, `retrieve`, `rank`, `generate`, `cite`) to its seconds. `done` is true on the last
-    step.
+    that no passage reached the least relevance wanted, `weak` that even the best one is of low relevance.
+    `calibrated` says that its relevances are probabilities that were measured. `n_ranked` counts what is
+    ranked while the ranking goes on. `timings_s` maps a step (`rewrite`, `retrieve`, `rank`, `generate`,
+    `cite`) to its seconds. `done` is true on the last step.
     """
 
     question: Question

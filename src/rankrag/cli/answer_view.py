@@ -283,7 +283,12 @@ def show_notes(answer: Answer, console: Console) -> None:
     if answer.abstained:
         console.print(Text(_abstention(answer), style="yellow"))
     elif answer.weak:
-        console.print(Text(f"weak evidence: the best passage has {answer.best:.2f}", style="yellow"))
+        console.print(
+            Text(
+                f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})",
+                style="yellow",
+            )
+        )
     for cut in answer.cuts:
         console.print(
             Text(

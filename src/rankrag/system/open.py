@@ -12,11 +12,6 @@ from .rankers import bounded, calibrated, is_cross_encoder, open_cross_encoder
 from .retrieval import Retrieval, open_retrieval
 from .spec import SystemSpec
 
-WEAK = 0.05
-"""Calibrated relevance of the best passage below which an answer is marked: of 600 questions over Wikipedia
-83 are below, 36 % of them with an answer among the five passages read and 12 % answered right, where of the
-others it is 68 % and 27 % (docs/results/answers)."""
-
 RANK_STEP = 8
 """Passages between two looks at how far a ranking is: as many as a processor takes at a time anyway."""
 
@@ -62,7 +57,6 @@ def open_system(
         retrieve_k=spec.retrieve_k,
         read_k=spec.read_k,
         min_relevance=least,
-        weak_below=WEAK if judging is not None and judging.calibration else None,
         rank_step=None if spec.budget or not _is_slow(judge) else RANK_STEP,
         calibrated=spec.ranking and judging is not None and judging.calibration is not None,
         query=retrieval.query,
