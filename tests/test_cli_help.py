@@ -37,6 +37,11 @@ def test_a_page_fits_80_columns_with_whole_words_and_no_types(
     assert not [choices for choices in re.findall(r"<[a-z][^<>]*>", page) if re.search(r"\s", choices)]
 
 
+def test_a_verb_that_is_not_there_brings_one_that_is_to_mind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["serch"]) == 2
+    assert "Did you mean 'search'" in capsys.readouterr().err
+
+
 def test_a_shell_completes_names_and_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "models" / "mine").mkdir(parents=True)
     (tmp_path / "mine.jsonl").touch()

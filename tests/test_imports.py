@@ -6,6 +6,8 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 
 import pytest
 
@@ -98,6 +100,36 @@ def cpu_seconds(*arguments: str) -> float:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_answers_at_once(arguments: list[str]) -> None:
     assert cpu_seconds("-m", "rankrag", *arguments) - cpu_seconds("-c", "pass") < 0.5
+
+
+def test_pandas_is_left_out_of_one_thread_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pandas.py").write_text("frames = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "pandas", ModuleType("pandas"))  # what was there comes back at the end
+    del sys.modules["pandas"]
+    elsewhere: list[ModuleType] = []
+    with lance_tables.without_pandas():
+        with pytest.raises(ModuleNotFoundError):
+            import_module("pandas")
+        other = Thread(target=lambda: elsewhere.append(import_module("pandas")))
+        other.start()
+        other.join()
+    assert elsewhere
+    del sys.modules["pandas"]
+    assert import_module("pandas").frames
+
+
+@pytest.mark.slow
+def test_a_search_loads_no_pandas_and_frames_can_still_be_made() -> None:
+    pytest.importorskip("pandas")
+    code = (
+        "import sys; from rankrag.index.stores import lance_tables; lance_tables.prepare_lancedb()\n"
+        "import lancedb; assert 'pandas' not in sys.modules\n"
+        "import pyarrow; print(pyarrow.table({'a': [1, 2]}).to_pandas().shape)"
+    )
+    assert fresh(code) == "(2, 1)\n"
 
 
 def test_what_only_lancedb_s_cloud_needs_is_loaded_when_it_is_asked_for(

@@ -30,7 +30,7 @@ from rankrag.index import (
 )
 from rankrag.index.place import MEMORY
 from rankrag.index.stores.by_name import drop_store
-from rankrag.index.words import LONGEST, query_words, scripts, words
+from rankrag.index.words import LONGEST, _alphabets, _patterns, query_words, scripts, words
 
 INDEX = Path("idx")
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -114,6 +114,11 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_words_are_found_whatever_their_script_and_form(folder: Path, query: str, name: str) -> None:
     hits = open_store(folder).search_words(query, 3)
     assert [hit.passage.id.rsplit("/", 1)[-1] for hit in hits][:1] == [f"{name}.txt#1"]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_letters_of_ascii_are_those_of_unicode(text: str) -> None:
+    assert _alphabets(text) == _patterns().alphabetic.findall(text)
 
 
 def test_offsets_and_texts_stay_those_of_the_source(folder: Path) -> None:

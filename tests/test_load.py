@@ -15,6 +15,7 @@ import rankrag
 from rankrag import Passage, Question, Turn
 from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
+from rankrag.index.encoder import Encoder
 from rankrag.prompts import CHAT, UNANSWERABLE
 from rankrag.system import DEFAULT_MODEL, open_engine, open_retrieval
 from rankrag.types import RetrieverKind
@@ -232,6 +233,11 @@ def test_an_index_with_vectors_is_searched_with_both(tmp_path: Path, monkeypatch
     for kind, wanted in kinds.items():
         shelf = open_retrieval(place, kind)
         assert shelf.kind == wanted
+        if shelf.at_once:
+            with monkeypatch.context() as without:
+                without.setattr(Encoder, "encode_queries", None)
+                assert shelf.at_once.search("snow", 3)[0].passage.text == "Snow is white."
+        assert (shelf.at_once is not None) is (wanted == "hybrid")
         assert shelf.search(question, 3)[0].passage.text == "Snow is white."
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "empty"))
     with pytest.raises(MissingModelError, match="rankrag model pull minilm-l6"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import cache
 from typing import Annotated, NoReturn
 
@@ -113,6 +115,8 @@ def main() -> NoReturn:
     # On a GPU attention by cuDNN plans anew for every length of prompts: tenths of a second each time, others
     # found (FunASR, issue 3704).
     os.environ.setdefault("TORCH_CUDNN_SDPA_DEPRIORITIZED", "1")
+    # What imports make stays: looking through it for garbage every 700 objects takes a tenth of a search.
+    gc.set_threshold(20_000)
     if sys.platform == "win32":  # a pipe has an old code page there, without most of what documents hold
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8")
@@ -122,7 +126,9 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; a failure is one line on standard error."""
     try:
-        code: int | None = _command()(list(arguments), prog_name="rankrag", standalone_mode=False)
+        code: int | None = _command(*arguments[:1])(
+            list(arguments), prog_name="rankrag", standalone_mode=False
+        )
         sys.stdout.flush()
     except BrokenPipeError:
         return _pipe_closed()
@@ -136,11 +142,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 @cache
-def _command() -> Callable[..., int | None]:
-    """Return what the tree of commands is parsed by; making it is most of the time of a small command."""
+def _command(verb: str = "") -> Callable[..., int | None]:
+    """Return what parses a command line: that of one verb, which is made sooner than that of all of them."""
     # Beside the name of an argument typer writes the type in Python's words, as `PATH <list[str]>`.
     setattr(typer.core.TyperArgument, "display_type_rich", lambda self, ctx: "")  # noqa: ARG005, B010
-    return typer.main.get_command(app)
+    alone = copy(app)
+    alone.registered_commands = [each for each in app.registered_commands if each.name == verb]
+    alone.registered_groups = [each for each in app.registered_groups if each.name == verb]
+    known = alone.registered_commands or alone.registered_groups
+    return typer.main.get_command(alone if known else app)
 
 
 def _failed(problem: Exception) -> int:

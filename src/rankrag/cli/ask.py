@@ -127,7 +127,7 @@ def _question(given: str | None, output: str) -> str:
 def _answering(spec: SystemSpec) -> conversation.Stream:
     """Return what answers: a server that runs with the same index and models, else both loaded here.
 
-    Here the passages are found while the models are still to be loaded: people see them at once.
+    Here passages are found while the models are still to be loaded: people see them at once.
     """
     if (server := resident.find(spec)) is not None:
         console.note("using", f"the server at {server.url}, which has {spec.names()} loaded", "cyan")
@@ -139,7 +139,7 @@ def _answering(spec: SystemSpec) -> conversation.Stream:
     def stream(question: Question, filters: Filters) -> Iterator[Answer]:
         if not (spec.rewrite and question.history):
             query = shelf.query(question)
-            hits = shelf.retriever.search(query, spec.retrieve_k, filters)
+            hits = (shelf.at_once or shelf.retriever).search(query, spec.retrieve_k, filters)
             yield Answer(question, query=query, retrieved=tuple(hits), read_k=spec.read_k)
         yield from loaded().stream(question, filters=filters)
 

@@ -131,10 +131,14 @@ _MEMORY: dict[str, dict[str, tuple[str, ...]]] = {}
 
 def _analysed(spelled: Sequence[str], language: str) -> list[tuple[str, ...]]:
     """Return what each spelling gives: its parts and the whole, stemmed; nothing for a stop word."""
-    find = _patterns().alphabetic.findall
-    forms = [[form for word in find(spelling) for form in _forms(word)] for spelling in spelled]
+    forms = [[form for word in _alphabets(spelling) for form in _forms(word)] for spelling in spelled]
     stems = _stems({form for each in forms for form in each}, language)
     return [tuple(stems[form] for form in each if stems[form]) for each in forms]
+
+
+def _alphabets(spelling: str) -> list[str]:
+    """Return what stands in letters of alphabets and digits, whole where marks join it."""
+    return (_ASCII if spelling.isascii() else _patterns().alphabetic).findall(spelling)
 
 
 _JOINED = re.compile(r"([^'._@:&,-]+)(['._@:&,-]*)")
@@ -326,6 +330,10 @@ def _patterns() -> _Patterns:
 
 def _alphabetic(letters: str) -> str:
     return f"[{letters}]+(?:{_MARKS}[{letters}]+)*"
+
+
+_ASCII = re.compile(_alphabetic("0-9A-Za-z"))
+"""The same for ASCII alone: a question in English does not wait for the letters of Unicode."""
 
 
 def _letters() -> tuple[str, str]:

@@ -24,11 +24,15 @@ StoreKind = Literal["lancedb", "qdrant"]
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """A retriever over an opened index, its kind, and how a question becomes its query."""
+    """A retriever over an opened index, its kind, and how a question becomes its query.
+
+    `at_once` is the half of a hybrid one that waits for no encoder, which takes seconds to load.
+    """
 
     retriever: Retriever
     kind: RetrieverKind
     query: Callable[[Question], str]
+    at_once: Retriever | None = None
 
     def search(self, question: Question, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits for a question, best first."""
@@ -41,7 +45,7 @@ def open_retrieval(folder: str | Path | None, kind: RetrieverKind | None = None)
     Without a folder there is nothing to search, and it says so when it is asked.
     Raises NotFoundError, InvalidInputError, or MissingModelError if the index's encoder is not here.
     """
-    from ..index import open_store, retriever
+    from ..index import BM25, open_store, retriever
 
     if folder is None:
         return Retrieval(_NoIndex(), "bm25", prompts.search_query)
@@ -50,7 +54,8 @@ def open_retrieval(folder: str | Path | None, kind: RetrieverKind | None = None)
     kind = kind or ("hybrid" if used else "bm25")
     encoder = open_encoder(used.name) if used and kind != "bm25" else None
     query = partial(prompts.search_query, speakers=encoder is not None and encoder.speakers)
-    return Retrieval(retriever(kind, store, encoder), kind, query)
+    at_once = BM25(store) if kind == "hybrid" else None
+    return Retrieval(retriever(kind, store, encoder), kind, query, at_once)
 
 
 def store_place(

@@ -6,9 +6,13 @@ import contextlib
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +44,7 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
     """
     # Where nobody chose, LanceDB warns that statistics hold centroids, which are not read here.
     os.environ.setdefault("LANCE_INCLUDE_VECTOR_CENTROIDS", "false")
-    postpone_cloud()
+    prepare_lancedb()
     import lancedb
 
     return lancedb.connect(str(folder), read_consistency_interval=interval, session=_session())
@@ -48,7 +52,7 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
 
 @cache
 def _session() -> Session:
-    postpone_cloud()
+    prepare_lancedb()
     import lancedb
 
     given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))
@@ -56,6 +60,41 @@ def _session() -> Session:
         raise InvalidInputError(f"found RANKRAG_INDEX_CACHE_MB={given!r}, wanted a number of megabytes")
     size = int(given) * 10**6
     return lancedb.Session(index_cache_size_bytes=size, metadata_cache_size_bytes=size // _METADATA_SHARE)
+
+
+@cache
+def prepare_lancedb() -> None:
+    """Have LanceDB loaded without what nothing here needs; call it before `lancedb` is imported."""
+    postpone_cloud()
+    with without_pandas():
+        import_module("pyarrow.dataset")
+
+
+@contextlib.contextmanager
+def without_pandas() -> Iterator[None]:
+    """Have the imports of this thread find no pandas while the block runs.
+
+    Where it is installed `import pyarrow.dataset`, which LanceDB does, loads it to see whether it is there:
+    0.3 seconds of a processor. Whoever makes a frame later still finds it.
+    """
+    hiding = _NoPandas(threading.get_ident())
+    sys.meta_path.insert(0, hiding)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hiding)
+
+
+@dataclass(frozen=True, slots=True)
+class _NoPandas:
+    """Finds no pandas, in one thread."""
+
+    thread: int
+
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
+        if name == "pandas" and threading.get_ident() == self.thread:
+            raise ModuleNotFoundError("pandas is left out", name=name)
+        return None
 
 
 def postpone_cloud() -> None:
