@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.errors import InvalidInputError, MissingExtraError
-from rankrag.index.reading import Apart, File, Portion, ReadSettings
+from rankrag.index.reading import Apart, File, Portion, ReadSettings, parser_process
 from rankrag.index.reading import kinds as kinds_module
 from rankrag.index.reading.parser_process import ParserLimits
 from rankrag.index.reading.passages import read_portions
@@ -141,6 +141,14 @@ def test_what_takes_too_long_or_too_much_is_given_up_and_the_next_is_read(tmp_pa
             list(apart.portions(file_of(good), SETTINGS))
         apart.limits = ParserLimits()
         assert len(list(apart.portions(file_of(good), SETTINGS))) == 1
+
+
+@pytest.mark.parametrize(("wanting", "patience"), [(0.3, 4), (2, 4), (50, 100)])
+def test_a_busy_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch, wanting: float, patience: int) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (wanting, 0.0, 0.0), raising=False)
+    assert parser_process._patience(2) == patience
+    monkeypatch.delattr("os.getloadavg")  # as on Windows
+    assert parser_process._patience(2) == 4
 
 
 def test_a_parser_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

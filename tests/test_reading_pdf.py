@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+from collections.abc import Sequence
+from email.message import EmailMessage
 from pathlib import Path
 
+import pypdf
 import pytest
 
 from rankrag.errors import InvalidInputError
 from rankrag.index import Settings, build, open_store
+from rankrag.index.reading import ocr, parser_process
 from rankrag.index.reading.parse import parse_bytes
 from rankrag.index.reading.passages import passages_of_text
 from rankrag.index.reading.pdf_tables import with_tables
@@ -130,6 +135,50 @@ def test_a_scanned_page_is_read_where_it_is_asked_for(tmp_path: Path) -> None:
     assert hit.passage.text.splitlines() == SCAN
     assert hit.passage.source is not None
     assert hit.passage.source.page == 1
+
+
+def mailed(folder: Path) -> bytes:
+    """Return a mail with a scan attached."""
+    letter = EmailMessage()
+    letter["Subject"], letter["From"] = "The lease", "a@example.org"
+    letter.set_content("The lease is attached.")
+    scan(folder, *SCAN)
+    letter.add_attachment((folder / "scan.pdf").read_bytes(), "application", "pdf", filename="scan.pdf")
+    return letter.as_bytes()
+
+
+@pytest.mark.parametrize("kind", ["pdf", "eml", "mbox"])
+def test_scanned_pages_that_were_left_are_read_once_ocr_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def recognised(_data: bytes, pages: Sequence[int]) -> dict[int, str]:
+        return dict.fromkeys(pages, " ".join(SCAN))
+
+    monkeypatch.setattr(ocr, "recognised", recognised)
+    monkeypatch.setattr(parser_process, "is_apart", lambda _: False)
+    files, index = tmp_path / "files", tmp_path / "idx"
+    files.mkdir()
+    mail = mailed(tmp_path / "attached")
+    if kind == "pdf":
+        merged = pypdf.PdfWriter()
+        merged.append(io.BytesIO(pdf("The lease begins in May.")))
+        merged.append(tmp_path / "attached" / "scan.pdf")
+        merged.write(files / "a.pdf")
+    else:
+        head = b"From a@example.org Mon Nov 30 10:00:00 2026\n" if kind == "mbox" else b""
+        (files / f"a.{kind}").write_bytes(head + mail)
+    for wanted, settings in (
+        ("added", Settings()),
+        ("unchanged", Settings()),
+        ("replaced", Settings(ocr=True)),
+    ):
+        report = build([str(files)], index, settings)
+        assert len(getattr(report, wanted)) == 1, report
+    assert not report.failed
+    assert any("Heating costs" in hit.passage.text for hit in open_store(index).search_words("heating", 5))
+    for settings in (Settings(), Settings(ocr=True)):
+        assert len(build([str(files)], index, settings).unchanged) == 1
+    assert len(open_store(index).documents()[0].sha256) == 64
 
 
 @pytest.mark.slow

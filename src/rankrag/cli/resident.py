@@ -1,4 +1,8 @@
-"""A running `rankrag serve` of the same user: `ask` is answered there where it has the same things loaded."""
+"""A running `rankrag serve` of the same user: `ask` is answered there where it has the same things loaded.
+
+Events are read over http.client: one request to this machine wants neither the retries nor the proxies that
+httpx, which models behind servers are asked through, brings with it.
+"""
 
 from __future__ import annotations
 

@@ -38,9 +38,10 @@ from .reading import (
     find,
     is_under,
 )
+from .reading.ocr import REMEDY
 from .settings import PassageEncoder, Settings
 from .stores.by_name import make_store
-from .stores.store import REPLACED, FileRow, Store, StoredPassage
+from .stores.store import REPLACED, SCANS, FileRow, Store, StoredPassage
 from .words import scripts
 
 BATCH = 16_384
@@ -100,11 +101,12 @@ def build(
 ) -> BuildReport:
     """Bring an index up to date with files, folders and globs, making it if it is not there.
 
-    Files with the digest they had are passed over, changed ones replaced. A file that cannot be read is
-    reported with its reason, the others go in, and an older version of it stays; of a collection, whose
-    records are committed as they are read, some may be newer then, and of a new one none stays. Interrupt or
-    kill it at any moment: the index opens and searches, and the same call goes on where it was. Raises
-    NotFoundError or InvalidInputError for paths and settings that cannot be used, before anything is written.
+    Files with the digest they had are passed over, changed ones replaced, and so are, with `settings.ocr`,
+    those whose scanned pages were left out. A file that cannot be read is reported with its reason, the
+    others go in, and an older version of it stays; of a collection, whose records are committed as they are
+    read, some may be newer then, and of a new one none stays. Interrupt or kill it at any moment: the index
+    opens and searches, and the same call goes on where it was. Raises NotFoundError or InvalidInputError for
+    paths and settings that cannot be used, before anything is written.
 
     `ray` is the address of a Ray cluster (`spread.joined` says which there are) whose workers read, cut and
     encode; the index is the same. It raises MissingExtraError without Ray, FailureError without the cluster.
@@ -118,7 +120,7 @@ def build(
     with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
         store = make_store(folder, manifest)
-        builder = _Builder(store, settings.encoder, progress, reader, ahead=ray is not None)
+        builder = _Builder(store, settings.encoder, progress, reader, ray is not None, settings.ocr)
         builder.recover()
         if settings.prune:
             builder.prune(given, root)
@@ -160,7 +162,7 @@ class _Done:
 
 
 class _Builder:
-    """Builds an index; `ahead` says that its reader also encodes."""
+    """Builds an index; `ahead` says that its reader also encodes, `ocr` that it reads scanned pages."""
 
     def __init__(
         self,
@@ -169,11 +171,13 @@ class _Builder:
         progress: Progress,
         reader: FileReader,
         ahead: bool,
+        ocr: bool,
     ) -> None:
         self.store = store
         self.encoder = None if ahead else encoder
         self.progress = progress
         self.reader = reader
+        self.ocr = ocr
         self.total = 0  # bytes of all files
         self.finished = 0  # bytes of the files that are through
         self.at = 0  # bytes read
@@ -243,9 +247,13 @@ class _Builder:
     def after(self, file: File, digest: str) -> int | None:
         """Say after which record to read a file, None if it is in: a killed build left a part of it."""
         before = self.known.get(file.name)
-        if before is None or before.sha256 != digest:
+        if before is None or not self._is_as_it_was(before, digest):
             return 0
         return None if before.complete else self.store.last_record(file.name)
+
+    def _is_as_it_was(self, before: FileRow, digest: str) -> bool:
+        """Say whether a file is the one that is in, with all that would be read of it now."""
+        return digest == (before.state if self.ocr else before.sha256)
 
     def read(self, file: File) -> None:
         """Read a file if it is new or changed; its failure is noted and does not end the build."""
@@ -274,7 +282,7 @@ class _Builder:
         for portion in self.reader.portions(file, 0):
             self._hold(portion)
             self._note(file.name, portion)
-        self.files.append(FileRow(file.name, digest, complete=True))
+        self.files.append(FileRow(file.name, self._state(file.name, digest), complete=True))
         if file.name in self.known or file.name in self.stray:
             self.changed.append(file.name)
             self.stray.discard(file.name)
@@ -311,8 +319,13 @@ class _Builder:
             self.done.notes.append((file.name, note))
         if gone := older.keys() - seen:
             self.store.remove_documents(gone)
-        self.store.set_files([FileRow(file.name, digest, complete=True)])
+        self.store.set_files([FileRow(file.name, self._state(file.name, digest), complete=True)])
         self.has_records = True
+
+    def _state(self, name: str, digest: str) -> str:
+        """Return the digest of a file, marked where scanned pages of it were left."""
+        left = any(file == name and REMEDY in note for file, note in self.done.notes)
+        return digest + SCANS if left else digest
 
     def _note(self, name: str, portion: Portion) -> None:
         """Count what a portion holds, and take down what there is to tell about it."""
@@ -329,7 +342,7 @@ class _Builder:
         if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
             self.ids = self.store.ids()
         older: dict[str, int] = defaultdict(int)
-        if before is not None and before.sha256 != digest:
+        if before is not None and not self._is_as_it_was(before, digest):
             for row in self.store.rows_of(name):
                 older[row.document] += _fingerprint(row)
                 self.ids.discard(row.passage.id)

@@ -35,6 +35,9 @@ Recognised = tuple[str, float]
 """The text of a page and the mean confidence in it, 0..1."""
 
 
+REMEDY = "--ocr reads"
+"""In every note and reason about pages that were left for want of `--ocr`."""
+
 _NAMED = 20
 """Pages that are named one by one; further ones are counted."""
 
@@ -57,11 +60,11 @@ def scans_read(extract: Extract, data: bytes, ocr: bool) -> Extract:
         raise InvalidInputError(
             "it holds no text, and no recogniser is sure of its pages: install tesseract with their language"
             if ocr
-            else "it holds no text, as a scan does: --ocr reads it"
+            else f"it holds no text, as a scan does: {REMEDY} it"
         )
     notes = [f"{_pages([*texts])} read by OCR"] if texts else []
     if left:
-        why = "no recogniser is sure of them" if ocr else "scanned? --ocr reads them"
+        why = "no recogniser is sure of them" if ocr else f"scanned? {REMEDY} them"
         notes.append(f"{_pages(left)} without text ({len(left)} of {page + 1}): {why}")
     return replace(extract, blocks=blocks, notes=(*extract.notes, *notes), scanned=())
 

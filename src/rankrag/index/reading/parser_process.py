@@ -32,7 +32,8 @@ TIME_S, TIME_PER_MB_S = 60.0, 10.0
 """Seconds of a processor after which reading is given up, and those added for each megabyte of the file."""
 
 PATIENCE = 4
-"""By the clock it may take so many times as long until the next portion: the machine may have other work."""
+"""By the clock it may take so many times as long until the next portion, and longer where others want the
+processors too: with 25 of them for each, a reader was given up after 46 s of a processor."""
 
 MEMORY = 2**30
 """Bytes that the process may take beyond what it has at its start."""
@@ -154,7 +155,7 @@ class Apart:
         """Return the next portion, None after the last one, or why there is no more."""
         process = cast("subprocess.Popen[bytes]", self.process)
         self.in_time = True
-        timer = threading.Timer(PATIENCE * time_s, self._give_up, [process])
+        timer = threading.Timer(_patience(os.cpu_count() or 1) * time_s, self._give_up, [process])
         timer.daemon = True
         timer.start()
         try:
@@ -176,6 +177,12 @@ class Apart:
         if code == -signal.SIGABRT:  # libraries in C and Rust end the process where they get no memory
             return out_of_memory(self.limits.memory)
         return f"reading it ended its parser (exit code {code}): save it in another format"
+
+
+def _patience(n_processors: int) -> float:
+    """Return how many seconds by the clock a second of a processor may take."""
+    wanting = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0  # Windows does not tell
+    return PATIENCE * max(1.0, wanting / n_processors)
 
 
 def out_of_memory(memory: int) -> str:

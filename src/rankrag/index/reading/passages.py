@@ -61,7 +61,7 @@ def is_apart(kind: str) -> bool:
 
 
 def records_of(
-    file: File, words: int, after: int = 0, part: LineSpan | None = None
+    file: File, words: int, after: int = 0, part: LineSpan | None = None, ocr: bool = False
 ) -> Iterator[CollectionRecord | Unreadable | Told]:
     """Yield the records of a collection or of a part of it, its broken lines, and what to tell of it."""
     if part is not None:
@@ -70,15 +70,17 @@ def records_of(
         found = COLLECTIONS[file.kind].read(file.path, file.name, after)
     for item in found:
         if isinstance(item, Enclosed):
-            yield from _enclosed(item, file.name, words)
+            yield from _enclosed(item, file.name, words, ocr)
         else:
             yield item
 
 
-def _enclosed(item: Enclosed, file_name: str, words: int) -> Iterator[CollectionRecord | Unreadable | Told]:
+def _enclosed(
+    item: Enclosed, file_name: str, words: int, ocr: bool
+) -> Iterator[CollectionRecord | Unreadable | Told]:
     name = f"{file_name}#{item.number}"
     try:
-        text = parse_bytes(item.data, name, item.kind, words)
+        text = parse_bytes(item.data, name, item.kind, words, ocr)
     except MissingExtraError:
         raise
     except RankRAGError as error:
@@ -136,7 +138,7 @@ def _document(file: File, settings: ReadSettings) -> Portion:
 def _collection(file: File, settings: ReadSettings, after: int, part: LineSpan | None) -> Iterator[Portion]:
     skipped = 0
     cut_names: dict[str, int] = {}
-    for item in records_of(file, settings.words, after, part):
+    for item in records_of(file, settings.words, after, part, settings.ocr):
         if isinstance(item, Told):
             yield Portion([], 0, notes=(item.note,))
         elif isinstance(item, Unreadable):

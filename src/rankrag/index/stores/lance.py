@@ -105,7 +105,7 @@ class LanceStore:
         """Write the rows of files, replacing those of the same name."""
         import pyarrow as pa
 
-        columns = [[r.name for r in rows], [r.sha256 for r in rows], [r.complete for r in rows]]
+        columns = [[r.name for r in rows], [r.state for r in rows], [r.complete for r in rows]]
         batch = pa.record_batch(columns, schema=files_schema())
         merge = self._files.merge_insert("path")
         with committing(self.folder):

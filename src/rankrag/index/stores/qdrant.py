@@ -134,7 +134,7 @@ class QdrantStore:
                 PointStruct(
                     id=point_id(row.name),
                     vector={},
-                    payload={"name": row.name, "sha256": row.sha256, "complete": row.complete},
+                    payload={"name": row.name, "sha256": row.state, "complete": row.complete},
                 )
                 for row in part
             ]

@@ -23,13 +23,22 @@ class StoredPassage:
     record: int
 
 
+SCANS = "+scans"
+"""Stands after a file's digest where it has pages that only OCR reads, and that were not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """A file as it is stored; `complete` says that all its passages are in."""
 
     name: str
-    sha256: str
+    state: str
     complete: bool
+
+    @property
+    def sha256(self) -> str:
+        """The digest of the file's bytes."""
+        return self.state.removesuffix(SCANS)
 
 
 Batch = tuple[list[StoredPassage], "np.ndarray | None"]
