@@ -168,7 +168,7 @@ class Soak:
     def stream(self, http: httpx.Client, draw: random.Random) -> None:
         """Chat in a stream and see it end as it should."""
         words = " ".join(draw.choices(WORDS, k=5))
-        body = {"messages": [{"role": "user", "content": words}], "stream": True, "top_k": 4}
+        body = {"messages": [{"role": "user", "content": words}], "stream": True, "retrieve_k": 4}
         response = http.post("/v1/chat/completions", json=body)
         if self.answered(response):
             assert response.text.rstrip().endswith("data: [DONE]"), response.text[-200:]

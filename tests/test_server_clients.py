@@ -34,7 +34,9 @@ def test_openai(url: str) -> None:
     client = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
     assert [model.id for model in client.models.list()] == ["fake", "rankrag-chat"]
     messages = [{"role": "user", "content": QUESTION}]
-    whole = client.chat.completions.create(model="fake", messages=messages, extra_body={"top_k": 3})
+    whole = client.chat.completions.create(
+        model="fake", messages=messages, extra_body={"retrieve_k": 3, "top_k": 1}
+    )
     (choice,) = whole.choices
     assert "eighteen toes" in choice.message.content
     assert choice.message.annotations[0].url_citation.url.endswith("cats.md")

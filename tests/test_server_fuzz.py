@@ -57,7 +57,7 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(
     "question history style retrieve_k read_k filters stream messages documents query texts top_n top_k "
-    "queries max_tokens rank min_relevance k rank_fields".split()
+    "queries max_tokens stop rank min_relevance k rank_fields".split()
 )
 PATHS = ["/v1/ask", "/v1/search", "/v1/chat/completions", "/rerank", "/v2/rerank", "/score", "/mcp"]
 

@@ -352,13 +352,43 @@ def test_tools_that_a_chat_offers_are_left_unused(http: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "off",
+    [
+        {"top_k": 1},
+        {"top_k": 0},
+        {"top_k": -1},
+        {"max_tokens": -1},
+        {"stop": []},
+        {"stop": ""},
+        {"logprobs": False},
+    ],
+)
+def test_settings_of_a_sampler_and_what_is_off_change_nothing(
+    http: TestClient, off: dict[str, object]
+) -> None:
+    plain, told = chat(http).json(), chat(http, **off).json()
+    assert told["choices"] == plain["choices"]
+    assert len(told["retrieval"]["hits"]) == len(plain["retrieval"]["hits"]) > 0
+
+
+@pytest.mark.parametrize("stop", ["eigh", ["nothing like it", "n toes", "eigh"]])
+def test_an_answer_ends_before_a_stop(http: TestClient, stop: object) -> None:
+    plain, ended = chat(http).json()["choices"][0], chat(http, stop=stop).json()["choices"][0]
+    assert ended["message"]["content"] == plain["message"]["content"].partition("eigh")[0]
+    assert ended["finish_reason"] == "stop"
+    streamed = [data for _, data in events(chat(http, stop=stop, stream=True).text)]
+    pieces = [each["choices"][0]["delta"].get("content", "") for each in streamed[:-1] if each["choices"]]
+    assert "".join(pieces) == ended["message"]["content"]
+
+
+@pytest.mark.parametrize(
     ("wish", "said"),
     [
         ({"n": 2}, "n: found 2, wanted 1"),
         ({"tools": [TOOL], "tool_choice": "required"}, "tool_choice: "),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "x"}}}, "tool_choice: "),
         ({"response_format": {"type": "json_object"}}, "response_format: "),
-        ({"stop": "."}, "stop: "),
+        ({"stop": ["x"] * 17}, "stop"),
         ({"messages": []}, "messages: "),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "no question at the end"),
         (
@@ -366,6 +396,7 @@ def test_tools_that_a_chat_offers_are_left_unused(http: TestClient) -> None:
             "'image_url', wanted text",
         ),
         ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
         ({"filters": {"path": "x"}, "documents": ["a"]}, "filters beside documents"),
     ],
 )
@@ -376,12 +407,19 @@ def test_chat_refuses_what_it_cannot_grant(http: TestClient, wish: dict[str, Any
 
 
 def test_models(http: TestClient) -> None:
-    assert [model["id"] for model in http.get("/v1/models").json()["data"]] == ["fake", "rankrag-chat"]
+    listed = http.get("/v1/models").json()["data"]
+    assert [model["id"] for model in listed] == ["fake", "rankrag-chat"]
+    assert [http.get(f"/v1/models/{model['id']}").json() for model in listed] == listed
+    missing = http.get("/v1/models/owner/nothing")
+    assert (missing.status_code, error(missing)["message"][:36]) == (
+        404,
+        "found no model 'owner/nothing', want",
+    )
 
 
 def test_fewer_passages_may_be_allowed(index: Path) -> None:
     with client(make_app(index, settings=ServerSettings(Limits(passages=30)))) as http:
-        assert "at most 30" in error(chat(http, top_k=31))["message"]
+        assert "at most 30" in error(chat(http, retrieve_k=31))["message"]
         assert "at most 30" in error(http.post("/v1/search", json={"question": "x", "k": 31}))["message"]
 
 

@@ -64,7 +64,9 @@ SOUND = (
     ),
     Made("POST", "/v1/chat/completions", {**CHAT, "stream": True, "stream_options": {"include_usage": True}}),
     Made(
-        "POST", "/v1/chat/completions", {**CHAT, "documents": DOCUMENTS, "top_n": 1, "min_score": 0.1, "n": 1}
+        "POST",
+        "/v1/chat/completions",
+        {**CHAT, "documents": DOCUMENTS, "read_k": 1, "min_relevance": 0.1, "n": 1},
     ),
     Made("POST", "/rerank", {"query": QUESTION, "documents": DOCUMENTS, "top_n": 2, "rank_fields": ["text"]}),
     Made(

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from starlette.responses import JSONResponse, Response
 
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, NotFoundError
 from ...files import Record
 from ...pipeline import Pipeline
 from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
@@ -47,7 +47,6 @@ NOT_GRANTED: dict[str, Sequence[object]] = {
     "tool_choice": ("auto", "none"),
     "function_call": ("auto", "none"),
     "logprobs": (),
-    "stop": (),
     "logit_bias": (),
     "audio": (),
     "response_format": ({"type": "text"},),
@@ -58,6 +57,21 @@ values of each that wish for nothing."""
 UNUSED = ("tools", "functions")
 """Offers that a model may leave. This one does, with a warning, since chat programs send some beside every
 question; a `tool_choice` that asks for a call is refused."""
+
+MOST_STOPS = 16
+"""Texts of `stop` in a request; OpenAI takes four."""
+
+Stop = Annotated[Text, Field(max_length=1000)]
+
+
+def _limit(number: int) -> int | None:
+    """Return the most tokens to write; None for -1, by which clients say that there is no limit."""
+    if number == 0 or number < -1:
+        raise ValueError("wanted 1 or more, or -1 for no limit")
+    return None if number == -1 else number
+
+
+Limit = Annotated[int, AfterValidator(_limit)]
 
 READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
 """Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
@@ -97,7 +111,7 @@ class StreamOptions(Foreign):
 class ChatRequest(Foreign):
     """A chat: OpenAI's fields, and beside them ours (an OpenAI client sends those in `extra_body`).
 
-    Answers are greedy: `temperature`, `top_p` and `seed` are accepted and change nothing.
+    Answers are greedy: `temperature`, `top_p`, `top_k` and `seed` are accepted and change nothing.
     """
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
@@ -105,22 +119,22 @@ class ChatRequest(Foreign):
     stream: bool | None = False
     stream_options: StreamOptions | None = None
     n: int | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Limit | None = None
+    max_completion_tokens: Limit | None = None
     tools: object = None
     tool_choice: object = None
     functions: object = None
     function_call: object = None
     logprobs: object = None
-    stop: object = None
+    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
     logit_bias: object = None
     audio: object = None
     response_format: object = None
     # ours
     documents: Items | None = None
     filters: Filter | None = None
-    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="retrieve_k: passages retrieved")
-    top_n: Annotated[int, Field(ge=1)] | None = Field(None, description="read_k: passages read")
+    retrieve_k: Annotated[int, Field(ge=1)] | None = None
+    read_k: Annotated[int, Field(ge=1)] | None = None
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="relevance that a passage must reach, or the model abstains"
     )
@@ -161,9 +175,21 @@ class Chat:
 @routes.get("/v1/models")
 async def models(state: Shared) -> Record:
     """List the one model that is served, and the name by which it answers without the index."""
+    return {"object": "list", "data": _models(state)}
+
+
+@routes.get("/v1/models/{name:path}")
+async def model(name: str, state: Shared) -> Record:
+    """Return one of the models."""
+    for known in _models(state):
+        if known["id"] == name:
+            return known
+    raise NotFoundError(f"found no model {name[:200]!r}, wanted one of GET /v1/models")
+
+
+def _models(state: State) -> list[Record]:
     names = (state.about.model, PLAIN)
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": "rankrag"} for name in names]
-    return {"object": "list", "data": data}
+    return [{"id": name, "object": "model", "created": 0, "owned_by": "rankrag"} for name in names]
 
 
 @routes.post("/v1/chat/completions")
@@ -230,12 +256,13 @@ def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
             f"found documents or filters beside the model {PLAIN}, wanted none: it looks nothing up"
         )
     wish = PassRequest(
-        retrieve_k=body.top_k,
-        read_k=body.top_n,
+        retrieve_k=body.retrieve_k,
+        read_k=body.read_k,
         min_relevance=body.min_relevance,
         ranking=body.rank,
         passages=_passages(body.documents, state),
         max_tokens=body.max_completion_tokens or body.max_tokens,
+        stop=tuple(filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or ())),
     )
     return Chat(
         question,
