@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model_tiny import WORDS, config, write
 from rankrag import prompts
 from rankrag.model.engine.local import LocalLanguageModel
-from rankrag.model.engine.stream import pieces
+from rankrag.model.engine.stream import Pieces
 from rankrag.types import Passage, Prompt, Question
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -111,7 +111,8 @@ def test_closing_the_stream_stops_the_model(llama: Path, monkeypatch: pytest.Mon
     stream = lm.generate(PROMPT, 200)
     next(stream)
     begun = len(passes)
-    stream.close()  # type: ignore[attr-defined]
+    assert isinstance(stream, Pieces)
+    stream.close()
     assert list(stream) == []
     assert len(passes) == begun < 20
     assert lm.logprobs([PROMPT], [" True"]).shape == (1, 1)  # and nothing stays locked
@@ -124,7 +125,7 @@ TEXTS = st.text(alphabet="ab\n é€😀", max_size=30)
 def test_pieces_are_the_text_up_to_the_first_stop(text: str, stop: list[str]) -> None:
     """A token is a byte here, so that characters arrive broken."""
     found = list(
-        pieces(iter(text.encode()), lambda tokens: bytes(tokens).decode("utf-8", errors="replace"), stop)
+        Pieces(iter(text.encode()), lambda tokens: bytes(tokens).decode("utf-8", errors="replace"), stop)
     )
     end = min((text.find(mark) for mark in stop if mark in text), default=len(text))
     assert "".join(found) == text[:end]
@@ -134,15 +135,27 @@ def test_pieces_are_the_text_up_to_the_first_stop(text: str, stop: list[str]) ->
 
 def test_no_token_is_taken_after_a_stop() -> None:
     tokens = iter(b"one. two. three")
-    assert "".join(pieces(tokens, lambda seen: bytes(seen).decode(), ["."])) == "one"
+    assert "".join(Pieces(tokens, lambda seen: bytes(seen).decode(), ["."])) == "one"
     assert bytes(tokens) == b" two. three"
 
 
 def test_text_that_cannot_be_a_stop_is_not_held_back() -> None:
-    stream = pieces(iter(b"ab\nUsual"), lambda seen: bytes(seen).decode(), ["\nUser:"])
+    stream = Pieces(iter(b"ab\nUsual"), lambda seen: bytes(seen).decode(), ["\nUser:"])
     assert list(stream) == ["a", "b", "\nUsu", "a", "l"]
 
 
 def test_a_character_that_never_completes_is_left_out() -> None:
     decode = lambda seen: bytes(seen).decode("utf-8", errors="replace")  # noqa: E731
-    assert list(pieces(iter("a€".encode()[:-1]), decode, [])) == ["a"]
+    assert list(Pieces(iter("a€".encode()[:-1]), decode, [])) == ["a"]
+
+
+def test_tokens_count_also_where_they_end_within_a_character() -> None:
+    def decode(seen: Sequence[int]) -> str:
+        return bytes(seen).decode("utf-8", errors="replace")
+
+    cut = Pieces(iter("한국".encode()[:5]), decode, [])
+    assert list(cut) == ["한"]
+    assert cut.n_tokens == 5
+    stopped = Pieces(iter(b"one. two"), decode, ["."])
+    assert list(stopped)
+    assert stopped.n_tokens == 4

@@ -9,7 +9,9 @@ import pytest
 
 from rankrag import prompts
 from rankrag.model import FakeLanguageModel, ModelGenerator
-from rankrag.types import Generator, Passage, Prompt, Question, Style, Turn, Usage
+from rankrag.model.engine.stream import Pieces
+from rankrag.server import SharedLanguageModel
+from rankrag.types import Generator, LanguageModel, Passage, Prompt, Question, Style, Turn, Usage
 
 QUESTION = Question("q", "Where was Marie Curie born?")
 CURIE = Passage("curie", "Marie Curie was born in Warsaw.")
@@ -98,6 +100,23 @@ def test_usage_counts_the_whole_prompt_with_a_marker_as_one_token() -> None:
     reading = ModelGenerator(PiecesLM([]), prompts.CHAT).read(question, [CURIE])
     assert reading.usage("In Warsaw.") == Usage(len(spaced.split()), completion_tokens=2, limit=128)
     assert reading.usage("").completion_tokens == 0
+
+
+class CountingLM(PiecesLM):
+    """Writes the one piece of two tokens that its tokenizer would read as one."""
+
+    def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        return Pieces(iter("é".encode()), lambda seen: bytes(seen).decode("utf-8", errors="replace"), stop)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_usage_is_what_the_model_counted_while_it_wrote(shared: bool) -> None:
+    lm: LanguageModel = SharedLanguageModel(CountingLM([])) if shared else CountingLM([])
+    reading = ModelGenerator(lm, prompts.CHAT).read(Question("q", "Why?"), [CURIE], max_tokens=2)
+    assert "".join(reading.pieces()) == "é"
+    assert reading.usage("é").completion_tokens == 2, "so the answer was cut, though it is one letter"
+    if isinstance(lm, SharedLanguageModel):
+        lm.close()
 
 
 def test_a_reading_may_be_shorter_than_the_style_but_not_longer() -> None:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
+from typing import Self
 
 import numpy as np
 
 from ..errors import FailureError, RankRAGError
-from ..types import LanguageModel, Prompt
+from ..types import LanguageModel, Prompt, Usage
 
 _log = logging.getLogger("rankrag.server")
 
@@ -66,6 +67,32 @@ class _Share:
     @property
     def prompts(self) -> Sequence[Prompt]:
         return self.job.prompts[self.first : self.end]
+
+
+class _Watched(Iterator[str]):
+    """Pieces of an answer, ending once its request is over; what the model counted is told on."""
+
+    def __init__(self, pieces: Iterator[str]) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        check_stopped()
+        return next(self._pieces)
+
+    @property
+    def n_tokens(self) -> int | None:
+        """The tokens written so far; None where the model does not count them."""
+        counted: int | None = getattr(self._pieces, "n_tokens", None)
+        return counted
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens read and written, as a model behind a server told them."""
+        told: Usage | None = getattr(self._pieces, "usage", None)
+        return told
 
 
 class SharedLanguageModel:
@@ -126,7 +153,7 @@ class SharedLanguageModel:
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
         """Yield the greedy continuation piece by piece, ending once the request is over."""
         check_stopped()
-        return self._watched(self._lm.generate(prompt, max_tokens, stop))
+        return _Watched(self._lm.generate(prompt, max_tokens, stop))
 
     def close(self) -> None:
         """End the thread after the pass it is in; what still waits fails."""
@@ -140,12 +167,6 @@ class SharedLanguageModel:
         """Prompts that no pass has taken yet."""
         with self._changed:
             return sum(len(job.prompts) - job.taken for job in self._line)
-
-    @staticmethod
-    def _watched(pieces: Iterator[str]) -> Iterator[str]:
-        for piece in pieces:
-            yield piece
-            check_stopped()
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────
 

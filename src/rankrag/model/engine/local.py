@@ -17,7 +17,7 @@ from .network import Network, PackedContinuation
 from .precision import EnginePrecision
 from .prefix_cache import Entry, PrefixCache, key
 from .scorer import PromptTokens, Scorer
-from .stream import pieces
+from .stream import Pieces
 from .tokenizer import Tokenizer
 from .weights import WeightPrecision, load_weights
 
@@ -136,7 +136,7 @@ class LocalLanguageModel:
         """
         row = self._row(prompt)
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
-        return pieces(self._greedy(row, max_tokens, ends), self._tokenizer.decode, stop)
+        return Pieces(self._greedy(row, max_tokens, ends), self._tokenizer.decode, stop)
 
     def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> np.ndarray:
         import torch

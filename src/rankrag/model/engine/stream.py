@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Self
 
 _BROKEN = "\ufffd"
 """What stands in decoded text for the bytes of a character that is not complete yet."""
 
 
-def pieces(
-    tokens: Iterator[int], decode: Callable[[Sequence[int]], str], stop: Sequence[str]
-) -> Iterator[str]:
-    """Yield the text of tokens piece by piece, ending before the first stop string.
+class Pieces(Iterator[str]):
+    """The text of tokens piece by piece, ending before the first stop string.
 
     Text that may turn out to be the beginning of a stop string is held back until that is known. No more
-    tokens are taken once a stop string is complete.
+    tokens are taken once a stop string is complete. `n_tokens` counts those taken so far: the text may show
+    fewer, where it was cut within a character.
     """
-    seen: list[int] = []
-    done = 0
-    text = ""
-    for token in tokens:
-        seen.append(token)
-        # The whole answer is decoded each time: answers are short, and only so is the text exact.
-        text = decode(seen).rstrip(_BROKEN)
-        end = _first(text, stop)
-        safe = len(text) - _held(text, stop) if end is None else end
-        if safe > done:
-            yield text[done:safe]
-            done = safe
-        if end is not None:
-            return
-    if len(text) > done:
-        yield text[done:]
+
+    def __init__(
+        self, tokens: Iterator[int], decode: Callable[[Sequence[int]], str], stop: Sequence[str]
+    ) -> None:
+        self.n_tokens = 0
+        self._texts = self._read(tokens, decode, stop)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        return next(self._texts)
+
+    def close(self) -> None:
+        """End here: no more tokens are taken."""
+        self._texts.close()
+
+    def _read(
+        self, tokens: Iterator[int], decode: Callable[[Sequence[int]], str], stop: Sequence[str]
+    ) -> Generator[str]:
+        seen: list[int] = []
+        done = 0
+        text = ""
+        for token in tokens:
+            seen.append(token)
+            self.n_tokens += 1
+            # The whole answer is decoded each time: answers are short, and only so is the text exact.
+            text = decode(seen).rstrip(_BROKEN)
+            end = _first(text, stop)
+            safe = len(text) - _held(text, stop) if end is None else end
+            if safe > done:
+                yield text[done:safe]
+                done = safe
+            if end is not None:
+                return
+        if len(text) > done:
+            yield text[done:]
 
 
 def _first(text: str, stop: Sequence[str]) -> int | None:

@@ -25,7 +25,7 @@ import numpy as np
 from ... import prompts
 from ...errors import FailureError, InvalidInputError
 from ...types import Prompt, Usage
-from ..engine.stream import pieces
+from ..engine.stream import Pieces
 from .http import TIMEOUT_S, Endpoint, RefusedError, checked_url
 from .shapes import context_length, first_token, messages, piece, spelled, usage
 
@@ -338,7 +338,7 @@ def _until(texts: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
             seen.append(text)
             yield number
 
-    return pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
+    return Pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
 
 
 def _number(variable: str) -> float | None:

@@ -35,6 +35,16 @@ class Metered(Iterator[str], Protocol):
         ...
 
 
+@runtime_checkable
+class Counted(Iterator[str], Protocol):
+    """Pieces of an answer from a model that counts the tokens it wrote."""
+
+    @property
+    def n_tokens(self) -> int | None:
+        """The tokens written so far; None where nobody counts them."""
+        ...
+
+
 @dataclass(slots=True)
 class ModelReading:
     """An answer that the model gives to one prompt, within `limit` tokens."""
@@ -52,13 +62,19 @@ class ModelReading:
         return _trimmed(self._written)
 
     def usage(self, text: str) -> Usage:
-        """Return the tokens read and written; what the model was told goes before what we count."""
+        """Return the tokens read and written; what the model told goes before what we count.
+
+        Where nobody counted while it was written, `text` is.
+        """
         if isinstance(self._written, Metered) and (told := self._written.usage) is not None:
             return replace(told, limit=self.limit)
+        written = self._written.n_tokens if isinstance(self._written, Counted) else None
+        if written is None:
+            written = self.lm.n_tokens(self.form.target(text)) if text else 0
         n_tokens = counter(self.lm, self.form.markers)
         return Usage(
             prompt_tokens=n_tokens(self.prompt.prefix) + n_tokens(self.prompt.suffix),
-            completion_tokens=self.lm.n_tokens(self.form.target(text)) if text else 0,
+            completion_tokens=written,
             limit=self.limit,
         )
 
