@@ -128,8 +128,9 @@ class Reader:
         with self.lock:
             try:
                 there = content_of(INDEX, self.complaints)
-                if "r5" in there and not open_store(INDEX).search_words("r5", 3):
-                    self.complaints.append("a search finds nothing of r5, which is there")
+                for word, named in (("r5", "r5" in there), ("word", bool(there))):
+                    if named and not open_store(INDEX).search_words(word, 3):
+                        self.complaints.append(f"a search finds nothing of {word}, which is there")
             except RankRAGError as error:
                 if self.old or not any(words in str(error) for words in NOT_YET):
                     self.complaints.append(f"cannot be read: {error}")
