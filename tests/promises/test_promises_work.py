@@ -18,9 +18,10 @@ import eval_place
 import train_tiny
 from rankrag.eval.answers import read_answers
 from rankrag.model.store import pull, registry
+from rankrag.model.store.checkpoint import CARD
 from rankrag.model.store.registry import Hub, Model, Wheel
 from rankrag.train import TrainingJob, train
-from rankrag.train.folder import CARD, STATE, last_state
+from rankrag.train.folder import STATE, last_state
 from rankrag.train.record import read_metrics
 from small_hub import commit, small_hub
 from test_model_pull import make_wheel
