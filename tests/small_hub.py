@@ -64,7 +64,11 @@ def small_hub(wheels: Path | None = None, pause_s: float = 0.0) -> Iterator[Smal
         def log_message(self, *arguments: object) -> None:
             """Keep the tests' output clean."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Say nothing of clients that were killed."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     hub = SmallHub(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
