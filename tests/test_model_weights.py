@@ -279,8 +279,8 @@ def test_the_code_of_an_encoder_s_folder_is_neither_run_nor_asked_about(tmp_path
 
 
 def test_a_package_that_is_too_old_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FailureError, match=r"the chat template: needs jinja2>=3\.1\.6.*pip install -U"):
-        with told(tmp_path, "the chat template"):
-            raise ImportError("needs jinja2>=3.1.6")
+    said = r"the chat template: needs jinja2>=3\.1\.6.*pip install -U"
+    with pytest.raises(FailureError, match=said), told(tmp_path, "the chat template"):
+        raise ImportError("needs jinja2>=3.1.6")
     with pytest.raises(MissingExtraError, match="'gguf' is not installed"), told(tmp_path, "the model"):
         raise ModuleNotFoundError("No module named 'gguf'", name="gguf")
