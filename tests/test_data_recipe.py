@@ -38,6 +38,18 @@ def test_every_recipe_of_the_project_is_read(name: str) -> None:
     assert recipe.stage2
 
 
+def test_rows_that_stand_alone_can_have_passages_that_give_orders() -> None:
+    recipe = str(RECIPES / "rankrag-0.5b" / "1-first.yaml")
+    names = [
+        name
+        for name, one in read_recipe(recipe).blend.ingredients.items()
+        if one.task in ("retrieval_qa", "rank") and not one.together
+    ]
+    assert len(names) == 6
+    changed = read_recipe(recipe, [f"blend.ingredients.{name}.hostile=0.1" for name in names])
+    assert {name for name, one in changed.blend.ingredients.items() if one.hostile} == {*names}
+
+
 @pytest.mark.parametrize("size", ["8b", "70b"])
 def test_the_papers_weights_are_as_printed(size: str) -> None:
     blend = read_recipe(str(RECIPES / f"paper-{size}.yaml")).blend

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
@@ -413,3 +415,30 @@ def test_no_more_files_are_replaced_at_once_than_one_condition_holds(place: Stor
     store = open_store(INDEX)
     assert (len(store), store.search_words("old", 5)) == (REPLACED + 20, [])
     assert len(store.search_words("new", 1000)) == REPLACED + 20
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_word_of_every_passage_is_found_while_they_are_replaced(
+    place: StorePlace, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Passages of one score are read in several steps, between which another process may commit."""
+    Path("c.jsonl").write_text("\n".join(json.dumps({"_id": f"old{n}", "text": "cats"}) for n in range(40)))
+    build(["c.jsonl"], INDEX, Settings(store=place))
+    store, other = open_store(INDEX), open_store(INDEX)
+    rows = [StoredPassage(Passage(f"new{n}", "cats", "", Source("c.jsonl")), f"new{n}", n) for n in range(40)]
+    module = import_module(type(store).__module__)
+    name = "reading" if place.name == "lancedb" else "asking"
+    read, reads = getattr(module, name), itertools.count(1)
+
+    @contextlib.contextmanager
+    def step(where: object) -> Iterator[None]:
+        with read(where):
+            yield
+        if next(reads) == after:
+            other.replace(["c.jsonl"], rows)
+
+    monkeypatch.setattr(module, name, step)
+    hits = store.search_words("cats", 3)
+    assert next(reads) > after
+    assert ids(hits) in (["new0", "new1", "new10"], ["old0", "old1", "old10"])
+    assert ids(store.search_words("cats", 3)) == ["new0", "new1", "new10"]

@@ -11,7 +11,6 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import pytest
 from rankrag.errors import FailureError, MissingModelError
 from rankrag.model.store import checkpoint, pull, registry
 from rankrag.model.store.registry import Hub, Model, Wheel
+from small_hub import Repos, commit, small_hub
 
 
 @pytest.fixture(autouse=True)
@@ -235,87 +235,14 @@ def test_a_language_model_gets_the_card_of_its_template(tiny: Model) -> None:
 
 # ── the hub ──────────────────────────────────────────────────────────────────────────────────────────
 
-Repos = dict[str, dict[str, dict[str, bytes]]]
-"""Repository -> revision -> file -> content."""
-
-
-def answer(repos: Repos, path: str) -> tuple[int, bytes, str]:
-    """Say what a hub says: status, body, and the commit a file belongs to."""
-    parts = path.partition("?")[0].strip("/").split("/")
-    api = parts[:2] == ["api", "models"]
-    repo = "/".join(parts[2:4] if api else parts[:2])
-    if repo not in repos:
-        return 404, b"", ""
-    rest = parts[4:] if api else parts[2:]
-    if api and rest[:1] == ["discussions"]:
-        numbers = [int(name.rpartition("/")[2]) for name in repos[repo] if name.startswith("refs/pr/")]
-        who = {"author": {"name": "SFconvertbot"}, "repo": {"name": repo, "type": "model"}}
-        what = {
-            "title": "Adding `safetensors` variant of this model",
-            "status": "open",
-            "isPullRequest": True,
-        }
-        listed = [who | what | {"num": n, "createdAt": "2024-01-01T00:00:00.000Z"} for n in numbers]
-        return 200, json.dumps({"discussions": listed, "count": len(listed), "start": 0}).encode(), ""
-    revision = rest[1].replace("%2F", "/") if len(rest) > 1 else "main"
-    revision = next((name for name in repos[repo] if commit(repo, name) == revision), revision)
-    files = repos[repo][revision]
-    if api:
-        siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-        if rest[:1] == ["tree"]:
-            tree = [
-                {"type": "file", "path": name, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-                for name, content in files.items()
-            ]
-            return 200, json.dumps(tree).encode(), ""
-        said = {"id": repo, "sha": commit(repo, revision), "siblings": siblings, "tags": []}
-        return 200, json.dumps(said).encode(), ""
-    name = "/".join(rest[2:])
-    return (200, files[name], commit(repo, revision)) if name in files else (404, b"", "")
-
-
-def commit(repo: str, revision: str) -> str:
-    return hashlib.sha1(f"{repo} {revision}".encode()).hexdigest()
-
 
 @pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Repos], None]]:
     """Run a small hub on this machine and point the hub's client at it."""
-    repos: Repos = {}
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            status, body, sha = answer(repos, self.path)
-            self.send_response(status)
-            if status == 404:
-                self.send_header("X-Error-Code", "RepoNotFound")
-            if sha:
-                self.send_header("X-Repo-Commit", sha)
-                self.send_header("ETag", f'"{hashlib.sha1(body).hexdigest()}"')
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *arguments: object) -> None:
-            """Keep the tests' output clean."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    # What HF_ENDPOINT sets, which the client reads once, when it is imported.
-    here = f"http://127.0.0.1:{server.server_port}"
-    template = here + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", here)
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    yield repos.update
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with small_hub() as hub:
+        for name, value in hub.constants.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        yield hub.repos.update
 
 
 def repo_files(mark: bytes) -> dict[str, bytes]:

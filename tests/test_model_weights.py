@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from model_tiny import config, write
-from rankrag.errors import FailureError, InvalidInputError, NotFoundError, RankRAGError
+from rankrag.errors import (
+    FailureError,
+    InvalidInputError,
+    MissingExtraError,
+    NotFoundError,
+    RankRAGError,
+    told,
+)
 from rankrag.model.engine.weights import load_weights
 from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.system import open_engine
@@ -269,3 +276,11 @@ def test_the_code_of_an_encoder_s_folder_is_neither_run_nor_asked_about(tmp_path
         refused = [line for line in done.stderr.splitlines() if line.startswith(f"{folder}: cannot load")]
         assert len(refused) >= (1 if module else 0)  # a module's code is refused, a tokenizer's passed over
         assert not mark.exists()
+
+
+def test_a_package_that_is_too_old_is_named(tmp_path: Path) -> None:
+    said = r"the chat template: needs jinja2>=3\.1\.6.*pip install -U"
+    with pytest.raises(FailureError, match=said), told(tmp_path, "the chat template"):
+        raise ImportError("needs jinja2>=3.1.6")
+    with pytest.raises(MissingExtraError, match="'gguf' is not installed"), told(tmp_path, "the model"):
+        raise ModuleNotFoundError("No module named 'gguf'", name="gguf")

@@ -30,6 +30,19 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_index(tmp_path_factory.mktemp("server"))
 
 
+def test_no_free_thread_is_waited_for_where_nothing_takes_long(index: Path) -> None:
+    async def ask() -> int:
+        threads = anyio.to_thread.current_default_thread_limiter()
+        for _ in range(int(threads.total_tokens)):
+            threads.acquire_on_behalf_of_nowait(object())
+        transport = httpx.ASGITransport(make_app(index))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            with anyio.fail_after(5):
+                return (await http.get("/v1/models")).status_code
+
+    assert anyio.run(ask) == 200
+
+
 @pytest.fixture
 def busy(index: Path) -> Iterator[SimpleNamespace]:
     """A server with two places to work and two to wait, whose model is held."""

@@ -76,14 +76,18 @@ class PartialError(RankRAGError):
 def told(folder: Path, what: str) -> Iterator[None]:
     """Turn what libraries raise about the broken files of a model's folder into one line.
 
-    They raise nearly anything. Errors of our own pass; a package that is missing is MissingExtraError.
+    They raise nearly anything. Errors of our own pass; a package that is missing is MissingExtraError, one
+    that is too old FailureError.
     """
     try:
         yield
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "local") from error
     except RankRAGError:
         raise
+    except ImportError as error:
+        if error.name:
+            raise MissingExtraError(error.name, "local") from error
+        said = " ".join(str(error).split())[:200]
+        raise FailureError(f"cannot load {what}: {said}: pip install -U 'rankrag[local]'") from error
     except Exception as error:
         said = " ".join(str(error).split())[:200]
         raise FailureError(f"{folder}: cannot load {what}: {said}: pull or export it again") from error

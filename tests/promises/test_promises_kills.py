@@ -1,18 +1,12 @@
-"""`kill -9` at any moment of a build, an update, a prune, a deletion or a copy, while a reader polls.
-
-RANKRAG_KILLS says how many; the short form is for every change of the code, the long one is run by hand.
-"""
+"""`kill -9` at any moment of a build, an update, a prune, a deletion or a copy, while a reader polls."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import random
 import shutil
 import signal
 import threading
-import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +16,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
+from killing import KILLS, chance, killed
 
 from rankrag.errors import RankRAGError
 from rankrag.index import IndexDocuments, Settings, build, copy_index, faults, open_store
@@ -32,22 +27,19 @@ pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are not killed like this here"),
 ]
 
-KILLS = int(os.environ.get("RANKRAG_KILLS", "10"))
 INDEX, COPY = Path("idx"), Path("copied")
 VERBS = ("build", "update", "prune", "delete", "copy")
 WORDS = 20
 NOT_YET = ("found no index", "is no index", "first build was stopped before it began")
-PROCESSES = multiprocessing.get_context("forkserver")
 
 Content = dict[str, dict[str, str]]
 """The texts of passages by their ids, for each document."""
 
 
-def work(ready: Event, verb: str, folder: str, gone: list[str]) -> None:
-    """Do in a process of its own what is to be killed, once all is imported that takes time."""
+def work(ready: Event, verb: str, gone: list[str]) -> None:
+    """Do in a process of its own what is to be killed."""
     import lancedb  # noqa: F401
 
-    os.chdir(folder)
     ready.set()
     if verb == "delete":
         IndexDocuments(INDEX).delete(gone)
@@ -128,8 +120,9 @@ class Reader:
         with self.lock:
             try:
                 there = content_of(INDEX, self.complaints)
-                if "r5" in there and not open_store(INDEX).search_words("r5", 3):
-                    self.complaints.append("a search finds nothing of r5, which is there")
+                for word, named in (("r5", "r5" in there), ("word", bool(there))):
+                    if named and not open_store(INDEX).search_words(word, 3):
+                        self.complaints.append(f"a search finds nothing of {word}, which is there")
             except RankRAGError as error:
                 if self.old or not any(words in str(error) for words in NOT_YET):
                     self.complaints.append(f"cannot be read: {error}")
@@ -179,27 +172,11 @@ def reading() -> Iterator[Reader]:
         thread.join()
 
 
-def killed(verb: str, gone: list[str], after_s: float) -> tuple[bool, float]:
-    """Kill a process after some seconds of work; return whether it was at work, and for how long it was."""
-    ready = PROCESSES.Event()
-    process = PROCESSES.Process(target=work, args=(ready, verb, str(Path.cwd()), gone))
-    process.start()
-    ready.wait(600)
-    started = time.monotonic()
-    process.join(after_s)
-    was_alive = process.is_alive()
-    process.kill()
-    process.join()
-    assert was_alive or process.exitcode == 0
-    return was_alive, time.monotonic() - started
-
-
 def test_kills_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RANKRAG_SYNC", "on")
-    generator = random.Random(os.environ.get("RANKRAG_SEED", "1"))
+    generator = chance()
     corpus, kills, took = Corpus(generator), Counter[str](), dict.fromkeys(VERBS, 1.0)
-    PROCESSES.set_forkserver_preload(["numpy", "pyarrow", Path(__file__).stem])
     with reading() as reader:
         turn = 0
         while kills.total() < KILLS:
@@ -213,7 +190,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.Monke
                 corpus.save()
             reader.turn(old, dict(corpus.content))
             for _ in range(4):
-                was_alive, seconds = killed(verb, gone, generator.uniform(0.05, took[verb]))
+                was_alive, seconds = killed(work, generator.uniform(0.05, took[verb]), verb, gone)
                 if not was_alive:
                     took[verb] = seconds
                     break
@@ -224,7 +201,7 @@ def test_kills_lose_and_double_nothing(tmp_path: Path, monkeypatch: pytest.Monke
                         was_alive = False
                         break
             if was_alive:
-                was_alive, took[verb] = killed(verb, gone, 600)
+                was_alive, took[verb] = killed(work, 600, verb, gone)
                 assert not was_alive
             reader.poll()
             assert reader.complaints == [], (verb, kills, reader.complaints[:3])

@@ -53,7 +53,8 @@ class State:
         return answer
 
 
-def _state(request: Request) -> State:
+async def _state(request: Request) -> State:
+    # A plain function would be called in a thread, and wait for a free one, at every request.
     return cast("State", request.app.state.rankrag)
 
 

@@ -21,7 +21,16 @@ from ..manifest import IndexManifest, check_vectors, searched_by
 from ..sums import seal
 from ..words import query_words, words
 from .conditions import attribute, attributes, condition, is_in, quote
-from .lance_tables import committing, files_schema, index_words, is_there, open_table, reading, words_column
+from .lance_tables import (
+    committing,
+    files_schema,
+    index_words,
+    is_there,
+    open_table,
+    open_version,
+    reading,
+    words_column,
+)
 from .store import Batch, FileRow, StoredPassage
 
 if TYPE_CHECKING:
@@ -272,8 +281,8 @@ class LanceStore:
             document_granularity=None,
         )
 
-        def ask() -> LanceQueryBuilder:
-            return self._passages.search(match, query_type="fts")
+        def ask(table: Table) -> LanceQueryBuilder:
+            return table.search(match, query_type="fts")
 
         return self._best(ask, "_score", k, filters)
 
@@ -283,8 +292,8 @@ class LanceStore:
 
         from lancedb.query import LanceVectorQueryBuilder
 
-        def ask() -> LanceQueryBuilder:
-            found = self._passages.search(vector, vector_column_name="vector", query_type="vector")
+        def ask(table: Table) -> LanceQueryBuilder:
+            found = table.search(vector, vector_column_name="vector", query_type="vector")
             assert isinstance(found, LanceVectorQueryBuilder)
             refine = max(_LEAST_REFINE, _REFINED // (k + _MARGIN))
             return found.distance_type(encoder.similarity).nprobes(_PROBES).refine_factor(refine)
@@ -292,28 +301,34 @@ class LanceStore:
         return self._best(ask, "_distance", k, filters)
 
     def _best(
-        self, ask: Callable[[], LanceQueryBuilder], order: str, k: int, filters: Filters | None
+        self, ask: Callable[[Table], LanceQueryBuilder], order: str, k: int, filters: Filters | None
     ) -> list[Hit]:
         """Return the first `k` of the total order by score and id, whatever order ties come back in."""
         if k <= 0:
             return []
         where = condition(filters)
 
-        def fetch(limit: int, columns: list[str], only: str | None = None) -> list[dict[str, object]]:
+        def fetch(
+            table: Table, limit: int, columns: list[str], only: str | None = None
+        ) -> list[dict[str, object]]:
             both = " AND ".join(f"({part})" for part in (where, only) if part)
-            query = ask().where(both, prefilter=True) if both else ask()
+            query = ask(table).where(both, prefilter=True) if both else ask(table)
             with reading(self.folder):
-                return list(query.select([*columns, order]).limit(limit).to_arrow().to_pylist())
+                found = query.select([*columns, order]).limit(limit).to_arrow().to_pylist()
+            return _sorted(found, order)
 
         limit = k + _MARGIN
-        rows = _sorted(fetch(limit, _COLUMNS), order)
+        rows = fetch(self._passages, limit, _COLUMNS)
         if len(rows) < limit or rows[k - 1][order] != rows[-1][order]:
             return [_hit(row, order) for row in rows[:k]]
+        # Several reads from here on: the ids of one version may be gone from the next.
+        with reading(self.folder):
+            still = open_version(self.folder, "passages")
         while len(rows) == limit and rows[k - 1][order] == rows[-1][order]:
             limit *= 8
-            rows = _sorted(fetch(limit, ["id"]), order)
+            rows = fetch(still, limit, ["id"])
         ids = [str(row["id"]) for row in rows[:k]]
-        found = [row for only in is_in("id", ids) for row in fetch(len(ids), _COLUMNS, only)]
+        found = [row for only in is_in("id", ids) for row in fetch(still, len(ids), _COLUMNS, only)]
         return [_hit(row, order) for row in _sorted(found, order)]
 
 

@@ -169,6 +169,11 @@ def open_table(folder: Path, name: str) -> Table:
     return connect(folder, timedelta(0)).open_table(name)
 
 
+def open_version(folder: Path, name: str) -> Table:
+    """Return a table as it is now, whatever others commit after: for what takes several reads."""
+    return connect(folder).open_table(name)
+
+
 def index_words(passages: Table, manifest: IndexManifest) -> None:
     """Make the BM25 index of a table of passages anew."""
     from lancedb.index import FTS

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 _MARGIN = 10
 """Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
 
+_TRIES = 3
+"""Times that a search begins, where hits are replaced between the request for their ids and that for them."""
+
 _DRIFT = 0.05
 """Share by which the average length may be off before all passages are weighed anew."""
 
@@ -342,15 +345,20 @@ class QdrantStore:
                 )
             return sorted(found.points, key=lambda point: (-point.score, str((point.payload or {})["id"])))
 
-        limit = k + _MARGIN
-        points = fetch(limit, True)
-        if len(points) < limit or points[k - 1].score != points[-1].score:
-            return [Hit(as_passage(point.payload or {}), point.score) for point in points[:k]]
-        while len(points) == limit and points[k - 1].score == points[-1].score:
-            limit *= 8
-            points = fetch(limit, ["id"])
-        scores = {str((point.payload or {})["id"]): point.score for point in points[:k]}
-        passages = self.passages(scores)
+        passages: dict[str, Passage] = {}
+        scores: dict[str, float] = {}
+        for _ in range(_TRIES):
+            limit = k + _MARGIN
+            points = fetch(limit, True)
+            if len(points) < limit or points[k - 1].score != points[-1].score:
+                return [Hit(as_passage(point.payload or {}), point.score) for point in points[:k]]
+            while len(points) == limit and points[k - 1].score == points[-1].score:
+                limit *= 8
+                points = fetch(limit, ["id"])
+            scores = {str((point.payload or {})["id"]): point.score for point in points[:k]}
+            passages = self.passages(scores)
+            if passages.keys() == scores.keys():  # else they were replaced meanwhile
+                break
         return [Hit(passages[name], score) for name, score in scores.items() if name in passages]
 
     def _matching(self, glob: str) -> list[str]:
