@@ -16,7 +16,8 @@ from cli_call import call
 from rankrag.errors import FailureError
 from rankrag.model.store import checkpoint, pinned, pull, registry, wheel
 from rankrag.model.store.registry import Model, PinnedFile, Wheel
-from test_model_pull import Repos, cache, serve  # noqa: F401
+from small_hub import Repos
+from test_model_pull import cache, serve  # noqa: F401
 
 CUTS = (0, 40_000, 90_000, None)
 

@@ -16,7 +16,8 @@ import train_tiny
 from cli_call import call
 from rankrag.model.store import gguf, pull, registry
 from rankrag.train import export
-from test_model_pull import Repos, serve
+from small_hub import Repos
+from test_model_pull import serve
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 
