@@ -27,14 +27,11 @@ def write(folder: Path, text: str) -> str:
     return str(folder / "recipe.yaml")
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["tiny", "smollm2-135m", "smollm2-135m-gpu", "smollm2-135m-paper-sources", "paper-8b", "paper-70b"],
-)
-def test_every_recipe_of_the_project_is_read(name: str) -> None:
-    recipe = read_recipe(str(RECIPES / f"{name}.yaml"))
-    assert recipe.name == name
-    assert recipe.stage1
+@pytest.mark.parametrize("path", sorted(RECIPES.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_read(path: Path) -> None:
+    recipe = read_recipe(str(path))
+    number, _, word = path.stem.partition("-")
+    assert recipe.name == (f"{path.parent.name}-{word}" if number.isdigit() else path.stem)
     assert recipe.stage2
 
 
@@ -92,9 +89,11 @@ def test_every_download_of_the_papers_recipes_says_where_it_is() -> None:
     assert blend.get.keys() == {file for file in files if not file.startswith("hub:")}
 
 
-@pytest.mark.parametrize("name", ["", "-gpu", "-cpu", "-cpu-ranking", "-cpu-together", "-cpu-short"])
-def test_what_ships_has_no_licence_against_it(name: str) -> None:
-    blend = read_recipe(str(RECIPES / f"smollm2-135m{name}.yaml")).blend
+@pytest.mark.parametrize(
+    "path", [RECIPES / "gpu.yaml", *sorted(RECIPES.glob("rankrag-*/*.yaml"))], ids=lambda path: path.stem
+)
+def test_what_ships_has_no_licence_against_it(path: Path) -> None:
+    blend = read_recipe(str(path)).blend
     forbidden = {
         "msmarco",
         "topiocqa",

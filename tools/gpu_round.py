@@ -35,7 +35,7 @@ from rankrag.index.stores.by_name import open_store
 from rankrag.types import Passage
 
 ROOT = Path(__file__).parents[1]
-RECIPE = ROOT / "recipes" / "smollm2-135m-gpu.yaml"
+RECIPE = ROOT / "recipes" / "gpu.yaml"
 BASE = "smollm2-135m"
 
 ARMS = {
