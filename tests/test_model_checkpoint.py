@@ -25,10 +25,18 @@ def change(folder: Path, name: str, value: object) -> None:
 
 
 def test_what_is_written_is_read(folder: Path) -> None:
-    made = Checkpoint(folder, "paper", "llama-3-8b", True, 0.25, "recipe.yaml", "manifest.json")
+    made = Checkpoint(folder, "paper", "llama-3-8b", True, 0.25, "recipe.yaml", "manifest.json", 4096)
     write_checkpoint(made)
     assert read_checkpoint(folder) == made
     assert not made.is_adapter
+
+
+def test_a_card_from_before_contexts_were_bounded_is_read(folder: Path) -> None:
+    write_checkpoint(Checkpoint(folder, "paper"))
+    card = json.loads((folder / CARD).read_text())
+    del card["context_length"]
+    (folder / CARD).write_text(json.dumps(card))
+    assert read_checkpoint(folder).context_length is None
 
 
 def test_the_card_carries_the_hash_of_the_template(folder: Path) -> None:
@@ -62,6 +70,8 @@ def test_the_name_of_another_template_with_this_hash_is_refused(folder: Path) ->
     ("name", "value", "found"),
     [
         ("threshold", 1.5, "found threshold = 1.5"),
+        ("context_length", 0, "found context_length = 0"),
+        ("context_length", "4k", "found context_length = '4k'"),
         ("threshold", True, "found threshold = True"),
         ("trained", "yes", "found trained = 'yes'"),
         ("base", None, "found base = None"),

@@ -205,6 +205,14 @@ def test_a_start_token_is_written_once_if_the_tokenizer_writes_it(tmp_path: Path
     assert lm.n_tokens("a b") == LocalLanguageModel(folder).n_tokens("a b") == 2
 
 
+def test_a_card_may_bound_the_context_of_a_base(llama: Path) -> None:
+    lm = LocalLanguageModel(llama, context_length=20)
+    assert lm.context_length == 20
+    with pytest.raises(InvalidInputError, match="wanted at most 20: shorten its passages"):
+        lm.logprobs(ASKED, LABELS)
+    assert LocalLanguageModel(llama, context_length=1 << 20).context_length == 512, "not more than it takes"
+
+
 def test_no_prompts_and_no_choices(llama: Path) -> None:
     lm = LocalLanguageModel(llama)
     assert lm.logprobs([], LABELS).shape == (0, 2)

@@ -130,7 +130,7 @@ def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
     folder, adapter = (locate(card.base), card.folder) if card.is_adapter else (card.folder, None)
     given = loading.precision or "auto"
     numbers = choose(folder, speeds_file()) if given == "auto" else given
-    lm = LocalLanguageModel(folder, adapter, precision=numbers)
+    lm = LocalLanguageModel(folder, adapter, precision=numbers, context_length=card.context_length)
     if loading.cache_dir is not None:
         weights = weights_hash(weights_folders(card), loading.cache_dir / "weights.json")
         lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights)

@@ -53,10 +53,12 @@ class LocalLanguageModel:
         device: str | None = None,
         precision: EnginePrecision | None = None,
         cache_bytes: int = CACHE_BYTES,
+        context_length: int | None = None,
     ) -> None:
         """Load the model, with an adapter of peft merged into it if one is given.
 
-        `cache_bytes` is the most that keys and values of prefixes may take. Device None takes a GPU if
+        `cache_bytes` is the most that keys and values of prefixes may take, `context_length` the most tokens
+        of a prompt with its answer (None: what the model takes). Device None takes a GPU if
         there is one; precision None means 16 bits there and float32 elsewhere. `int8` is for CPUs and the
         architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
         int8), MissingExtraError, FailureError (weights that do not load).
@@ -76,7 +78,8 @@ class LocalLanguageModel:
             chunk_tokens = _CHUNK_TOKENS.get(kind, _CHUNK_TOKENS["cpu"])
             self._scorer = Scorer(self._network, self.cache, chunk_tokens)
             self._ends = _end_tokens(model.generation_config.eos_token_id, model.config.eos_token_id)
-            self._max_tokens: int = model.config.get_text_config().max_position_embeddings
+            longest: int = model.config.get_text_config().max_position_embeddings
+            self._max_tokens = min(longest, context_length or longest)
         self._lock = Lock()
         give_back()
 

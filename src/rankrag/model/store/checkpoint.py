@@ -31,7 +31,8 @@ class Checkpoint:
     `template` names a template of `prompts.py`; `base` is the model under an adapter (a name of the
     table, a hub id or a folder); `trained` says that it learned to rank; `threshold` is the relevance,
     in 0..1, below which no passage answers the question (None: it does not abstain); `recipe` and
-    `manifest` name files in the folder.
+    `manifest` name files in the folder; `context_length` is the most tokens of a prompt with its answer
+    (None: what the base takes), for a base that takes far more than was taught.
 
     `plain` marks a folder without a card, made elsewhere: `template` is then `chat` if its tokenizer
     brings a chat template (whose frame the engine takes), else `paper`.
@@ -44,6 +45,7 @@ class Checkpoint:
     threshold: float | None = None
     recipe: str = ""
     manifest: str = ""
+    context_length: int | None = None
     plain: bool = False
 
     @property
@@ -119,11 +121,12 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "threshold": (float, int, type(None)),
     "recipe": (str,),
     "manifest": (str,),
+    "context_length": (int, type(None)),
 }
 
 
 def _read_card(path: Path) -> Checkpoint:
-    content = _read_json(path)
+    content = {"context_length": None} | _read_json(path)  # it came later than the others
     _check_fields(path, content)
     found, wanted = content.pop("template_hash"), template_hash(content["template"])
     if found != wanted:
@@ -151,9 +154,11 @@ def _check_fields(path: Path, content: Mapping[str, object]) -> None:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             wanted = " or ".join(kind.__name__ for kind in kinds)
             raise InvalidInputError(f"{path}: found {name} = {value!r}, wanted {wanted}: correct it")
-    threshold = content["threshold"]
+    threshold, length = content["threshold"], content["context_length"]
     if isinstance(threshold, float | int) and not 0 <= threshold <= 1:
         raise InvalidInputError(f"{path}: found threshold = {threshold}, wanted a number in 0..1: correct it")
+    if isinstance(length, int) and length < 1:
+        raise InvalidInputError(f"{path}: found context_length = {length}, wanted 1 or more: correct it")
 
 
 def _plain(folder: Path) -> Checkpoint:
