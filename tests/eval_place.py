@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 FACTS = [
@@ -16,7 +21,15 @@ FACTS = [
 
 
 def make(folder: Path) -> Path:
-    """Write an index, a run and a file of questions into a folder."""
+    """Put an index, a run and a file of questions into a folder; they are made once a process."""
+    shutil.copytree(_made(), folder, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def _made() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
     passages = [
         {"_id": f"p{n}", "title": country, "text": f"{city} is the {what} of {country}."}
         for n, (city, what, country) in enumerate(FACTS)
@@ -41,7 +54,8 @@ def make(folder: Path) -> Path:
     (folder / "x.run").write_text("\n".join(lines))
     from rankrag.index import Settings, build
 
-    build([str(folder / "corpus.jsonl")], folder / "index", Settings(words=0))
+    with contextlib.chdir(folder):  # the index names its files from there
+        build(["corpus.jsonl"], folder / "index", Settings(words=0))
     return folder
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +35,22 @@ TEXTS = {
 QUESTION = "How many toes does a cat have?"
 
 
-def make_index(folder: Path) -> Path:
-    """Build an index of three short documents."""
-    documents = folder / "documents"
-    documents.mkdir(parents=True)
+@cache
+def _built() -> Path:
+    """Return a folder with three short documents and an index of them, made once a process."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    (folder / "documents").mkdir()
     for name, text in TEXTS.items():
-        (documents / name).write_text(text)
-    build([str(documents)], folder / "index")
+        (folder / "documents" / name).write_text(text)
+    with contextlib.chdir(folder):  # the index names its documents from there
+        build(["documents"], folder / "index")
+    return folder
+
+
+def make_index(folder: Path) -> Path:
+    """Put an index of three short documents into a folder, and these beside it."""
+    shutil.copytree(_built(), folder, dirs_exist_ok=True)
     return folder / "index"
 
 

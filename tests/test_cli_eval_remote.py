@@ -65,7 +65,7 @@ def test_a_server_without_probabilities_answers_what_a_cross_encoder_ranked(
 ) -> None:
     """Looking for sources is ranking, too: it is left out, not asked of a server that cannot do it."""
     (tmp_path / "ranker").mkdir()
-    (tmp_path / "ranker" / "config.json").write_text("{}")
+    (tmp_path / "ranker" / "config.json").write_text('{"architectures": ["BertForSequenceClassification"]}')
     monkeypatch.setattr("rankrag.model.skills.cross_encoder.CrossEncoderRanker.load", lambda _: None)
     monkeypatch.setattr(
         "rankrag.model.skills.cross_encoder.CrossEncoderRanker.rank", lambda _, __, hits: list(hits)

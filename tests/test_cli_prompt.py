@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 from rankrag import prompts
 from rankrag.cli.app import run
 from rankrag.types import Style, Task
+
+
+@pytest.fixture(autouse=True)
+def no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A model that was pulled counts the tokens, and its tokenizer takes a tenth of a second to load."""
+    monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path))
 
 
 def show(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, str]:
@@ -47,10 +54,8 @@ def test_the_text_is_the_prompt_itself_with_a_legend(capsys: pytest.CaptureFixtu
     assert [line.split()[0] for line in legend if line.strip()] == ["prefix", "suffix", "target"]
 
 
-def test_own_passages_question_and_target(capsys: pytest.CaptureFixture[str], tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "passages.txt"
+def test_own_passages_question_and_target(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "passages.txt"
     path.write_text("One.\nTwo.\n")
     shown = show(capsys, "--task", "retrieval_qa", "--passages", str(path), "--target", "Both.")
     assert shown["prefix"].endswith("Passage 1: One.\n\nPassage 2: Two.")

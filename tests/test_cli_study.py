@@ -14,7 +14,7 @@ import train_tiny
 from cli_call import call
 from eval_place import make
 from eval_sample import RANKRAG, few
-from rankrag.cli.study import _checkpoint, counted, digest, plan_of, ranking_shares
+from rankrag.cli.study import _checkpoint, counted, digest, ranking_shares, system_of
 from rankrag.cli.study_recipe import STUDIES, Setup, Training, read_study
 from rankrag.errors import InvalidInputError, NotFoundError
 from rankrag.eval.benchmarks import BENCHMARKS
@@ -95,20 +95,20 @@ def test_these_studies_are_shipped() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_setup_of_a_shipped_study_makes_a_plan(name: str, tmp_path: Path) -> None:
+def test_every_setup_of_a_shipped_study_makes_a_system(name: str, tmp_path: Path) -> None:
     recipe = ["base.train.recipe=r.yaml", "base.train.blend=b"] if name in TRAINING else []
     chosen = read_study(name, ["base.index=wiki", *recipe])
     setups = chosen.setups()
     assert set(chosen.benchmarks) <= {*BENCHMARKS, "trec_dl19", "trec_dl20", "nfcorpus"}
     assert {one for pair in chosen.compare for one in pair.split(":")} <= setups.keys()
     for variant, one in setups.items():
-        plan = plan_of(chosen, variant, one, one.model, tmp_path)
-        assert (plan.name, plan.index, plan.model) == (variant, Path("wiki"), one.model)
-        assert plan.model == DEFAULT_MODEL or (name, variant) in (
+        named = system_of(chosen, variant, one, one.model, tmp_path)
+        assert (named.name, named.spec.index, named.spec.model) == (variant, Path("wiki"), one.model)
+        assert one.model == DEFAULT_MODEL or (name, variant) in (
             ("claim-5", "untuned"),
             ("claim-6", "generalist"),
         )
-        assert plan.read_k <= plan.retrieve_k
+        assert named.spec.read_k <= named.spec.retrieve_k
         assert (one.x is None) == (chosen.x is None)
 
 
@@ -147,7 +147,7 @@ def test_a_claim_is_tested_by_pairs_that_are_compared(name: str) -> None:
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_settings_reach_the_plan(tmp_path: Path) -> None:
+def test_settings_reach_the_system(tmp_path: Path) -> None:
     settings = [
         "base.precision=int8",
         "base.ranker=cross",
@@ -156,8 +156,9 @@ def test_settings_reach_the_plan(tmp_path: Path) -> None:
         'missing=["All of Wikipedia."]',
     ]
     chosen = read_study("retrievers", settings)
-    plan = plan_of(chosen, "dense", chosen.setups()["dense"], "m", tmp_path)
-    assert (plan.precision, plan.ranker, plan.corpus, plan.cache) == ("int8", "cross", ("c.jsonl",), None)
+    named = system_of(chosen, "dense-ranked", chosen.setups()["dense-ranked"], "m", tmp_path)
+    assert (named.spec.loading.precision, named.spec.ranker) == ("int8", "cross")
+    assert (named.corpus, named.cache) == (("c.jsonl",), None)
     assert chosen.missing == ["All of Wikipedia."]
 
 

@@ -231,7 +231,7 @@ def test_what_was_found_next_is_read_without_the_answer() -> None:
     one = Item("a", Question("a", "?"), answers=("Ulm",), gold=(passage("In Ulm."),))
     hits = [passage(text) for text in ("In Kiel.", "In Ulm.", "Of Ulm.", "In Bonn.", "In Mainz.")]
     groups = {"a": tuple(hits[:2])}
-    found = found_apart([one], lambda _: hits, groups, 2, 1.0, random.Random(0))
+    found = found_apart([one], lambda _: hits, groups, 1.0, random.Random(0))
     assert [each.text for each in found["a"]] == ["In Kiel.", "In Bonn."]
-    assert found_apart([one], lambda _: hits, groups, 2, 0.0, random.Random(0)) == {}
-    assert found_apart([one], lambda _: hits[:3], groups, 2, 1.0, random.Random(0)) == {}
+    assert found_apart([one], lambda _: hits, groups, 0.0, random.Random(0)) == {}
+    assert found_apart([one], lambda _: hits[:3], groups, 1.0, random.Random(0)) == {}

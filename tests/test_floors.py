@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,10 +115,15 @@ class Import:
     eager: bool
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path, package: Path) -> Iterator[Import]:
     """Yield every import of a file, wherever it stands; relative ones are made absolute."""
     here = [package.name, *path.relative_to(package).parent.parts]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     eager = set(_run_at_import(tree))
     for node in ast.walk(tree):
         for name in _names(node, here):
@@ -263,7 +269,7 @@ def test_a_right_import_is_let_through(tmp_path: Path, name: str) -> None:
 def test_no_class_has_the_name_of_another() -> None:
     homes: dict[str, list[str]] = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(path.relative_to(PACKAGE).as_posix())
     assert {name: files for name, files in homes.items() if len(files) > 1} == {}

@@ -82,24 +82,18 @@ def test_the_watch_sees_what_it_looks_for(tmp_path: Path) -> None:
 
 
 def cpu_seconds(*arguments: str) -> float:
-    """Return the least processor time, in seconds, that Python took for these arguments in three runs.
-
-    Processor time, not the clock, and the best run, not the mean: both are there to see past whatever else
-    the machine is doing.
-    """
-
-    def once() -> float:
-        before = os.times()
-        subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
-        after = os.times()
-        return after.children_user + after.children_system - before.children_user - before.children_system
-
-    return min(once() for _ in range(3))
+    """Return the processor time, in seconds, that Python took for these arguments."""
+    before = os.times()
+    subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]], ids=" ".join)
 def test_help_answers_at_once(arguments: list[str]) -> None:
-    assert cpu_seconds("-m", "rankrag", *arguments) - cpu_seconds("-c", "pass") < 0.5
+    """Processor time, not the clock, and up to three tries, to see past what else the machine is doing."""
+    bare = cpu_seconds("-c", "pass")
+    assert any(cpu_seconds("-m", "rankrag", *arguments) - bare < 0.5 for _ in range(3))
 
 
 def test_pandas_is_left_out_of_one_thread_for_a_while(

@@ -23,7 +23,7 @@ from mixed_corpus import assert_same, lines, write_corpus
 from qdrant_small import small_qdrant
 from rankrag.cli.evaluate import _worker
 from rankrag.cli.search import _searcher
-from rankrag.cli.systems import SystemPlan, assemble, there
+from rankrag.cli.systems import NamedSystem, assemble, there
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.index import BuildReport, Settings, StorePlace, build, open_store
 from rankrag.index.cluster import reader as ray_reader
@@ -34,6 +34,7 @@ from rankrag.index.manifest import read_manifest
 from rankrag.index.reading import CollectionRecord, File, LineSpan, ReadSettings
 from rankrag.index.reading.records import json_lines
 from rankrag.index.stores.store import StoredPassage
+from rankrag.system import SystemSpec
 from rankrag.types import Passage, Question
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")
@@ -308,15 +309,14 @@ def test_answers_are_those_of_the_local_system_after_a_stop_and_a_death(
 
 def test_a_worker_with_another_system_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     place, questions = eval_place.make(Path()), [Question("q0", "What is the capital of France?")]
-    plan = SystemPlan(
-        "x", place / "index", (str(place / "x.run"),), (), None, "fake", None, 5, 1, True, True, True, ""
-    )
-    facts = assemble(there(plan)).made_of("capitals")
-    assert len(_worker(there(plan), facts, "capitals", questions, 16)(questions)) == 1
+    spec = SystemSpec(place / "index", model="fake", retrieve_k=5, read_k=1)
+    named = there(NamedSystem("x", spec, (str(place / "x.run"),)))
+    facts = assemble(named).made_of("capitals")
+    assert len(_worker(named, facts, "capitals", questions, 16)(questions)) == 1
     with (place / "x.run").open("a") as stream:
         stream.write("\nq9 Q0 p1 1 1 x")
     with pytest.raises(InvalidInputError, match="found another run 1 on a worker"):
-        _worker(there(plan), facts, "capitals", questions, 16)
+        _worker(named, facts, "capitals", questions, 16)
 
 
 # ── faults ───────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = ["make", "--no-print-directory", *arguments]
+    command = ["make", "--no-print-directory", f"PYTHON={sys.executable}", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
 
 
@@ -22,9 +23,9 @@ def test_help_lists_every_target() -> None:
     assert listed == ["help", "demo", "test", "check", "format", "install", "clean"]
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "format", "install", "clean"])
-def test_target_can_be_made(target: str) -> None:
-    assert make("--dry-run", target).returncode == 0
+def test_every_target_can_be_made() -> None:
+    made = make("--dry-run", "demo", "test", "check", "format", "install", "clean")
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.mark.parametrize("python", ["false", ""], ids=["too old", "none"])

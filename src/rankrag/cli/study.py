@@ -18,12 +18,12 @@ from rich.text import Text
 
 from ..errors import InvalidInputError, NotFoundError
 from ..files import read_records
-from ..system import models
+from ..system import SystemSpec, models
 from . import answer_view, completion, console, progress
 from .evaluate import Asking, DataRoot, predict_all
 from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
 from .options import Output, SettingList
-from .systems import SystemPlan
+from .systems import NamedSystem
 
 if TYPE_CHECKING:
     from ..eval.load import Loaded
@@ -65,14 +65,13 @@ def study(
     setups, folders = counted(chosen.setups()), list[Path]()
     asking = Asking(chosen.benchmarks, data_root, out, chosen.n, chosen.seed, skip=chosen.skip)
     for setup in setups.values():
-        models.check_loading(setup.model or "", models.Loading(setup.precision))
+        models.check_loading(setup.model, models.Loading(setup.precision))
     shares = ranking_shares(setups)
     for name, setup in setups.items():
         console.err().print(Text.assemble((f"{name}:", "bold"), f" {shares[name]}" if name in shares else ""))
         model = _checkpoint(setup.train, out) if setup.train else setup.model
         told = setup.model_copy(update={"variant": setup.variant or shares.get(name, "")})
-        plan = plan_of(chosen, name, told, model, out)
-        predict_all(plan, asking)
+        predict_all(system_of(chosen, name, told, model, out), asking)
         folders += answer_folders([out / name])
     results = _results(chosen, folders, data_root)
     written = write_report(out / "report", results)
@@ -82,27 +81,23 @@ def study(
         console.say("\n".join([*results.claim, *map(str, written)]))
 
 
-def plan_of(chosen: Study, name: str, setup: Setup, model: str | None, out: Path) -> SystemPlan:
+def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> NamedSystem:
     """Return a system of a study as an evaluation asks it; `model` may have been trained for it."""
-    return SystemPlan(
-        name=name,
+    spec = SystemSpec(
         index=Path(setup.index) if setup.index else None,
-        runs=tuple(setup.run),
-        corpus=tuple(setup.corpus),
         retriever=setup.retriever,
         model=model,
-        generator=None,
-        retrieve_k=setup.retrieve_k,
-        read_k=setup.read_k,
+        ranker=setup.ranker if setup.ranking else None,
         ranking=setup.ranking,
         generating=setup.generating,
-        cite=False,
-        corpus_name=chosen.corpus_name,
-        cache=out / "relevance.sqlite" if chosen.cache else None,
-        ranker=setup.ranker,
-        variant=setup.variant,
-        precision=setup.precision,
+        citing=False,
+        retrieve_k=setup.retrieve_k,
+        read_k=setup.read_k,
+        loading=models.Loading(setup.precision),
     )
+    cache = out / "relevance.sqlite" if chosen.cache else None
+    runs, corpus = tuple(setup.run), tuple(setup.corpus)
+    return NamedSystem(name, spec, runs, corpus, chosen.corpus_name, setup.variant, cache)
 
 
 def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> Results:

@@ -44,7 +44,7 @@ class Setup(_StudyModel):
     run: list[str] = Field(default=[], description="TREC runs in place of a search; several are fused")
     corpus: list[str] = Field(default=[], description="files with the texts of a run, in place of an index")
     retriever: RetrieverKind | None = Field(default=None, description="bm25, dense or hybrid")
-    model: str | None = Field(default=models.DEFAULT_MODEL, description="ranks and answers")
+    model: str = Field(default=models.DEFAULT_MODEL, description="ranks and answers")
     ranker: str | None = Field(default=None, description="folder of a cross-encoder that ranks in its place")
     precision: models.Precision | None = Field(
         default=None, description="numbers that the model computes with"

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import prompts
 from ..errors import FormatError, InvalidInputError, NotFoundError
@@ -20,62 +19,46 @@ from ..eval.results import System
 from ..files import sha256
 from ..formats import id_in_run, read_passages, read_run, run_name
 from ..pipeline import Pipeline
-from ..system import models, rankers, retrieval, spec
-from ..system.open import citer as model_citer
-from ..types import Answer, Filters, Hit, Passage, Question, Ranker, RetrieverKind
-
-if TYPE_CHECKING:
-    from ..model import Budget
+from ..system import SystemSpec, models, retrieval
+from ..system.open import SystemModels, citer_of, open_models, open_ranker, pipeline_of
+from ..types import Answer, Filters, Hit, Passage, Question, Ranker
 
 DEPTH = 100
 """Hits of each run that a fusion looks at, if not more are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class SystemPlan:
-    """What a system is made of, as the command line says it.
+class NamedSystem:
+    """A system with its name in every table, and what an evaluation alone wants of one.
 
-    `index` is searched with `retriever`, or, where there are `runs`, holds the texts of what they name;
+    Where there are `runs`, they stand for the search, and the index holds the texts of what they name;
     several runs are fused by reciprocal ranks. `corpus` are files with texts, in place of an index.
-    `model` ranks if `ranking`, unless `ranker` names the folder of a cross-encoder; `generator` (by default
-    `model`) answers if `generating`. `variant` says in the ablation table what the system lacks. `budget`
-    bounds a ranking; `precision` are the numbers that `model` computes with.
+    `variant` says in the ablation table what the system lacks. `cache` is the file that keeps relevances.
     """
 
     name: str
-    index: Path | None
-    runs: tuple[str, ...]
-    corpus: tuple[str, ...]
-    retriever: RetrieverKind | None
-    model: str | None
-    generator: str | None
-    retrieve_k: int
-    read_k: int
-    ranking: bool
-    generating: bool
-    cite: bool
-    corpus_name: str
-    cache: Path | None = None
-    ranker: str | None = None
+    spec: SystemSpec
+    runs: tuple[str, ...] = ()
+    corpus: tuple[str, ...] = ()
+    corpus_name: str = ""
     variant: str = ""
-    budget: Budget | None = None
-    precision: models.Precision | None = None
+    cache: Path | None = None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """A system that can be asked, with what a report says of it."""
+    """A system that can be asked, with what a report says of it; `searched` is None where runs are read."""
 
-    plan: SystemPlan
+    named: NamedSystem
     system: System
-    shelf: retrieval.Retrieval | None
-    engine: models.Engine | None
-    answering: models.Engine | None
-    ranker: CachedRanker | None = None
+    searched: retrieval.Retrieval | None
+    models: SystemModels
+    ranker: Ranker | None
+    reused: set[str]
 
     def made_of(self, benchmark: str) -> dict[str, str]:
         """Return what decides the answers to a benchmark: hashes of weights, texts and runs, the index."""
-        runs = (short_hash(run_file(run, benchmark)) for run in self.plan.runs)
+        runs = (short_hash(run_file(run, benchmark)) for run in self.named.runs)
         return {**self.system.facts, **{f"run {n}": digest for n, digest in enumerate(runs, 1)}}
 
     def ask(
@@ -85,13 +68,13 @@ class Measured:
 
         Ids are those of a benchmark: runs are read, and what was on file is noted, for each apart.
         """
-        ranker = replace(self.ranker, reused=set()) if self.ranker else None
-        shelf = self.shelf or _runs_shelf(self.plan, benchmark, questions)
-        pipeline = self._pipeline(shelf, ranker, max_tokens)
+        self.reused.clear()
+        searched = self.searched or _retrieval_of_runs(self.named, benchmark, questions)
+        pipeline = self._pipeline(searched, max_tokens)
 
         def ask(question: Question) -> Answer:
             answer = replace(_unless_refused(pipeline, question), query=prompts.search_query(question))
-            if ranker is None or question.id not in ranker.reused:
+            if question.id not in self.reused:
                 return answer
             # What was on file cost no time: the seconds of this ranking would flatter.
             seconds = {step: s for step, s in answer.timings_s.items() if step != "rank"}
@@ -99,30 +82,16 @@ class Measured:
 
         return ask
 
-    def _pipeline(self, shelf: retrieval.Retrieval, cached: Ranker | None, max_tokens: int) -> Pipeline:
-        from ..model import ModelGenerator, ModelRanker
+    def _pipeline(self, searched: retrieval.Retrieval, max_tokens: int) -> Pipeline:
+        """Return the pipeline without what people see: marks on an answer, and a ranking as it goes on."""
+        from ..model import ModelGenerator
 
-        plan, engine, answering = self.plan, self.engine, self.answering
-        judge = engine or answering
-        citer = None
-        if judge is not None and self.system.cites:
-            citer = model_citer(ModelRanker(judge.lm, judge.form), judge, asked_to_rank=True)
-        # The cache keeps what the model says; a calibration is put on top of that. Neither it nor the
-        # threshold is for the relevance of a cross-encoder.
-        own = engine if plan.ranking and plan.ranker is None else None
-        ranker, threshold = cached, own.threshold if own else None
-        if ranker is not None:
-            ranker = rankers.calibrated(ranker, own) if own else ranker
-            ranker = rankers.bounded(ranker, plan.budget, plan.read_k, threshold)
-        return Pipeline(
-            retriever=shelf.retriever,
-            ranker=ranker,
-            generator=ModelGenerator(answering.lm, answering.form, max_tokens) if answering else None,
-            citer=citer,
-            retrieve_k=plan.retrieve_k,
-            read_k=plan.read_k,
-            min_relevance=threshold,
-            query=shelf.query,
+        writes = self.models.answering
+        return replace(
+            pipeline_of(self.named.spec, self.models, searched, self.ranker),
+            generator=ModelGenerator(writes.lm, writes.form, max_tokens) if writes else None,
+            rank_step=None,
+            calibrated=False,
         )
 
 
@@ -138,146 +107,153 @@ def _unless_refused(pipeline: Pipeline, question: Question) -> Answer:
         raise InvalidInputError(str(refusal)) from refusal
 
 
-def there(plan: SystemPlan) -> SystemPlan:
-    """Return a plan for another process: with absolute paths, and no file that machines would share."""
+def there(named: NamedSystem) -> NamedSystem:
+    """Return a system for another process: with absolute paths, and no file that machines would share."""
 
-    def placed(name: str | None) -> str | None:
+    def placed(name: str) -> str:
         return str(Path(name).absolute()) if name and Path(name).is_dir() else name
 
+    spec = named.spec
     return replace(
-        plan,
-        index=plan.index and plan.index.absolute(),
-        runs=tuple(str(Path(run).absolute()) for run in plan.runs),
-        corpus=tuple(str(Path(file).absolute()) for file in plan.corpus),
-        model=placed(plan.model),
-        generator=placed(plan.generator),
-        ranker=placed(plan.ranker),
+        named,
+        spec=replace(
+            spec,
+            index=spec.index and spec.index.absolute(),
+            model=placed(spec.model),
+            ranker=spec.ranker and placed(spec.ranker),
+            generator=spec.generator and placed(spec.generator),
+        ),
+        runs=tuple(str(Path(run).absolute()) for run in named.runs),
+        corpus=tuple(str(Path(file).absolute()) for file in named.corpus),
         cache=None,
     )
 
 
-def assemble(plan: SystemPlan) -> Measured:
-    """Return a system ready to be asked; raises InvalidInputError for a plan that makes none."""
-    _check(plan)
-    shelf = None if plan.runs or plan.index is None else retrieval.open_retrieval(plan.index, plan.retriever)
-    apart = plan.generating and plan.generator is not None and plan.generator != plan.model
-    needed = (plan.ranking and plan.ranker is None) or (plan.generating and not apart)
-    engine = _opened(plan.model, plan) if needed and plan.model else None
-    answering = engine if plan.generating else None
-    if apart and plan.generator is not None:
-        answering = _opened(plan.generator, plan)
+def assemble(named: NamedSystem) -> Measured:
+    """Return a system ready to be asked; raises InvalidInputError for one that cannot be made."""
+    _check(named)
+    spec = named.spec
+    searched = None if named.runs else retrieval.open_retrieval(spec.index, spec.retriever)
+    loaded = open_models(spec)
+    facts = _facts(named, loaded)
+    reused = set[str]()
+
+    def cached(ranker: Ranker) -> Ranker:
+        return CachedRanker(ranker, _cache(named), _identity(spec, loaded.judging, facts), reused)
+
     system = System(
-        name=plan.name,
-        retriever=shelf.kind if shelf else "+".join(run_names(plan)),
-        corpus=plan.corpus_name or (plan.index.name if plan.index else ", ".join(map(_file, plan.corpus))),
-        retrieve_k=plan.retrieve_k,
-        read_k=plan.read_k,
-        ranker=(plan.ranker or plan.model) if plan.ranking else None,
-        generator=(plan.generator or plan.model) if plan.generating else None,
-        cites=_cites(plan, engine or answering),
-        facts=_facts(plan, engine, answering),
+        name=named.name,
+        retriever=searched.kind if searched else "+".join(run_names(named)),
+        corpus=named.corpus_name or (spec.index.name if spec.index else ", ".join(map(_file, named.corpus))),
+        retrieve_k=spec.retrieve_k,
+        read_k=spec.read_k,
+        ranker=spec.ranks_with if spec.ranking else None,
+        generator=spec.answers_with if spec.generating else None,
+        cites=citer_of(spec, loaded) is not None,
+        facts=facts,
     )
-    found = Measured(plan, system, shelf, engine, answering)
-    if plan.ranking:
-        found.ranker = _ranker(plan, engine, system)
-    return found
+    ranker = open_ranker(spec, loaded.judging, cached) if spec.ranking else None
+    return Measured(named, system, searched, loaded, ranker, reused)
 
 
-def _opened(name: str, plan: SystemPlan) -> models.Engine:
-    """Return a model, on this machine with the numbers that the plan asks for."""
-    precision = plan.precision if models.is_here(name) else None
-    return models.open_engine(name, loading=models.Loading(precision))
-
-
-def _check(plan: SystemPlan) -> None:
-    spec.check_counts(plan.retrieve_k, plan.read_k)
-    if not re.fullmatch(r"[^/\\:\s.][^/\\:]*", plan.name):
+def _check(named: NamedSystem) -> None:
+    named.spec.check()
+    if not re.fullmatch(r"[^/\\:\s.][^/\\:]*", named.name):
         raise InvalidInputError(
-            f"found the system name {plan.name!r}, wanted one without / \\ : and a dot in front"
+            f"found the system name {named.name!r}, wanted one without / \\ : and a dot in front"
         )
-    if not plan.runs and plan.index is None:
+    if not named.runs and named.spec.index is None:
         raise InvalidInputError("found neither an index nor runs, wanted --index DIR or --run FILE")
 
 
-def run_names(plan: SystemPlan) -> list[str]:
+def run_names(named: NamedSystem) -> list[str]:
     """Return a name for each run: that of its file or folder, the whole path where two are alike."""
-    stems = [Path(run).stem for run in plan.runs]
-    return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, plan.runs, strict=True)]
+    stems = [Path(run).stem for run in named.runs]
+    return [stem if stems.count(stem) == 1 else run for stem, run in zip(stems, named.runs, strict=True)]
 
 
-def _cites(plan: SystemPlan, judge: models.Engine | None) -> bool:
-    """Say whether sources are looked for: that is ranking, too, which a server may not be able to do."""
-    asks = plan.ranking and plan.ranker is None  # the model itself ranks, so it can look for sources, too
-    able = judge is not None and (asks or not judge.remote)
-    return plan.cite and plan.generating and able
+def _cache(named: NamedSystem) -> RelevanceCache:
+    """Return the relevances on file; with seconds to rank in none: more would fit into them than is so."""
+    budget = named.spec.budget
+    return RelevanceCache(None if budget is not None and budget.seconds is not None else named.cache)
 
 
-def _ranker(plan: SystemPlan, engine: models.Engine | None, system: System) -> CachedRanker:
-    from ..model import ModelRanker
-    from ..model.skills.cross_encoder import CrossEncoderRanker
-
-    # What is on file takes no time: more than the model can score would fit into a budget of seconds.
-    timed = plan.budget is not None and plan.budget.seconds is not None
-    cache = RelevanceCache(None if timed else plan.cache)
-    if plan.ranker:
-        specialist = CrossEncoderRanker(Path(plan.ranker))
-        specialist.load()
-        return CachedRanker(specialist, cache, system.facts["ranker_sha256"])
-    if engine is None:
-        raise InvalidInputError("found ranking without a model, wanted --model NAME or --no-rank")
+def _identity(spec: SystemSpec, judging: models.Engine | None, facts: Mapping[str, str]) -> str:
+    """Return what decides a relevance: hashes of weights and template, and the numbers computed with."""
+    if judging is None:
+        return facts["ranker_sha256"]
     # A server's weights cannot be hashed: its name, and what its context cuts, have to do.
-    weights = system.facts["model_sha256"] or f"{plan.model} {engine.lm.context_length}"
-    known = {"model": weights, "template_hash": system.facts["template_hash"]}
-    precision = system.facts.get("precision", "float32")
-    identity = json.dumps(known | ({"precision": precision} if precision != "float32" else {}))
-    return CachedRanker(ModelRanker(engine.lm, engine.form), cache, identity)
+    weights = weights_hash(spec.ranks_with) or f"{spec.ranks_with} {judging.lm.context_length}"
+    known = {"model": weights, "template_hash": prompts.template_hash(judging.form)}
+    precision = judging.precision or "float32"
+    return json.dumps(known | ({"precision": precision} if precision != "float32" else {}))
 
 
 # ── what a report says ───────────────────────────────────────────────────────────────────────────────
 
 
-def _facts(plan: SystemPlan, engine: models.Engine | None, answering: models.Engine | None) -> dict[str, str]:
-    facts = {}
-    if engine is not None and plan.model is not None:
-        facts = {
-            "template": engine.form.name,
-            "template_hash": prompts.template_hash(engine.form),
-            "model_sha256": weights_hash(plan.model),
-            "trained": str(engine.trained).lower(),
-        }
-        if precision := engine.precision:
-            facts["precision"] = precision
-        if engine.calibration:
-            found = json.dumps(asdict(engine.calibration), sort_keys=True)
-            facts["calibration"] = hashlib.sha256(found.encode()).hexdigest()[:16]
-    if plan.ranking and plan.budget:
-        facts["budget"] = str(plan.budget)
-    if plan.variant:
-        facts["variant"] = plan.variant
-    if plan.ranking and plan.ranker:
-        facts["ranker_sha256"] = _folder_hash([Path(plan.ranker)], "*")
-    if answering is not None and plan.generator and plan.generator != plan.model:
-        facts["generator_sha256"] = weights_hash(plan.generator)
-        facts["generator_template_hash"] = prompts.template_hash(answering.form)
-        if precision := answering.precision:
-            facts["generator_precision"] = precision
-    if plan.index is not None and not plan.runs:
-        facts["index"] = index_of(plan)
-    for file in plan.corpus:
-        facts[f"corpus {Path(file).name}"] = short_hash(Path(file))
-    return facts
+def _facts(named: NamedSystem, loaded: SystemModels) -> dict[str, str]:
+    """Return what decides the answers: the model's under its own keys, another's under its part's."""
+    spec, answers = named.spec, loaded.answering
+    ranks = loaded.judging if spec.ranking else None
+    own = answers if spec.answers_with == spec.model else ranks if spec.ranks_with == spec.model else None
+    facts = _model_facts(spec.model, own) if own else {}
+    if spec.ranking and spec.budget:
+        facts["budget"] = str(spec.budget)
+    if named.variant:
+        facts["variant"] = named.variant
+    if ranks and spec.ranks_with != spec.model:
+        facts |= _part_facts("ranker", spec.ranks_with, ranks)
+    elif spec.ranking and not ranks:
+        facts["ranker_sha256"] = _folder_hash([Path(spec.ranks_with).expanduser()], "*")
+    if answers and spec.answers_with != spec.model:
+        facts |= _part_facts("generator", spec.answers_with, answers)
+    if spec.index is not None and not named.runs:
+        facts["index"] = index_of(named)
+    return facts | {f"corpus {Path(file).name}": short_hash(Path(file)) for file in named.corpus}
 
 
-def indexed(plan: SystemPlan) -> Path | None:
-    """Return the folder of a plan's index where there is one."""
-    return plan.index if plan.index is not None and (plan.index / "manifest.json").exists() else None
+def _model_facts(name: str, engine: models.Engine) -> dict[str, str]:
+    facts = {
+        "template": engine.form.name,
+        "template_hash": prompts.template_hash(engine.form),
+        "model_sha256": weights_hash(name),
+        "trained": str(engine.trained).lower(),
+        "precision": engine.precision,
+        "calibration": _calibration_hash(engine),
+    }
+    return {key: value for key, value in facts.items() if value or key == "model_sha256"}
 
 
-def index_of(plan: SystemPlan) -> str:
-    """Return what holds the texts of a plan, as a report says it; empty without an index."""
+def _part_facts(part: str, name: str, engine: models.Engine) -> dict[str, str]:
+    facts = {
+        f"{part}_sha256": weights_hash(name),
+        f"{part}_template_hash": prompts.template_hash(engine.form),
+        f"{part}_precision": engine.precision,
+        "ranker_calibration": _calibration_hash(engine) if part == "ranker" else "",
+    }
+    return {key: value for key, value in facts.items() if value or key == f"{part}_sha256"}
+
+
+def _calibration_hash(engine: models.Engine) -> str:
+    """Return 16 hex digits of a model's calibration, "" without one."""
+    if engine.calibration is None:
+        return ""
+    told = json.dumps(asdict(engine.calibration), sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def indexed(named: NamedSystem) -> Path | None:
+    """Return the folder of a system's index where there is one."""
+    index = named.spec.index
+    return index if index is not None and (index / "manifest.json").exists() else None
+
+
+def index_of(named: NamedSystem) -> str:
+    """Return what holds the texts of a system, as a report says it; empty without an index."""
     from ..index import read_manifest
 
-    built = read_manifest(place) if (place := indexed(plan)) else None
+    built = read_manifest(folder) if (folder := indexed(named)) else None
     return f"{built.n_passages} passages, of {built.updated}" if built else ""
 
 
@@ -313,15 +289,18 @@ def _file(path: str) -> str:
 # ── retrieval from runs ──────────────────────────────────────────────────────────────────────────────
 
 
-def _runs_shelf(plan: SystemPlan, benchmark: str, questions: Sequence[Question]) -> retrieval.Retrieval:
+def _retrieval_of_runs(
+    named: NamedSystem, benchmark: str, questions: Sequence[Question]
+) -> retrieval.Retrieval:
     # A fusion looks deeper than what is taken, as `Hybrid` does.
-    depth = plan.retrieve_k if len(plan.runs) == 1 else max(plan.retrieve_k, DEPTH)
-    runs = [_read_run(run_file(run, benchmark), questions, depth) for run in plan.runs]
+    wanted = named.spec.retrieve_k
+    depth = wanted if len(named.runs) == 1 else max(wanted, DEPTH)
+    runs = [_read_run(run_file(run, benchmark), questions, depth) for run in named.runs]
     if questions and not any(runs):
         raise InvalidInputError(
-            f"{', '.join(plan.runs)}: found no question of {benchmark}, wanted ids as {questions[0].id!r}"
+            f"{', '.join(named.runs)}: found no question of {benchmark}, wanted ids as {questions[0].id!r}"
         )
-    texts = _texts(plan, {name for run in runs for names in run.values() for name, _ in names})
+    texts = _texts(named, {name for run in runs for names in run.values() for name, _ in names})
     return retrieval.Retrieval(_Runs(runs, texts), "bm25", lambda question: question.id)
 
 
@@ -363,20 +342,20 @@ def _read_run(path: Path, questions: Sequence[Question], k: int) -> dict[str, li
     return {name: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
 
 
-def _texts(plan: SystemPlan, ids: set[str]) -> dict[str, Passage]:
+def _texts(named: NamedSystem, ids: set[str]) -> dict[str, Passage]:
     from ..index import open_store
 
     found: dict[str, Passage] = {}
-    if plan.index is not None:
-        stored = open_store(plan.index).passages(sorted(ids | {*map(id_in_run, ids)}))
+    if named.spec.index is not None:
+        stored = open_store(named.spec.index).passages(sorted(ids | {*map(id_in_run, ids)}))
         found = {name: stored[key] for name in ids for key in (id_in_run(name), name) if key in stored}
-    for path in plan.corpus:
+    for path in named.corpus:
         for passage in read_passages(path):
             found |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
     if missing := sorted(ids - found.keys()):
-        place = plan.index or ", ".join(plan.corpus) or "nothing"
+        place = named.spec.index or ", ".join(named.corpus) or "nothing"
         raise InvalidInputError(
-            f"{', '.join(plan.runs)}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
+            f"{', '.join(named.runs)}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
             f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
     return found

@@ -195,7 +195,7 @@ def _put_together(work: Build) -> None:
             made = _first_groups(put(items, near, how.passages, rng), how.most_groups)
             groups |= made
             if how.together == "found":
-                without |= found_apart(items, near, made, how.passages, how.apart, rng)
+                without |= found_apart(items, near, made, how.apart, rng)
             else:
                 without |= apart(items, near, made, how.apart, rng)
         if how.most_groups is not None:

@@ -230,8 +230,11 @@ def _explain(error: ValidationError) -> str:
 
 
 _INSIDE: Mapping[str, type[BaseModel]] = {
-    "blend": Blend, "draws": Draws, "runs": Run, "ingredients": Ingredient,
-}  # fmt: skip
+    "blend": Blend,
+    "draws": Draws,
+    "runs": Run,
+    "ingredients": Ingredient,
+}
 
 
 def _names_at(place: tuple[int | str, ...]) -> list[str]:

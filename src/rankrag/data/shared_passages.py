@@ -106,14 +106,20 @@ def found_apart(
     items: Sequence[Item],
     hits: Callable[[Item], Iterable[Passage]],
     groups: Groups,
-    size: int,
     share: float,
     rng: random.Random,
 ) -> Groups:
-    """Return for a share of the items what was found first without gold and without their answer."""
-    asked = [item for item in items if item.answers and item.id in groups and rng.random() < share]
-    without = {item.id: without_answer(item, list(hits(item)), rng, size, shuffled=False) for item in asked}
-    return {name: tuple(passages) for name, passages in without.items() if len(passages) == size}
+    """Return for a share of the items what was found first without gold and without their answer.
+
+    It is as many passages as in an item's group; items of which fewer were found are left out.
+    """
+    apart: Groups = {}
+    for item in [item for item in items if item.answers and item.id in groups and rng.random() < share]:
+        size = len(groups[item.id])
+        passages = without_answer(item, list(hits(item)), rng, size, shuffled=False)
+        if len(passages) == size:
+            apart[item.id] = tuple(passages)
+    return apart
 
 
 def _groups(

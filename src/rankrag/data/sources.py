@@ -17,15 +17,19 @@ from .readers import chatqa, dialogues, grounded, instructions, neutral, open_do
 
 Reader = Callable[[str], Iterator[Item | Dropped]]
 
-SourceName = Literal[
-    "openassistant", "dolly", "soda", "eli5", "self_instruct", "unnatural_instructions", "flan", "flan_cot",
-    "p3", "lima", "alpaca", "chatqa_sft",
-    "drop", "narrativeqa", "quoref", "ropes", "newsqa", "tatqa", "synthetic_convqa", "human_convqa",
-    "squad", "squad_sentences", "adversarial_qa", "duorc", "webquestions", "dpr_squad", "dpr_webquestions",
-    "qed_nq", "nq_open", "ambignq", "triviaqa", "msmarco", "hotpotqa", "2wiki", "musique", "bioasq",
-    "topiocqa", "squad2", "squad_nqg", "clapnq", "asqa", "dstc9", "dstc11", "canard", "cast", "ikat", "qmsum",
-    "fairytaleqa", "condaqa", "covidqa", "medquad", "fool_me_twice", "vitaminc", "own",
-]  # fmt: skip
+_Instructions = Literal["openassistant", "dolly", "soda", "eli5", "self_instruct", "unnatural_instructions"]
+_Collections = Literal["flan", "flan_cot", "p3", "lima", "alpaca", "chatqa_sft"]
+_Reading = Literal[
+    "drop", "narrativeqa", "quoref", "ropes", "newsqa", "tatqa", "duorc", "qmsum", "fairytaleqa"
+]
+_Squads = Literal["squad", "squad_sentences", "squad2", "squad_nqg", "adversarial_qa", "condaqa"]
+_Open = Literal["webquestions", "dpr_squad", "dpr_webquestions", "qed_nq", "nq_open", "ambignq", "triviaqa"]
+_Ranked = Literal["msmarco", "hotpotqa", "2wiki", "musique", "bioasq", "clapnq", "asqa", "covidqa", "medquad"]
+_Dialogues = Literal[
+    "synthetic_convqa", "human_convqa", "topiocqa", "dstc9", "dstc11", "canard", "cast", "ikat"
+]
+_Others = Literal["fool_me_twice", "vitaminc", "own"]
+SourceName = Literal[_Instructions, _Collections, _Reading, _Squads, _Open, _Ranked, _Dialogues, _Others]
 """The name of a public dataset, or `own` for example files of this project's shape."""
 
 FormatName = Literal["official", "chatqa", "neutral", "short", "examples"]

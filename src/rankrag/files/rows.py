@@ -96,9 +96,7 @@ def rows(path: str) -> Iterator[Row]:
     yield from readers[kind](path)
 
 
-_ROLES: dict[str, Speaker] = {
-    "user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant",
-}  # fmt: skip
+_ROLES: dict[str, Speaker] = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant"}
 
 
 def messages(row: Row, name: str = "messages", text_name: str = "content") -> list[Turn]:

@@ -230,10 +230,19 @@ class _Builder:
         n_files = len(self.store.files())
         write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
         return BuildReport(
-            tuple(done.added), tuple(done.replaced), tuple(done.unchanged), tuple(done.removed),
-            tuple(done.failed), n_files, n_passages, dict(self.scripts.most_common()), (), tuple(done.notes),
-            done.n_records, done.n_skipped, done.n_made,
-        )  # fmt: skip
+            added=tuple(done.added),
+            replaced=tuple(done.replaced),
+            unchanged=tuple(done.unchanged),
+            removed=tuple(done.removed),
+            failed=tuple(done.failed),
+            n_files=n_files,
+            n_passages=n_passages,
+            scripts=dict(self.scripts.most_common()),
+            notes=tuple(done.notes),
+            n_records=done.n_records,
+            n_skipped=done.n_skipped,
+            n_made=done.n_made,
+        )
 
     # ── files ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,9 +19,10 @@ WORDS = 100
 LANGUAGE = "English"
 """The language of the stemmer and of the stop words where nothing else is asked for."""
 
-_STEMMED = ("Arabic", "Danish", "Dutch", "English", "Finnish", "French", "German", "Greek", "Hungarian",
-            "Italian", "Norwegian", "Portuguese", "Romanian", "Russian", "Spanish", "Swedish", "Tamil",
-            "Turkish")  # fmt: skip
+_STEMMED = (
+    "Arabic Danish Dutch English Finnish French German Greek Hungarian Italian Norwegian Portuguese Romanian "
+    "Russian Spanish Swedish Tamil Turkish"
+).split()
 LANGUAGES = (*_STEMMED, "any")
 """Languages with a stemmer; `any` neither stems nor stops, and finds words in scripts without spaces."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from ..errors import InvalidInputError
 from ..pipeline import Pipeline
 from ..types import Citer, Ranker
 from .models import Engine, open_engine
 from .rag import RAG
-from .rankers import bounded, calibrated, is_cross_encoder, open_cross_encoder
+from .rankers import bounded, calibrated, open_cross_encoder
 from .retrieval import Retrieval, open_retrieval
 from .spec import SystemSpec
 
@@ -27,6 +29,18 @@ Wrapped = Callable[[Engine], Engine]
 """Takes a loaded model and returns what the system is to use in its place."""
 
 
+@dataclass(frozen=True, slots=True)
+class SystemModels:
+    """The language models of a system, loaded: `answering` writes, `judging` ranks.
+
+    Often they are one. Where nothing is ranked, `judging` is the one that answers: it is there to be asked
+    for sources. `answering` is None where nothing is written, `judging` also where a cross-encoder ranks.
+    """
+
+    answering: Engine | None
+    judging: Engine | None
+
+
 def open_system(
     spec: SystemSpec, retrieval: Retrieval | None = None, shared: Wrapped = lambda engine: engine
 ) -> RAG:
@@ -34,35 +48,73 @@ def open_system(
 
     `retrieval` is one that is open already; `shared` puts something around each model, as a server does,
     whose requests share its passes. One model that ranks and answers is loaded once. Raises
-    InvalidInputError, NotFoundError, MissingModelError or MissingExtraError.
+    InvalidInputError (also for a spec that is not to answer), NotFoundError, MissingModelError or
+    MissingExtraError.
     """
-    from ..model import ModelGenerator, ModelRanker, ModelRewriter
-
     spec.check()
     retrieval = retrieval or open_retrieval(spec.index, spec.retriever)
-    answering = shared(_opened(spec, spec.answers_with))
-    judging = _judging(spec, answering, shared)
+    models = open_models(spec, shared)
+    if models.answering is None:
+        raise InvalidInputError("found a system that is not to answer, wanted one that does: generating=True")
+    judging = models.judging
+    ranker = open_ranker(spec, judging)
+    pipeline = pipeline_of(spec, models, retrieval, ranker)
+    return RAG(pipeline, ranker, judging.trained if judging else True, models.answering, judging)
+
+
+def open_models(spec: SystemSpec, shared: Wrapped = lambda engine: engine) -> SystemModels:
+    """Return the language models of a spec, each loaded once, and none that would have nothing to do."""
+    loaded = {
+        name: shared(open_engine(name, loading=spec.loading.where_it_fits(name)))
+        for name in spec.language_models()
+    }
+    answering = loaded.get(spec.answers_with) if spec.generating else None
+    return SystemModels(answering, loaded.get(spec.ranks_with) if spec.ranking else answering)
+
+
+def open_ranker(
+    spec: SystemSpec, judging: Engine | None, cached: Callable[[Ranker], Ranker] = lambda ranker: ranker
+) -> Ranker:
+    """Return what ranks, its relevance put right, within the budget of a spec.
+
+    That is the language model for it, or else the cross-encoder, whose weights are loaded. `cached` puts
+    something around it that remembers what it said, below the calibration.
+    """
+    from ..model import ModelRanker
+
+    ranker = cached(ModelRanker(judging.lm, judging.form) if judging else open_cross_encoder(spec.ranks_with))
+    ranker = calibrated(ranker, judging) if judging else ranker
+    return bounded(ranker, spec.budget, spec.read_k, _least(spec, judging))
+
+
+def pipeline_of(
+    spec: SystemSpec, models: SystemModels, retrieval: Retrieval, ranker: Ranker | None
+) -> Pipeline:
+    """Return the pieces of a system in a row; where a spec does not rank, the ranker is left out."""
+    from ..model import ModelGenerator, ModelRewriter
+
+    judging, answering = models.judging, models.answering
     judge = judging or answering
-    by_model = ModelRanker(judge.lm, judge.form)
-    ranker = calibrated(by_model, judging) if judging else open_cross_encoder(spec.ranks_with)
-    least = spec.min_relevance
-    if least is None and judging is not None and spec.ranking:
-        least = judging.threshold
-    ranker = bounded(ranker, spec.budget, spec.read_k, least)
-    pipeline = Pipeline(
+    return Pipeline(
         retriever=retrieval.retriever,
         ranker=ranker if spec.ranking else None,
-        generator=ModelGenerator(answering.lm, answering.form),
-        citer=citer(by_model, judge, asked_to_rank=spec.ranking and judging is not None),
+        generator=ModelGenerator(answering.lm, answering.form) if answering else None,
+        citer=citer_of(spec, models),
         retrieve_k=spec.retrieve_k,
         read_k=spec.read_k,
-        min_relevance=least,
-        rank_step=None if spec.budget or not _is_slow(judge) else RANK_STEP,
+        min_relevance=_least(spec, judging),
+        rank_step=RANK_STEP if judge and _is_slow(judge) and not spec.budget else None,
         calibrated=spec.ranking and judging is not None and judging.calibration is not None,
         query=retrieval.query,
-        rewriter=ModelRewriter(answering.lm, answering.form) if spec.rewrite else None,
+        rewriter=ModelRewriter(answering.lm, answering.form) if answering and spec.rewrite else None,
     )
-    return RAG(pipeline, ranker, judging.trained if judging else True, answering, judging)
+
+
+def _least(spec: SystemSpec, judging: Engine | None) -> float | None:
+    """Return the relevance that a passage must reach for an answer: as told, else as calibrated."""
+    if spec.min_relevance is not None or judging is None or not spec.ranking:
+        return spec.min_relevance
+    return judging.threshold
 
 
 def _is_slow(engine: Engine) -> bool:
@@ -73,31 +125,19 @@ def _is_slow(engine: Engine) -> bool:
     return not isinstance(lm, LocalLanguageModel) or lm.device == "cpu"
 
 
-def _opened(spec: SystemSpec, name: str) -> Engine:
-    return open_engine(name, loading=spec.loading.where_it_fits(name))
-
-
-def _judging(spec: SystemSpec, answering: Engine, shared: Wrapped) -> Engine | None:
-    """Return the language model that ranks, None where a cross-encoder does.
-
-    Where nothing is to be ranked no further model is loaded: the one that answers is there to be asked.
-    """
-    if not spec.has_own_ranker:
-        return answering
-    if is_cross_encoder(spec.ranks_with):
-        return None
-    return shared(_opened(spec, spec.ranks_with))
-
-
-def citer(ranker: Ranker, judge: Engine, asked_to_rank: bool) -> Citer | None:
+def citer_of(spec: SystemSpec, models: SystemModels) -> Citer | None:
     """Return what finds sources for sentences by a model's own relevance, or None.
 
-    `ranker` is the model's, without its calibration, which was fitted on questions: the citer ranks for the
+    It goes without the model's calibration, which was fitted on questions: the citer ranks for the
     sentences of an answer. A server that is not asked to rank is not asked to cite either, which is ranking
     too: it may not be able to, and an answer is then one request.
     """
-    from ..model import ModelCiter
+    from ..model import ModelCiter, ModelRanker
 
-    if judge.remote and not asked_to_rank:
+    judge = models.judging or models.answering
+    if judge is None or models.answering is None or not spec.citing:
         return None
-    return ModelCiter(ranker, CITED_FROM if judge.trained else CITED_FROM_UNTRAINED)
+    if judge.remote and (models.judging is None or not spec.ranking):
+        return None
+    threshold = CITED_FROM if judge.trained else CITED_FROM_UNTRAINED
+    return ModelCiter(ModelRanker(judge.lm, judge.form), threshold)

@@ -21,7 +21,9 @@ class SystemSpec:
 
     `model` ranks and answers. `ranker` and `generator` name others for one of the two: a ranker may also be
     the folder of a cross-encoder, a generator is often a server that tells no probabilities. Without an index
-    nothing can be searched, but passages can be ranked. `ranking=False` reads in the retriever's order.
+    nothing can be searched, but passages can be ranked. `ranking=False` reads in the retriever's order;
+    `generating=False` writes no answer, `citing=False` looks for no sources: models that are then of no use
+    are not loaded.
     `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None takes that of the
     ranker's calibration. With `rewrite` a question that leans on its conversation is rewritten by the model
     that answers before it is searched for. `budget` bounds a ranking; `loading` is for models on this
@@ -34,6 +36,8 @@ class SystemSpec:
     ranker: str | None = None
     generator: str | None = None
     ranking: bool = True
+    generating: bool = True
+    citing: bool = True
     retrieve_k: int = 30
     read_k: int = 5
     min_relevance: float | None = None
@@ -75,13 +79,18 @@ class SystemSpec:
             raise InvalidInputError(
                 f"found the ranker {self.ranker} and no ranking, wanted one of them: leave out --no-rank"
             )
-        check_model(self.answers_with)
-        models = [self.answers_with]
-        if self.has_own_ranker and not is_cross_encoder(self.ranks_with):
-            check_model(self.ranks_with)
-            models.append(self.ranks_with)
-        if not any(is_here(name) for name in models):
+        models = self.language_models()
+        for name in models:
+            check_model(name)
+        if models and not any(map(is_here, models)):
             check_loading(models[0], self.loading)
+
+    def language_models(self) -> list[str]:
+        """Return the names of the language models needed, each once: first the one that answers."""
+        names = [self.answers_with] if self.generating else []
+        if self.ranking and self.ranks_with not in names and not is_cross_encoder(self.ranks_with):
+            names.append(self.ranks_with)
+        return names
 
 
 def check_counts(retrieve_k: int, read_k: int) -> None:

@@ -31,9 +31,13 @@ if TYPE_CHECKING:
 DeviceName = Literal["a100", "h100", "h200"]
 
 LLAMA_3: dict[str, object] = {
-    "vocab_size": 128_256, "num_key_value_heads": 8, "max_position_embeddings": 8192, "rope_theta": 500_000.0,
-    "rms_norm_eps": 1e-5, "tie_word_embeddings": False,
-}  # fmt: skip
+    "vocab_size": 128_256,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "rope_theta": 500_000.0,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+}
 
 ARCHITECTURES: dict[str, dict[str, object]] = {
     "llama-3-8b": LLAMA_3
@@ -41,11 +45,17 @@ ARCHITECTURES: dict[str, dict[str, object]] = {
     "llama-3-70b": LLAMA_3
     | {"hidden_size": 8192, "intermediate_size": 28_672, "num_hidden_layers": 80, "num_attention_heads": 64},
     "smollm2-135m": {
-        "vocab_size": 49_152, "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
-        "num_attention_heads": 9, "num_key_value_heads": 3, "max_position_embeddings": 8192,
-        "rope_theta": 100_000.0, "tie_word_embeddings": True,
+        "vocab_size": 49_152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "max_position_embeddings": 8192,
+        "rope_theta": 100_000.0,
+        "tie_word_embeddings": True,
     },
-}  # fmt: skip
+}
 """Shapes of the named models (their published config.json), so that none has to be on this machine."""
 
 

@@ -134,10 +134,10 @@ def _trainer(
 
 
 COPIED = (
-    "per_device_train_batch_size", "per_device_eval_batch_size", "learning_rate", "lr_scheduler_type",
-    "warmup_steps", "weight_decay", "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "seed",
-    "logging_steps", "eval_steps", "save_steps", "save_total_limit", "loss_weighting",
-)  # fmt: skip
+    "per_device_train_batch_size per_device_eval_batch_size learning_rate lr_scheduler_type warmup_steps "
+    "weight_decay adam_beta1 adam_beta2 adam_epsilon max_grad_norm seed logging_steps eval_steps save_steps "
+    "save_total_limit loss_weighting"
+).split()
 """Settings that go to the trainer as they are."""
 
 

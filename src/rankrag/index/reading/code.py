@@ -13,14 +13,14 @@ from .texts import Mark, Text, sections, shortened
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_GRAMMARS = (
+    "python .py .pyi; javascript .js .mjs .cjs .jsx; typescript .ts; tsx .tsx; java .java; kotlin .kt; "
+    "scala .scala; c .c .h; cpp .cc .cpp .cxx .hpp .hh; csharp .cs; go .go; rust .rs; ruby .rb; php .php; "
+    "swift .swift; bash .sh .bash; lua .lua; r .r; julia .jl; perl .pl .pm; haskell .hs; sql .sql"
+)
 LANGUAGES = {
-    ".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript",
-    ".jsx": "javascript", ".ts": "typescript", ".tsx": "tsx", ".java": "java", ".kt": "kotlin",
-    ".scala": "scala", ".c": "c", ".h": "c", ".cc": "cpp", ".cpp": "cpp", ".cxx": "cpp", ".hpp": "cpp",
-    ".hh": "cpp", ".cs": "csharp", ".go": "go", ".rs": "rust", ".rb": "ruby", ".php": "php",
-    ".swift": "swift", ".sh": "bash", ".bash": "bash", ".lua": "lua", ".r": "r", ".jl": "julia",
-    ".pl": "perl", ".pm": "perl", ".hs": "haskell", ".sql": "sql",
-}  # fmt: skip
+    ending: grammar for grammar, *endings in map(str.split, _GRAMMARS.split("; ")) for ending in endings
+}
 """Endings of source code, and the names of their grammars."""
 
 _DEFINES = re.compile(

@@ -27,10 +27,9 @@ _MARKS = {
 """Byte order marks; the four bytes of UTF-32 begin with the two of UTF-16, so they are tried first."""
 
 _CANDIDATES = (
-    "cp1252", "cp949", "gb18030", "cp932", "euc_jp", "big5", "big5hkscs", "cp1251", "koi8_u", "cp874",
-    "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "iso8859_2", "iso8859_15", "cp866",
-    "mac_roman", "cp850",
-)  # fmt: skip
+    "cp1252 cp949 gb18030 cp932 euc_jp big5 big5hkscs cp1251 koi8_u cp874 cp1250 cp1253 cp1254 cp1255 cp1256 "
+    "cp1257 iso8859_2 iso8859_15 cp866 mac_roman cp850"
+).split()
 """What is tried; of two that make the same text, the first is named."""
 
 _ENOUGH, _CLEARLY = 0.4, 0.04
@@ -276,18 +275,24 @@ def _script(letter: str) -> str:
         return "bad"
     if 0xE000 <= code <= 0xF8FF or code > 0x2FFFF or 0x2500 <= code <= 0x259F:
         return "bad"
-    for first, last, script in _RANGES:
-        if first <= code <= last:
+    for script, ranges in _RANGES.items():
+        if any(first <= code <= last for first, last in ranges):
             return script
     return "latin" if letter.isalpha() else ""
 
 
-_RANGES = (
-    (0x0370, 0x03FF, "greek"), (0x0400, 0x052F, "cyrillic"), (0x0591, 0x05F4, "hebrew"),
-    (0x0600, 0x06FF, "arabic"), (0x0E01, 0x0E5B, "thai"), (0x3041, 0x309F, "kana"), (0x30A1, 0x30FA, "kana"),
-    (0x3131, 0x318F, "rare"), (0xAC00, 0xD7A3, "hangul"), (0xFF61, 0xFF9F, "half"), (0x3400, 0x4DBF, "rare"),
-    (0x4E00, 0x9FFF, "han"), (0xF900, 0xFAFF, "rare"), (0x20000, 0x2FFFF, "rare"), (0x2E80, 0x2FDF, "rare"),
-)  # fmt: skip
+_RANGES = {
+    "greek": [(0x0370, 0x03FF)],
+    "cyrillic": [(0x0400, 0x052F)],
+    "hebrew": [(0x0591, 0x05F4)],
+    "arabic": [(0x0600, 0x06FF)],
+    "thai": [(0x0E01, 0x0E5B)],
+    "kana": [(0x3041, 0x309F), (0x30A1, 0x30FA)],
+    "hangul": [(0xAC00, 0xD7A3)],
+    "han": [(0x4E00, 0x9FFF)],
+    "half": [(0xFF61, 0xFF9F)],
+    "rare": [(0x2E80, 0x2FDF), (0x3131, 0x318F), (0x3400, 0x4DBF), (0xF900, 0xFAFF), (0x20000, 0x2FFFF)],
+}
 
 
 def _latin(letter: str, before: str, after: str, frequent: set[str]) -> float:
@@ -354,11 +359,11 @@ def _hangul(letter: str, _before: str, _after: str, frequent: set[str]) -> float
 
 def _is_usual(letter: str, frequent: set[str]) -> bool:
     """Say whether an ideograph is among the frequent ones by the order of its national standard."""
-    codec, first, last = (
-        ("gb2312", 0xB0, 0xD7) if frequent is _SIMPLIFIED
-        else ("big5", 0xA4, 0xC6) if frequent is _TRADITIONAL
-        else ("euc_jp", 0xB0, 0xCF)
-    )  # fmt: skip
+    codec, first, last = "euc_jp", 0xB0, 0xCF
+    if frequent is _SIMPLIFIED:
+        codec, first, last = "gb2312", 0xB0, 0xD7
+    elif frequent is _TRADITIONAL:
+        codec, first, last = "big5", 0xA4, 0xC6
     try:
         return first <= letter.encode(codec)[0] <= last
     except UnicodeEncodeError:
@@ -371,7 +376,15 @@ def _mixed(before: str, after: str) -> bool:
 
 
 _SCRIPTS = {
-    "latin": _latin, "greek": _greek, "cyrillic": _cyrillic, "hebrew": _hebrew, "arabic": _arabic,
-    "thai": _thai, "kana": _kana, "han": _han, "hangul": _hangul,
-    "rare": lambda *_: -0.8, "half": lambda *_: -0.3,
-}  # fmt: skip
+    "latin": _latin,
+    "greek": _greek,
+    "cyrillic": _cyrillic,
+    "hebrew": _hebrew,
+    "arabic": _arabic,
+    "thai": _thai,
+    "kana": _kana,
+    "han": _han,
+    "hangul": _hangul,
+    "rare": lambda *_: -0.8,
+    "half": lambda *_: -0.3,
+}

@@ -16,6 +16,17 @@ from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
 
+_MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What a parser raises in whatever code a broken file led it to."""
+
 _MOST_OUTLINE = 2000
 _NUMBER = r"^[^\S\n]*(?:[\dA-Z][\d.]*[^\S\n]+)?"
 """What may stand before a heading on its line."""
@@ -41,9 +52,7 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
             outline, values = _outline(reader), _values(reader)
         except DependencyError as error:
             raise MissingExtraError("cryptography", "docs") from error
-        # A broken PDF makes the parser fail in whatever code it had reached, so no list of errors is whole.
-        except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError,
-                OSError, AssertionError, NotImplementedError, ArithmeticError) as error:  # fmt: skip
+        except (PyPdfError, OSError, *_MISTAKES) as error:
             raise InvalidInputError(f"it is a broken PDF ({error or type(error).__name__})") from error
     scanned = tuple(number for number, page in enumerate(pages) if page == [""])
     blocks: list[Block] = []

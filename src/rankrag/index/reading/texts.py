@@ -208,9 +208,14 @@ def composed(extract: Extract, words: int) -> Text:
             layout.turn()
     text = "".join(layout.parts)
     return Text(
-        extract.title, text, tuple(layout.pages), sections(text, layout.marks), tuple(layout.borders),
-        extract.notes, extract.attributes,
-    )  # fmt: skip
+        extract.title,
+        text,
+        pages=tuple(layout.pages),
+        sections=sections(text, layout.marks),
+        borders=tuple(layout.borders),
+        notes=extract.notes,
+        attributes=extract.attributes,
+    )
 
 
 class _Layout:

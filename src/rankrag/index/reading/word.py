@@ -24,8 +24,8 @@ _M_T = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
 
-_LEFT_OUT = {_W + "del", _W + "moveFrom", _W + "delText", _W + "instrText", _W + "pPr", _W + "rPr",
-_W + "sectPr", _W + "tblPr", _W + "tblGrid", _W + "trPr", _W + "tcPr", _W + "sdtPr", _FALLBACK}  # fmt: skip
+_PROPERTIES = "pPr rPr sectPr tblPr tblGrid trPr tcPr sdtPr".split()
+_LEFT_OUT = {_FALLBACK} | {_W + name for name in ("del", "moveFrom", "delText", "instrText", *_PROPERTIES)}
 _NOTES = {
     _W + "footnoteReference": ("footnotes", "footnote"),
     _W + "endnoteReference": ("endnotes", "endnote"),

@@ -48,11 +48,18 @@ def as_point(
 
     passage, source = row.passage, row.passage.source or Source("")
     payload = {
-        "id": passage.id, "document": row.document, "record": row.record, "n_words": n_words,
-        "title": passage.title, "text": passage.text, "path": source.path, "page": source.page,
-        "start": source.start, "end": source.end,
+        "id": passage.id,
+        "document": row.document,
+        "record": row.record,
+        "n_words": n_words,
+        "title": passage.title,
+        "text": passage.text,
+        "path": source.path,
+        "page": source.page,
+        "start": source.start,
+        "end": source.end,
         "attributes": [attribute(*pair) for pair in passage.attributes.items()],
-    }  # fmt: skip
+    }
     vectors: models.VectorStruct = {
         **({WORDS: sparse(weights)} if weights[0] else {}),
         **({DENSE: vector} if vector else {}),

