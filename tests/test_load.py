@@ -68,7 +68,8 @@ def test_one_language_model_ranks_answers_and_cites(rag: rankrag.RAG) -> None:
     assert isinstance(pipeline.generator, ModelGenerator)
     assert isinstance(pipeline.citer, ModelCiter)
     assert pipeline.ranker.lm is pipeline.generator.lm
-    assert pipeline.citer.ranker is pipeline.ranker
+    assert isinstance(pipeline.citer.ranker, ModelRanker)
+    assert pipeline.citer.ranker.lm is pipeline.ranker.lm
 
 
 def test_ranking_takes_texts_and_passages_and_keeps_them_all(rag: rankrag.RAG) -> None:

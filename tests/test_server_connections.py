@@ -204,7 +204,7 @@ MANY = {str(n): "x" for n in range(33)}
         ("/v1/chat/completions", {"documents": ["x"] * 1001}, "documents: found 1,001 passages, wanted"),
         ("/v1/chat/completions", {"filters": MANY}, "filters: found 33 entries"),
         ("/v1/chat/completions", {"model": "x" * 1001}, "model: found 1,001 characters"),
-        ("/v1/chat/completions", {"stop": ["."] * 9}, "stop: found a value, wanted none"),
+        ("/v1/chat/completions", {"stop": ["."] * 17}, "stop: found 17 entries"),
         ("/rerank", {"documents": ["x"] * 1001}, "documents: found 1,001 passages"),
         ("/rerank", {"documents": ["x"], "rank_fields": ["x"] * 101}, "rank_fields: found 101 entries"),
         ("/score", {"queries": "x", "documents": ["x"] * 1001}, "documents: found 1,001 passages"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import APIRouter, Request
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError, NotFoundError
@@ -61,7 +61,12 @@ question; a `tool_choice` that asks for a call is refused."""
 MOST_STOPS = 16
 """Texts of `stop` in a request; OpenAI takes four."""
 
-Stop = Annotated[Text, Field(max_length=1000)]
+Stops = Annotated[
+    list[Annotated[Text, Field(max_length=1000)]],
+    Field(max_length=MOST_STOPS),
+    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+]
+"""One text or several: a union would name both kinds in its errors."""
 
 
 def _limit(number: int) -> int | None:
@@ -126,7 +131,7 @@ class ChatRequest(Foreign):
     functions: object = None
     function_call: object = None
     logprobs: object = None
-    stop: Stop | Annotated[list[Stop], Field(max_length=MOST_STOPS)] | None = None
+    stop: Stops | None = None
     logit_bias: object = None
     audio: object = None
     response_format: object = None
@@ -262,7 +267,7 @@ def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
         ranking=body.rank,
         passages=_passages(body.documents, state),
         max_tokens=body.max_completion_tokens or body.max_tokens,
-        stop=tuple(filter(None, [body.stop] if isinstance(body.stop, str) else body.stop or ())),
+        stop=tuple(filter(None, body.stop or ())),
     )
     return Chat(
         question,
