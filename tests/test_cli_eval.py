@@ -133,7 +133,7 @@ def test_full_rankings_are_replayed_within_budgets(
 ) -> None:
     call(capsys, *predict(place, tmp_path, "full", "--no-generate"))
     folder = tmp_path / "full" / "capitals"
-    script = Path(__file__).parents[1] / "benchmarks" / "anytime.py"
+    script = Path(__file__).parents[1] / "benchmarks" / "quality" / "anytime.py"
     command = [
         sys.executable,
         str(script),

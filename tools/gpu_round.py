@@ -134,7 +134,7 @@ def train(blend: Path, out: Path, chosen: Sequence[str]) -> None:
             *settings([f"model={out / 'stage1'}", *chosen]),
         ),
     ]
-    script = ROOT / "benchmarks" / "cross_encoder.py"
+    script = ROOT / "benchmarks" / "quality" / "cross_encoder.py"
     specialist = [sys.executable, str(script), "--blend", str(blend), "--out", str(out / "cross-encoder")]
     with ThreadPoolExecutor(1) as pool:
         beside = pool.submit(run, [*specialist, "--bf16"], out / "logs" / "cross-encoder.log")

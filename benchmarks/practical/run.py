@@ -25,7 +25,7 @@ from rankrag.index import open_store
 from tally import Ruled, ruled, systems
 
 # A script's own folder is on the path, the one above it is not.
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "quality"))
 from asking import rankrag
 
 STEPS = ("prepare", "ask", "judge")

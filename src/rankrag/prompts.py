@@ -108,7 +108,7 @@ PAPER = Template(
 """The paper's plain text (separators as in NVIDIA's released ChatQA code: blank lines).
 
 `User:` in a passage stays: broken (`User :`), a faked turn ranked above the right passage for 13 of 20
-questions in place of 8 (`benchmarks/hostile.py` with `rankrag-135m`).
+questions in place of 8 (`benchmarks/quality/hostile.py` with `rankrag-135m`).
 """
 
 CHAT = Template(

@@ -1,7 +1,7 @@
 """Passages that give orders, or claim another answer: the right one stays the target.
 
 Not in the paper. docs/prompts.md says what such passages do to a model that never saw any. The words here are
-other ones than those of `benchmarks/hostile.py`, which measures what was learnt.
+other ones than those of `benchmarks/quality/hostile.py`, which measures what was learnt.
 """
 
 from __future__ import annotations

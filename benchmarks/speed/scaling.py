@@ -1,7 +1,7 @@
 """How cost grows with the number of passages, with their length and with the corpus; log-log plots.
 
-    python benchmarks/scaling.py count|length [--model smollm2-135m] --out DIR
-    python benchmarks/scaling.py corpus --corpus FILE --questions FILE --out DIR
+    python benchmarks/speed/scaling.py count|length [--model smollm2-135m] --out DIR
+    python benchmarks/speed/scaling.py corpus --corpus FILE --questions FILE --out DIR
 
 `count` ranks N passages of 100 words, `length` 20 passages of a growing length, cold (nothing remembered) and
 warm (the passages were ranked for another question), beside the naive loop of `rank.py`. `corpus` indexes the

@@ -1,10 +1,10 @@
 """Whether the model card's numbers come out within the intervals that were published.
 
-    python benchmarks/card.py --data-root DATA --out OUT --ranker DIR [--only ranking ...]
+    python benchmarks/quality/card.py --data-root DATA --out OUT --ranker DIR [--only ranking ...]
 
 Calls `ranking.py` and `fourteen.py` as the card's numbers were made, and holds every number of their reports
 (OUT/report/NAME) against the one in docs/results/NAME. Says what is outside of the 95 % interval there, or is
-not there, and leaves with 1 if anything is. DIR is what `benchmarks/cross_encoder.py` made. It takes a CPU
+not there, and leaves with 1 if anything is. DIR is what `cross_encoder.py` beside this made. It takes a CPU
 most of a day; may be interrupted, and the steps can share its cores (`--only`, OMP_NUM_THREADS=1).
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from asking import OPEN
 
 HERE = Path(__file__).parent
-PUBLISHED = HERE.parent / "docs" / "results"
+PUBLISHED = HERE.parents[1] / "docs" / "results"
 STEPS: Mapping[str, Sequence[object]] = {
     "ranking": (
         *("ranking.py", "-n", 50, "-k", 30),

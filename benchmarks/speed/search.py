@@ -1,6 +1,6 @@
 """How fast an index is searched, how much of exact search the approximate index finds, what a writer costs.
 
-    python benchmarks/search.py --index DIR --questions FILE [--count 200] [--k 100] [--writer FILE]
+    python benchmarks/speed/search.py --index DIR --questions FILE [--count 200] [--k 100] [--writer FILE]
 
 Each retriever that the index allows searches for the same questions, one after the other. Exact search
 compares the vectors of the index one by one, in NumPy and not in the store; its peak of memory is not in

@@ -1,6 +1,6 @@
 """What ranking is worth: four open benchmarks on two corpora, and three collections with judgements.
 
-    python benchmarks/ranking.py --data-root DATA --out OUT [-n 50] [-k 30] [--ranker DIR] [--only wiki ...]
+    python benchmarks/quality/ranking.py --data-root DATA --out OUT [-n 50] [-k 30] [--ranker DIR]
 
 DATA holds `eval/` and `corpus/` as `rankrag eval list` names them. NQ, TriviaQA, PopQA and HotpotQA are
 searched in Wikipedia 2015 (`wiki`) and in the same with every known gold passage (`gold`), NFCorpus in its
@@ -10,7 +10,7 @@ answers; every system orders the same `-k` passages of the same questions:
     bm25            as found
     ranked          BM25's passages, ranked by the checkpoint
     untuned         ... by its base
-    cross-encoder   ... by what `benchmarks/cross_encoder.py` made (with --ranker)
+    cross-encoder   ... by what `cross_encoder.py` made (with --ranker)
     hybrid          as found by BM25 fused with minilm-l6 (which orders BM25's first 100)
     hybrid-ranked   the hybrid's passages, ranked by the checkpoint
 

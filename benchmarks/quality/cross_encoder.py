@@ -1,6 +1,6 @@
 """The specialist that RankRAG is compared with: a cross-encoder fine-tuned on the ranking pairs of a blend.
 
-    python benchmarks/cross_encoder.py --blend BLEND --out cross-encoder [--base minilm-l6] [--epochs 1]
+    python benchmarks/quality/cross_encoder.py --blend BLEND --out OUT [--base minilm-l6] [--epochs 1]
     rankrag eval predict nq --index DIR --ranker cross-encoder --name cross-encoder --out measured
 
 It sees the very pairs that the language model was taught with (the `rank` examples of the blend), in the form

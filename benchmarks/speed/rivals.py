@@ -1,6 +1,6 @@
 """Ranking by the engine beside other ways to run the same checkpoint: sentence-transformers and llama.cpp.
 
-    python benchmarks/rivals.py [--model rankrag-135m] [--count 30] [--gguf FILE]
+    python benchmarks/speed/rivals.py [--model rankrag-135m] [--count 30] [--gguf FILE]
 
 The checkpoint is exported (`rankrag model export`); the engine runs it cold, in float32 and in int8, and
 sentence-transformers' `CrossEncoder` runs the same folder in batches of eight. With `--gguf` llama.cpp (the

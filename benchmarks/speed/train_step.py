@@ -1,6 +1,6 @@
 """What a step of training an adapter costs on a CPU: our own layers beside peft's path, in one run.
 
-    python benchmarks/train_step.py --model qwen2.5-coder-0.5b --threads 2
+    python benchmarks/speed/train_step.py --model qwen2.5-coder-0.5b --threads 2
 
 The step is one bundle: `--shared` tokens that rows share and `--branches` rows of 45 tokens after them, the
 last eight their target, drawn by chance: speed does not depend on which they are. Three ways, a median of

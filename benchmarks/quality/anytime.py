@@ -1,6 +1,6 @@
 """What a ranking loses that stops early: full rankings on file, replayed within budgets.
 
-    python benchmarks/anytime.py ANSWERS... --data-root DATA [--patience 2 4 8] [--rank-k 5 10 15] [--batch 8]
+    python benchmarks/quality/anytime.py ANSWERS... --data-root DATA [--patience 2 4 8] [--rank-k 5 10 15]
 
 ANSWERS are folders that `rankrag eval predict` wrote without a budget, or folders above them; DATA holds the
 gold of their benchmarks. The relevances on file stand in for the model, so the ranker that stops is the one

@@ -1,6 +1,6 @@
 """How fast an index for BM25 is built, how much memory that takes, and whether it finds what bm25s finds.
 
-    python benchmarks/index.py --corpus wiki2015.jsonl.xz --questions triviaqa.jsonl.xz [--output json]
+    python benchmarks/speed/index.py --corpus wiki2015.jsonl.xz --questions triviaqa.jsonl.xz [--output json]
 
 Each side runs in a process of its own, so the peaks of memory do not mix. Both index title and text
 with BM25, k1 = 1.2 and b = 0.75, and an English stemmer (bm25s needs the package PyStemmer for one). A

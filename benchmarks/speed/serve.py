@@ -1,7 +1,7 @@
 """A server under load: sixteen clients at once against one after the other, and a soak that breaks things.
 
-    python benchmarks/serve.py throughput [--model smollm2-135m] [--documents 2,10] [--rounds 3]
-    python benchmarks/serve.py soak [--model fake] [--clients 16] [--minutes 10]
+    python benchmarks/speed/serve.py throughput [--model smollm2-135m] [--documents 2,10] [--rounds 3]
+    python benchmarks/speed/serve.py soak [--model fake] [--clients 16] [--minutes 10]
 
 Both start `rankrag serve` as a process of its own. Throughput sends the same rerank requests one after the
 other and then all at once, in turns, and prints the ratio of the times; every round has texts that no round
@@ -33,7 +33,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-TEXTS = Path(__file__).parents[1] / "docs"
+TEXTS = Path(__file__).parents[2] / "docs"
 WORDS = [word for word in (TEXTS / "architecture.md").read_text().split() if word.isalpha()]
 QUESTION = "What may a room import?"
 GROWTH = 0.05

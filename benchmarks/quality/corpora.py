@@ -19,7 +19,7 @@ FILES = {"fever": "fever_claims", "bioasq": "bioasq_yn"}
 VECTORS = "vectors-of-100"
 """The folder of the runs by vectors, which is what reports call them."""
 
-TOOLS = Path(__file__).parents[1] / "tools"
+TOOLS = Path(__file__).parents[2] / "tools"
 
 
 @dataclass(frozen=True, slots=True)

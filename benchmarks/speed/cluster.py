@@ -1,6 +1,6 @@
 """What a build over Ray costs beside the local one on the same machine, in turns within one run.
 
-    python benchmarks/cluster.py --corpus wiki2015.jsonl.xz --count 60000 [--encoder minilm-l6] [--repeat 3]
+    python benchmarks/speed/cluster.py --corpus wiki2015.jsonl.xz --count 60000 [--encoder NAME] [--repeat 3]
 
 The first records of a collection are written as JSON lines that are not compressed, which is what workers can
 divide. A cluster of this machine's CPUs is started first and told apart; then both builds take turns. With

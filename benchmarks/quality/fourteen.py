@@ -1,6 +1,6 @@
 """All fourteen benchmarks, end to end, for every system at hand, on the same questions and passages.
 
-    python benchmarks/fourteen.py --data-root DATA --out OUT [-n 50] [-k 20] [--ranker DIR] [--only nq ...]
+    python benchmarks/quality/fourteen.py --data-root DATA --out OUT [-n 50] [-k 20] [--ranker DIR]
 
 DATA holds `eval/` and `corpus/` as `rankrag eval list` names them. Two corpora: Wikipedia 2015 with every
 known gold passage, and for the biomedical five PubMed abstracts beside it. Both are indexed once and searched
@@ -11,7 +11,7 @@ by BM25, and systems get the same `-k` passages, of which five are read:
     untuned         its base answers, from the first five of BM25
     hybrid          the checkpoint answers, from the first five of BM25 fused with minilm-l6
     hybrid-ranked   the checkpoint ranks the first `-k` of that, answers and cites
-    cross-encoder   what `benchmarks/cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
+    cross-encoder   what `cross_encoder.py` made ranks, the checkpoint answers (with --ranker)
 
 Vectors of the whole corpus would take a CPU hours, so minilm-l6 orders BM25's first 100, of the sampled
 questions only (`tools/dense_over_run.py`); a larger -n makes these runs again.

@@ -1,6 +1,6 @@
 """How fast an answer is written: transformers' own generation, and the engine cold and after ranking.
 
-    python benchmarks/generate.py [--model smollm2-135m] [--read-k 5] [--tokens 32]
+    python benchmarks/speed/generate.py [--model smollm2-135m] [--read-k 5] [--tokens 32]
 
 The prompts are those of `ask`: `--read-k` passages, then the question. All ways write greedily, and end where
 the model does; they take a prompt one after the other before the next, so a machine that is busy

@@ -1,6 +1,6 @@
 """Why ranking adds as many exact answers as it does, from a folder of scored answers.
 
-    python benchmarks/reading.py OUT/answers
+    python benchmarks/quality/reading.py OUT/answers
 
 Two tables over all benchmarks there: EM of `unranked` and `ranked` by whether an answer stands among the five
 passages that each read, and EM and answer-R@5 of `ranked` by fifths of its best passage's relevance. OUT is

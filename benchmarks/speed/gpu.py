@@ -1,7 +1,7 @@
 """What a GPU gives: passages ranked and tokens trained a second, and the share of its rate that this is.
 
-    python benchmarks/gpu.py                      # 135M and 8B, both with random weights: speed does not mind
-    python benchmarks/gpu.py --sizes tiny         # a rehearsal, which also runs on a CPU
+    python benchmarks/speed/gpu.py                      # 135M and 8B, both with random weights
+    python benchmarks/speed/gpu.py --sizes tiny         # a rehearsal, which also runs on a CPU
 
 Ranking is of `--passages` prompts of about 200 tokens that begin alike: by transformers in padded batches,
 by the engine with nothing remembered (cold), and with the states of every passage (warm). Training is a loop

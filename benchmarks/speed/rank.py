@@ -1,6 +1,6 @@
 """How fast passages are ranked: the naive loop, a padded batch, and the engine in its kinds of numbers.
 
-    python benchmarks/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--clock cpu]
+    python benchmarks/speed/rank.py [--model smollm2-135m] [--passages FILE] [--count 100] [--clock cpu]
 
 Naive is one forward pass of transformers for each passage, in float32, with all its logits; padded is the
 same in batches of eight. The engine runs with each of `--precisions`: cold with nothing remembered, warm with
