@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
+import huggingface_hub
+
 
 @dataclass(frozen=True)
 class Repository:
@@ -42,6 +44,7 @@ def serving(repositories: Mapping[str, Repository]) -> Iterator[Hub]:
     with Hub(repositories) as hub:
         threading.Thread(target=hub.serve_forever, daemon=True).start()
         yield hub
+        huggingface_hub.close_session()  # else its connections are found open by whatever test comes next
         hub.shutdown()
 
 
