@@ -178,6 +178,7 @@ class _Builder:
         self.progress = progress
         self.reader = reader
         self.ocr = ocr
+        self.scanned: set[str] = set()  # files whose scanned pages were left
         self.total = 0  # bytes of all files
         self.finished = 0  # bytes of the files that are through
         self.at = 0  # bytes read
@@ -333,8 +334,7 @@ class _Builder:
 
     def _state(self, name: str, digest: str) -> str:
         """Return the digest of a file, marked where scanned pages of it were left."""
-        left = any(file == name and REMEDY in note for file, note in self.done.notes)
-        return digest + SCANS if left else digest
+        return digest + SCANS if name in self.scanned else digest
 
     def _note(self, name: str, portion: Portion) -> None:
         """Count what a portion holds, and take down what there is to tell about it."""
@@ -342,6 +342,8 @@ class _Builder:
         self.done.n_skipped += portion.skipped
         self.done.n_made += len(portion.rows)
         self.done.notes += [(name, note) for note in portion.notes]
+        if any(REMEDY in note for note in portion.notes):
+            self.scanned.add(name)
 
     def _begin_collection(self, name: str, digest: str) -> dict[str, int]:
         """Note a new file; return the fingerprints of the documents of an older version."""
