@@ -48,7 +48,13 @@ class Read:
 
 
 class Reader:
-    def read(self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None) -> Read:
+    def read(
+        self,
+        question: Question,
+        passages: Sequence[Passage],
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Read:
         return Read(passages[:max_tokens])
 
 

@@ -32,7 +32,7 @@ class Pipeline:
     Without a generator nothing is written: that is for those who want the ranking alone.
 
     `retrieve_k` passages are taken from the index (the paper's N), the best `read_k` are read (its k).
-    `max_tokens` shortens answers further than their style does.
+    `max_tokens` shortens answers further than their style does, and so does the first text of `stop`.
     `min_relevance` is the relevance below which a passage does not count as holding the answer: if none
     reaches it, the pipeline abstains. None never abstains, which is right for a model whose relevance
     was not calibrated. Nothing retrieved is always an abstention: there is nothing to answer from.
@@ -51,6 +51,7 @@ class Pipeline:
     min_relevance: float | None = None
     rank_step: int | None = None
     max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
     calibrated: bool = False
     query: Callable[[Question], str] = prompts.search_query
     rewriter: Rewriter | None = None
@@ -119,7 +120,7 @@ class Pipeline:
         if self.generator is None:
             return answer
         started = perf_counter()
-        reading = self.generator.read(answer.question, passages, self.max_tokens)
+        reading = self.generator.read(answer.question, passages, self.max_tokens, self.stop)
         answer = replace(answer, cuts=reading.cuts)
         for piece in reading.pieces():
             yield (answer := replace(answer, text=answer.text + piece))

@@ -256,8 +256,14 @@ class Reading(Protocol):
 class Generator(Protocol):
     """Answers from passages ("reader" elsewhere)."""
 
-    def read(self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None) -> Reading:
-        """Return the reading of these passages; `max_tokens` shortens the answer further."""
+    def read(
+        self,
+        question: Question,
+        passages: Sequence[Passage],
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+    ) -> Reading:
+        """Return the reading of these passages; `max_tokens` and the first text of `stop` end it sooner."""
         ...
 
 

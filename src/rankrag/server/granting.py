@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import InvalidInputError
 from ..pipeline import Pipeline
-from ..types import Answer, Cut, Filters, Generator, Hit, Passage, Question, Reading, Usage
+from ..types import Answer, Filters, Hit, Passage
 from .requests import check_number
 from .settings import Limits
 
@@ -45,52 +45,6 @@ class Given:
         return [Hit(passage, 1 - n / len(self.passages)) for n, passage in enumerate(self.passages[:k])]
 
 
-@dataclass(frozen=True, slots=True)
-class Stopping:
-    """A generator whose answers end before any text of `stop`."""
-
-    generator: Generator
-    stop: tuple[str, ...]
-
-    def read(
-        self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None
-    ) -> StoppingReading:
-        """Return the reading of these passages, as the generator reads them."""
-        return StoppingReading(self.generator.read(question, passages, max_tokens), self.stop)
-
-
-@dataclass(frozen=True, slots=True)
-class StoppingReading:
-    """An answer that ends before any text of `stop`."""
-
-    reading: Reading
-    stop: tuple[str, ...]
-
-    @property
-    def cuts(self) -> tuple[Cut, ...]:
-        """What had to be left out of the passages for them to fit."""
-        return self.reading.cuts
-
-    def pieces(self) -> Iterator[str]:
-        """Yield the answer up to the first text of `stop`; what may be the beginning of one is held back."""
-        most, held = max(map(len, self.stop)) - 1, ""
-        for piece in self.reading.pieces():
-            held += piece
-            if found := [at for text in self.stop if (at := held.find(text)) >= 0]:
-                held = held[: min(found)]
-                break
-            ready = held[: max(0, len(held) - most)]
-            held = held[len(ready) :]
-            if ready:
-                yield ready
-        if held:
-            yield held
-
-    def usage(self, text: str) -> Usage:
-        """Return the tokens that were read, and those that writing `text` took."""
-        return self.reading.usage(text)
-
-
 def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
     """Return the pipeline with what a request wishes.
 
@@ -100,7 +54,6 @@ def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
     own = wish.passages
     retrieve_k = (len(own) if own else wish.retrieve_k) or pipeline.retrieve_k
     check_number("documents" if own else "retrieve_k", retrieve_k, limits)
-    generator = pipeline.generator
     return replace(
         pipeline,
         retriever=pipeline.retriever if own is None else Given(own),
@@ -108,8 +61,8 @@ def granted(pipeline: Pipeline, wish: PassRequest, limits: Limits) -> Pipeline:
         read_k=min(wish.read_k or pipeline.read_k, retrieve_k),
         ranker=pipeline.ranker if wish.ranking else None,
         min_relevance=pipeline.min_relevance if wish.min_relevance is None else wish.min_relevance,
-        generator=Stopping(generator, wish.stop) if generator and wish.stop else generator,
         max_tokens=wish.max_tokens,
+        stop=wish.stop,
     )
 
 

@@ -55,6 +55,18 @@ class Pieces(Iterator[str]):
             yield text[done:]
 
 
+def until(texts: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
+    """Yield the texts up to the first stop string, whatever pieces it came in."""
+    seen: list[str] = []
+
+    def numbered() -> Iterator[int]:
+        for number, text in enumerate(texts):
+            seen.append(text)
+            yield number
+
+    return Pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
+
+
 def _first(text: str, stop: Sequence[str]) -> int | None:
     """Return where the first stop string begins, None if there is none."""
     return min((text.find(mark) for mark in stop if mark and mark in text), default=None)

@@ -25,7 +25,7 @@ import numpy as np
 from ... import prompts
 from ...errors import FailureError, InvalidInputError
 from ...types import Prompt, Usage
-from ..engine.stream import Pieces
+from ..engine.stream import until
 from .http import TIMEOUT_S, Endpoint, RefusedError, checked_url
 from .shapes import context_length, first_token, messages, piece, spelled, usage
 
@@ -209,7 +209,7 @@ class RemoteLanguageModel:
         if max_tokens < 1:
             return
         with contextlib.closing(self._written(prompt, max_tokens, stop, counted)) as texts:
-            yield from _until(texts, stop)
+            yield from until(texts, stop)
 
     def _written(
         self, prompt: Prompt, max_tokens: int, stop: Sequence[str], counted: list[Usage]
@@ -327,18 +327,6 @@ class RemoteLanguageModel:
             name = "top_logprobs" if "top_logprobs" in sent else "logprobs"
             sent |= {name: _LISTED[1]} if name in sent else {}
         return sent
-
-
-def _until(texts: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
-    """Yield the texts up to the first stop string, whatever pieces it came in."""
-    seen: list[str] = []
-
-    def numbered() -> Iterator[int]:
-        for number, text in enumerate(texts):
-            seen.append(text)
-            yield number
-
-    return Pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
 
 
 def _number(variable: str) -> float | None:

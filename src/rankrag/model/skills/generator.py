@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from ... import prompts
 from ...types import Cut, LanguageModel, Passage, Prompt, Question, Style, Usage
+from ..engine.stream import until
 from ..engine.tokens import counter
 
 SHORT, LONG, VERDICT = 32, 128, 8
@@ -47,19 +48,21 @@ class Counted(Iterator[str], Protocol):
 
 @dataclass(slots=True)
 class ModelReading:
-    """An answer that the model gives to one prompt, within `limit` tokens."""
+    """An answer that the model gives to one prompt, within `limit` tokens and before any text of `stop`."""
 
     lm: LanguageModel
     form: prompts.Template
     prompt: Prompt
     cuts: tuple[Cut, ...]
     limit: int
+    stop: tuple[str, ...] = ()
     _written: Iterator[str] | None = None
 
     def pieces(self) -> Iterator[str]:
         """Yield the answer piece by piece, without the whitespace around it."""
         self._written = self.lm.generate(self.prompt, self.limit, self.form.stop)
-        return _trimmed(self._written)
+        texts = _trimmed(self._written)
+        return until(texts, self.stop) if self.stop else texts
 
     def usage(self, text: str) -> Usage:
         """Return the tokens read and written; what the model told goes before what we count.
@@ -92,9 +95,13 @@ class ModelGenerator:
     max_tokens: int | None = None
 
     def read(
-        self, question: Question, passages: Sequence[Passage], max_tokens: int | None = None
+        self,
+        question: Question,
+        passages: Sequence[Passage],
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
     ) -> ModelReading:
-        """Return the reading of these passages, at most `max_tokens` long.
+        """Return the reading of these passages, at most `max_tokens` long, that ends before a text of `stop`.
 
         Raises InvalidInputError if the question does not fit beside the answer.
         """
@@ -106,7 +113,7 @@ class ModelGenerator:
             self.lm.context_length - limit,
             counter(self.lm, self.form.markers),
         )
-        return ModelReading(self.lm, self.form, prompt, cuts, limit)
+        return ModelReading(self.lm, self.form, prompt, cuts, limit, tuple(stop))
 
 
 def _trimmed(pieces: Iterator[str]) -> Iterator[str]:
