@@ -215,7 +215,7 @@ def test_a_broken_benchmark_hides_no_other(capsys: Capture, tmp_path: Path) -> N
     assert "found" in found["pubmedqa"]["path"]
 
 
-def test_the_numbers_that_a_model_computes_with_are_a_fact(
+def test_the_numbers_that_a_model_computes_with_and_how_it_reads_are_facts(
     capsys: Capture, place: Path, tmp_path: Path
 ) -> None:
     """On a GPU they are others than here, unless somebody says which: folder and relevances must not mix."""
@@ -227,6 +227,7 @@ def test_the_numbers_that_a_model_computes_with_are_a_fact(
     assert read_facts(folder).system.facts["precision"] == "float32"
     call(capsys, *same, "--precision", "float32")
     assert "answers of another system" in refused(capsys, *same, "--precision", "bfloat16")
+    assert "answers of another system" in refused(capsys, *same, "--reading", "mixture")
     facts = json.loads((folder / "facts.json").read_text())
     del facts["system"]["facts"]["precision"]  # as it was written before
     (folder / "facts.json").write_text(json.dumps(facts))

@@ -34,9 +34,10 @@ def test_what_is_written_is_read(folder: Path) -> None:
 def test_a_card_from_before_contexts_were_bounded_is_read(folder: Path) -> None:
     write_checkpoint(Checkpoint(folder, "paper"))
     card = json.loads((folder / CARD).read_text())
-    del card["context_length"]
+    del card["context_length"], card["reading"]
     (folder / CARD).write_text(json.dumps(card))
     assert read_checkpoint(folder).context_length is None
+    assert read_checkpoint(folder).reading == "joint"
 
 
 def test_the_card_carries_the_hash_of_the_template(folder: Path) -> None:
@@ -72,6 +73,7 @@ def test_the_name_of_another_template_with_this_hash_is_refused(folder: Path) ->
         ("threshold", 1.5, "found threshold = 1.5"),
         ("context_length", 0, "found context_length = 0"),
         ("context_length", "4k", "found context_length = '4k'"),
+        ("reading", "fast", "found reading = 'fast', wanted joint or mixture"),
         ("threshold", True, "found threshold = True"),
         ("trained", "yes", "found trained = 'yes'"),
         ("base", None, "found base = None"),

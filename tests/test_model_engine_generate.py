@@ -50,6 +50,23 @@ def greedy(folder: Path, prompt: Prompt, n_tokens: int) -> str:
     return text.rstrip("\ufffd")
 
 
+def mean_of(folder: Path, asked: Sequence[Prompt], weights: Sequence[float], n_tokens: int) -> str:
+    """Return what transformers' forward passes write, each token the likeliest by the weighted mean."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    rows = [tokenizer(prompt.prefix + prompt.suffix).input_ids for prompt in asked]
+    written: list[int] = []
+    while len(written) < n_tokens:
+        with torch.inference_mode():
+            last = [model(input_ids=torch.tensor([row + written])).logits[0, -1].softmax(-1) for row in rows]
+        written.append(int(sum(w * p for w, p in zip(weights, last, strict=True)).argmax()))
+    text: str = tokenizer.decode(written, skip_special_tokens=True)
+    return text.rstrip("\ufffd")
+
+
 @pytest.mark.parametrize(
     ("kind", "changes"), [("llama", {}), ("qwen2", {}), ("mistral", {"sliding_window": 64})]
 )
@@ -62,6 +79,22 @@ def test_the_tokens_are_those_of_transformers(tmp_path: Path, kind: str, changes
         assert "".join(written) == wanted
         assert all(written)
     assert len(written) > 5
+
+
+@pytest.mark.parametrize(("kind", "changes"), [("llama", {}), ("mistral", {"sliding_window": 64})])
+def test_prompts_continue_as_one_by_the_mean_of_their_distributions(
+    tmp_path: Path, kind: str, changes: dict[str, object]
+) -> None:
+    folder = write(tmp_path, config(kind, **changes))
+    lm = LocalLanguageModel(folder)
+    asked = [prompts.context_answer(QUESTION, passage, prompts.PAPER) for passage in PASSAGES]
+    weights = [0.35, 0.4, 0.3]
+    wanted = mean_of(folder, asked, weights, 24)
+    lm.logprobs([prompts.rank(QUESTION, PASSAGES[1], prompts.PAPER)], [" True"])  # one prefix is known
+    for _ in range(2):
+        assert "".join(lm.generate_mixture(asked, weights, 24)) == wanted
+    assert wanted not in {"".join(lm.generate(prompt, 24)) for prompt in asked}
+    assert "".join(lm.generate_mixture(asked, [1e-30, 1, 1e-30], 24)) == "".join(lm.generate(asked[1], 24))
 
 
 def test_a_prefix_that_ranking_left_behind_is_reused_and_changes_nothing(llama: Path) -> None:
@@ -82,7 +115,7 @@ def test_the_answer_ends_at_the_end_token_and_keeps_its_limits(llama: Path) -> N
     whole = "".join(lm.generate(PROMPT, 40))
     assert whole.startswith("".join(lm.generate(PROMPT, 5)))
     assert list(lm.generate(PROMPT, 0)) == []
-    tokens = list(lm._greedy(lm._row(PROMPT), 40, frozenset()))
+    tokens = list(lm._greedy([lm._row(PROMPT)], [1.0], 40, frozenset()))
     lm._ends = frozenset({tokens[7]})
     ended = lm._tokenizer.decode(tokens[: tokens.index(tokens[7])])
     assert "".join(lm.generate(PROMPT, 40)) == ended.rstrip("\ufffd") != whole
@@ -92,7 +125,7 @@ def test_the_answer_ends_where_the_context_is_full(tmp_path: Path) -> None:
     lm = LocalLanguageModel(write(tmp_path, config("llama", max_position_embeddings=32)))
     prompt = Prompt("owls " * 3, "hunt")
     n_prompt = sum(map(len, lm._tokenizer.prompt(prompt)))
-    taken = list(lm._greedy(lm._row(prompt), 1000, frozenset()))
+    taken = list(lm._greedy([lm._row(prompt)], [1.0], 1000, frozenset()))
     assert len(taken) == 32 - n_prompt
 
 

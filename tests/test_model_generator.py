@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
 
 from rankrag import prompts
+from rankrag.errors import InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelGenerator
 from rankrag.model.engine.stream import Pieces
 from rankrag.server import SharedLanguageModel
+from rankrag.server.sharing import STOPPED, StoppedError
 from rankrag.types import Generator, LanguageModel, Passage, Prompt, Question, Style, Turn, Usage
 
 QUESTION = Question("q", "Where was Marie Curie born?")
@@ -117,6 +121,72 @@ def test_usage_is_what_the_model_counted_while_it_wrote(shared: bool) -> None:
     assert reading.usage("é").completion_tokens == 2, "so the answer was cut, though it is one letter"
     if isinstance(lm, SharedLanguageModel):
         lm.close()
+
+
+class MixingLM(PiecesLM):
+    """Keeps the weights too."""
+
+    def __init__(self) -> None:
+        super().__init__(["In Warsaw."])
+        self.weights: list[Sequence[float]] = []
+
+    def generate_mixture(
+        self, prompts: Sequence[Prompt], weights: Sequence[float], max_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[str]:
+        self.asked += [(prompt, max_tokens, tuple(stop)) for prompt in prompts]
+        self.weights.append(weights)
+        yield from self.pieces
+
+
+@pytest.mark.parametrize(
+    ("relevance", "weights"),
+    [((0.6, 0.2), [0.5, 0.375, 0.125]), ((), [0.5, 0.25, 0.25]), ((0, 0), [0.5, 0.25, 0.25])],
+)
+def test_a_mixture_reads_all_passages_together_and_each_alone(
+    relevance: Sequence[float], weights: Sequence[float]
+) -> None:
+    lm, form, other = MixingLM(), prompts.PAPER, Passage("owls", "Owls hunt at night.")
+    reading = ModelGenerator(lm, form, reading="mixture").read(QUESTION, [CURIE, other], relevance=relevance)
+    assert "".join(reading.pieces()) == "In Warsaw."
+    asked = [
+        prompts.answer(QUESTION, [CURIE, other], form),
+        prompts.context_answer(QUESTION, CURIE, form),
+        prompts.context_answer(QUESTION, other, form),
+    ]
+    assert [prompt for prompt, _, _ in lm.asked] == asked
+    assert lm.weights == [pytest.approx(weights)]
+    read = sum(lm.n_tokens(prompt.prefix) + lm.n_tokens(prompt.suffix) for prompt in asked)
+    assert reading.usage("In Warsaw.") == Usage(read, completion_tokens=2, limit=128)
+
+
+def test_a_mixture_of_one_passage_or_none_is_one_prompt_and_cuts_are_those_of_a_passage_alone() -> None:
+    lm = MixingLM()
+    generator = ModelGenerator(lm, prompts.PAPER, reading="mixture")
+    for passages in ([], [CURIE]):
+        list(generator.read(QUESTION, passages).pieces())
+    assert (len(lm.asked), lm.weights) == (2, [])
+    half = Passage("half", " ".join(["word"] * 600))
+    assert generator.read(QUESTION, [half, replace(half, id="other")]).cuts == ()
+    assert [cut.passage_id for cut in generator.read(QUESTION, [CURIE, LONG]).cuts] == ["long"]
+
+
+def test_a_mixture_wants_a_model_that_tells_distributions() -> None:
+    reading = ModelGenerator(PiecesLM([]), prompts.PAPER, reading="mixture").read(QUESTION, [CURIE, LONG])
+    with pytest.raises(InvalidInputError, match="leave --reading out"):
+        list(reading.pieces())
+
+
+def test_a_mixture_ends_with_its_request_where_the_model_is_shared() -> None:
+    shared = SharedLanguageModel(MixingLM())
+    reading = ModelGenerator(shared, prompts.PAPER, reading="mixture").read(QUESTION, [CURIE, LONG])
+    assert list(reading.pieces()) == ["In Warsaw."]
+    over = Event()
+    over.set()
+    token = STOPPED.set(over)
+    with pytest.raises(StoppedError):
+        list(reading.pieces())
+    STOPPED.reset(token)
+    shared.close()
 
 
 def test_a_reading_may_be_shorter_than_the_style_but_not_longer() -> None:

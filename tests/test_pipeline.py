@@ -48,13 +48,18 @@ class Read:
 
 
 class Reader:
+    def __init__(self) -> None:
+        self.relevance: list[float] = []
+
     def read(
         self,
         question: Question,
         passages: Sequence[Passage],
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        relevance: Sequence[float] = (),
     ) -> Read:
+        self.relevance = list(relevance)
         return Read(passages[:max_tokens])
 
 
@@ -80,6 +85,27 @@ def test_the_best_of_the_ranking_are_read_and_cited() -> None:
     assert list(answer.timings_s) == ["retrieve", "rank", "generate", "cite"]
     assert answer.done
     assert not answer.abstained
+
+
+@pytest.mark.parametrize(
+    ("scored", "relevance"), [(3, [0.4, 0.3]), (1, [0.4, 0.4]), (0, [])], ids=["all", "budget", "none"]
+)
+def test_the_reader_is_told_the_relevance_of_what_was_ranked(scored: int, relevance: list[float]) -> None:
+    class Bounded(Reverse):
+        def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
+            ranked = super().rank(question, hits)
+            return [
+                hit if n < scored else replace(hit, score=17.0, scored=False) for n, hit in enumerate(ranked)
+            ]
+
+    made = pipeline(ranker=Bounded())
+    made.ask(QUESTION)
+    assert isinstance(made.generator, Reader)
+    assert made.generator.relevance == pytest.approx(relevance)
+    unranked = pipeline()
+    unranked.ask(QUESTION)
+    assert isinstance(unranked.generator, Reader)
+    assert unranked.generator.relevance == [], "a retriever's scores are none"
 
 
 def test_without_a_ranker_the_retriever_s_order_stands() -> None:

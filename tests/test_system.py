@@ -123,6 +123,7 @@ def test_nothing_relevant_enough_is_an_abstention(index: Path, capsys: pytest.Ca
     ("spec", "message"),
     [
         (SystemSpec(model="fake", min_relevance=1.5), "wanted a probability, 0 to 1"),
+        (SystemSpec(model="fake", reading="mixture"), "found the reading mixture for fake"),
         (SystemSpec(model="fake", min_relevance=0.5, ranking=False), "without ranking"),
         (SystemSpec(model="fake", ranker="fake", ranking=False), "leave out --no-rank"),
         (SystemSpec(model="fake", ranker="no such thing"), "found model 'no such thing'"),

@@ -29,8 +29,13 @@ sys.path.append(str(Path(__file__).parents[1] / "quality"))
 from asking import rankrag
 
 STEPS = ("prepare", "ask", "judge")
-SYSTEMS: Mapping[str, Sequence[str]] = {"ranked": (), "unranked": ("--no-rank",)}
-"""The options of each system beside those that all have; both cite."""
+SYSTEMS: Mapping[str, Sequence[str]] = {
+    "ranked": ("--reading", "joint"),
+    "unranked": ("--no-rank", "--reading", "joint"),
+    "ranked-mixture": ("--reading", "mixture"),
+    "unranked-mixture": ("--no-rank", "--reading", "mixture"),
+}
+"""The options of each system beside those that all have; all cite."""
 
 
 def main() -> int:
@@ -110,7 +115,7 @@ def _parsed() -> argparse.Namespace:
     parser.add_argument("--encoder", default="minilm-l6", help="none: BM25 alone")
     parser.add_argument("--model", default="rankrag-135m")
     parser.add_argument("--name", help="of the model in the table; its own, if not said")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=[*SYSTEMS])
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["ranked", "unranked"])
     parser.add_argument("--retriever", choices=("bm25", "dense", "hybrid"))
     parser.add_argument("--precision", help="int8 is faster on a CPU")
     parser.add_argument("-k", type=int, default=30, help="passages a question")

@@ -8,6 +8,7 @@ by BM25, and systems get the same `-k` passages, of which five are read:
 
     unranked        the checkpoint answers, from the first five of BM25
     ranked          the checkpoint ranks, answers and cites
+    …-mixture       the same two, read as a mixture: all five in one prompt and each in its own
     untuned         its base answers, from the first five of BM25
     hybrid          the checkpoint answers, from the first five of BM25 fused with minilm-l6
     hybrid-ranked   the checkpoint ranks the first `-k` of that, answers and cites
@@ -32,12 +33,17 @@ from corpora import GOLD, MEDICAL, by_vectors, place
 
 BIOMEDICAL = ("mmlu_med", "pubmedqa", "bioasq", "medqa", "medmcqa")
 BENCHMARKS = (*OPEN, "2wiki", "fever", "doc2dial", "topiocqa", "inscit", *BIOMEDICAL)
-SYSTEMS = ("unranked", "ranked", "untuned", "hybrid", "hybrid-ranked", "cross-encoder")
+MIXED = ("unranked-mixture", "ranked-mixture")
+SYSTEMS = ("unranked", "ranked", *MIXED, "untuned", "hybrid", "hybrid-ranked", "cross-encoder")
 SMALL = "small-"
 """The prefix (`--prefix`) of a smaller model's systems, which the others are compared with."""
 
 PAIRS = (
     ("unranked", "ranked"),
+    ("unranked", "unranked-mixture"),
+    ("ranked", "ranked-mixture"),
+    ("unranked-mixture", "ranked-mixture"),
+    ("unranked", "ranked-mixture"),
     ("cross-encoder", "ranked"),
     ("untuned", "unranked"),
     ("unranked", "hybrid"),
@@ -45,6 +51,7 @@ PAIRS = (
     ("ranked", "hybrid-ranked"),
     (f"{SMALL}unranked", "unranked"),
     (f"{SMALL}ranked", "ranked"),
+    (f"{SMALL}ranked-mixture", "ranked-mixture"),
 )
 """What is compared: the second of a pair against the first."""
 
@@ -85,6 +92,8 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     wanted: dict[str, list[object]] = {
         "unranked": [*mine, *silent],
         "ranked": [*mine, *cite],
+        "unranked-mixture": [*mine, *silent],
+        "ranked-mixture": [*mine, *cite],
         "untuned": [*untuned, *silent],
         "hybrid": [*mine, *silent],
         "hybrid-ranked": [*mine, *cite],
@@ -102,6 +111,7 @@ def main() -> None:
         where = place(chosen.out, chosen.data_root, corpus, benchmark)
         for name, own in systems(chosen).items():
             folder, n = chosen.out / corpus.name, chosen.skip + chosen.n
+            own = [*own, "--reading", "mixture" if name in MIXED else "joint"]
             runs = by_vectors(folder, chosen.data_root, benchmark, n) if "hybrid" in name else []
             to = ["--name", chosen.prefix + name, "--out", chosen.out / chosen.name]
             rankrag("eval", "predict", benchmark, *own, *where, *runs, *same, *to)

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Literal
 
 from . import prompts
-from .types import Answer, Citer, Filters, Generator, Hit, Passage, Question, Ranker, Retriever, Rewriter
+from .types import Answer, Citer, Filters, Generator, Hit, Question, Ranker, Retriever, Rewriter
 
 AnswerSteps = collections.abc.Generator[Answer, None, Answer]
 """The steps of an answer, and what it is after them."""
@@ -109,18 +109,23 @@ class Pipeline:
         return answer
 
     def _answer(self, answer: Answer) -> Iterator[Answer]:
-        read = [hit.passage for hit in answer.ranked[: self.read_k]]
+        read = answer.ranked[: self.read_k]
         answer = yield from self._read(answer, read)
         started = perf_counter()
-        citations = self.citer.cite(answer.question, answer.text, read) if self.citer else ()
+        passages = [hit.passage for hit in read]
+        citations = self.citer.cite(answer.question, answer.text, passages) if self.citer else ()
         yield replace(_timed(replace(answer, citations=citations), "cite", started), done=True)
 
-    def _read(self, answer: Answer, passages: Sequence[Passage]) -> AnswerSteps:
+    def _read(self, answer: Answer, hits: Sequence[Hit]) -> AnswerSteps:
         """Yield the answer with its text as it grows; return it with what that took."""
         if self.generator is None:
             return answer
         started = perf_counter()
-        reading = self.generator.read(answer.question, passages, self.max_tokens, self.stop)
+        passages = [hit.passage for hit in hits]
+        # Scores of a retriever are no probabilities; passages that a budget left unscored have none.
+        known = [hit.score for hit in hits if hit.scored] if self.ranker else []
+        relevance = [hit.score if hit.scored else min(known) for hit in hits] if known else []
+        reading = self.generator.read(answer.question, passages, self.max_tokens, self.stop, relevance)
         answer = replace(answer, cuts=reading.cuts)
         for piece in reading.pieces():
             yield (answer := replace(answer, text=answer.text + piece))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +21,9 @@ Task = Literal["instruct", "context_qa", "retrieval_qa", "rank", "retrieval_rank
 """The five shapes of a training example, in the paper's order (arXiv 2407.02485, section 4)."""
 
 Speaker = Literal["user", "assistant"]
+
+ReadingMode = Literal["joint", "mixture"]
+"""All passages in one prompt, or a mean of that with a prompt for each (RAG-Token, arXiv 2005.11401)."""
 
 Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
@@ -262,8 +265,12 @@ class Generator(Protocol):
         passages: Sequence[Passage],
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        relevance: Sequence[float] = (),
     ) -> Reading:
-        """Return the reading of these passages; `max_tokens` and the first text of `stop` end it sooner."""
+        """Return the reading of these passages; `max_tokens` and the first text of `stop` end it sooner.
+
+        `relevance` is that of each passage; empty where it is not known.
+        """
         ...
 
 
@@ -344,4 +351,15 @@ class LanguageModel(Protocol):
 
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
         """Yield the greedy continuation piece by piece, ending before any string of `stop`."""
+        ...
+
+
+@runtime_checkable
+class MixtureLanguageModel(LanguageModel, Protocol):
+    """A language model that continues several prompts as one."""
+
+    def generate_mixture(
+        self, prompts: Sequence[Prompt], weights: Sequence[float], max_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[str]:
+        """Yield the greedy continuation by the weighted mean of the prompts' distributions of each token."""
         ...

@@ -27,6 +27,7 @@ from .options import (
     RankK,
     RankPatience,
     RayAddress,
+    Reading,
     ReadK,
     RetrieveK,
     RetrieverName,
@@ -194,6 +195,7 @@ def predict(
     cite: Cite = True,
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
+    reading: Reading = None,
     paper: PaperCounts = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
@@ -231,6 +233,7 @@ def predict(
         citing=cite,
         retrieve_k=retrieve_k,
         read_k=read_k,
+        reading=reading,
         budget=bounds,
         loading=models.Loading(precision),
     )

@@ -11,6 +11,7 @@ import typer
 
 from ..errors import InvalidInputError
 from ..system import models, retrieval
+from ..types import ReadingMode
 from . import completion, console
 
 if TYPE_CHECKING:
@@ -79,6 +80,14 @@ MinRelevance = Annotated[
         "--min-relevance",
         metavar="0..1",
         help="Answer only if some passage is this relevant. Default: what the model's calibration says.",
+    ),
+]
+Reading = Annotated[
+    ReadingMode | None,
+    typer.Option(
+        "--reading",
+        help="All passages in one prompt (joint), or a mean of that with a prompt for each (mixture). "
+        "Default: what the model's card says.",
     ),
 ]
 Rewrite = Annotated[

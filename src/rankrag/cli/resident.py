@@ -141,6 +141,7 @@ def _loaded(spec: SystemSpec) -> dict[str, str]:
         "ranker": spec.ranker,
         "generator": spec.generator,
         "precision": spec.loading.precision,
+        "reading": spec.reading,
         "rewrite": spec.rewrite,
         "budget": spec.budget,
     }

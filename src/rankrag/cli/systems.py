@@ -20,7 +20,7 @@ from ..files import sha256
 from ..formats import id_in_run, read_passages, read_run, run_name
 from ..pipeline import Pipeline
 from ..system import SystemSpec, models, retrieval
-from ..system.open import SystemModels, citer_of, open_models, open_ranker, pipeline_of
+from ..system.open import SystemModels, citer_of, generator_of, open_models, open_ranker, pipeline_of
 from ..types import Answer, Filters, Hit, Passage, Question, Ranker
 
 DEPTH = 100
@@ -84,12 +84,10 @@ class Measured:
 
     def _pipeline(self, searched: retrieval.Retrieval, max_tokens: int) -> Pipeline:
         """Return the pipeline without what people see: marks on an answer, and a ranking as it goes on."""
-        from ..model import ModelGenerator
-
         writes = self.models.answering
         return replace(
             pipeline_of(self.named.spec, self.models, searched, self.ranker),
-            generator=ModelGenerator(writes.lm, writes.form, max_tokens) if writes else None,
+            generator=generator_of(self.named.spec, writes, max_tokens) if writes else None,
             rank_step=None,
             calibrated=False,
         )
@@ -200,6 +198,8 @@ def _facts(named: NamedSystem, loaded: SystemModels) -> dict[str, str]:
     facts = _model_facts(spec.model, own) if own else {}
     if spec.ranking and spec.budget:
         facts["budget"] = str(spec.budget)
+    if answers and generator_of(spec, answers).reading == "mixture":
+        facts["reading"] = "mixture"
     if named.variant:
         facts["variant"] = named.variant
     if ranks and spec.ranks_with != spec.model:

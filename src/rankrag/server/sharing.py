@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from threading import Condition, Event, Thread
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
 from ..errors import FailureError, RankRAGError
-from ..types import LanguageModel, Prompt, Usage
+from ..types import LanguageModel, MixtureLanguageModel, Prompt, Usage
 
 _log = logging.getLogger("rankrag.server")
 
@@ -154,6 +154,14 @@ class SharedLanguageModel:
         """Yield the greedy continuation piece by piece, ending once the request is over."""
         check_stopped()
         return _Watched(self._lm.generate(prompt, max_tokens, stop))
+
+    def generate_mixture(
+        self, prompts: Sequence[Prompt], weights: Sequence[float], max_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[str]:
+        """Yield the greedy continuation by the prompts' weighted mean, ending once the request is over."""
+        check_stopped()
+        mixing = cast("MixtureLanguageModel", self._lm)  # a spec with another one was refused
+        return _Watched(mixing.generate_mixture(prompts, weights, max_tokens, stop))
 
     def close(self) -> None:
         """End the thread after the pass it is in; what still waits fails."""

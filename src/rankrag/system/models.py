@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import prompts
 from ..errors import InvalidInputError, MissingExtraError, MissingModelError
 from ..prompts import Template
-from ..types import LanguageModel
+from ..types import LanguageModel, ReadingMode
 
 if TYPE_CHECKING:
     from ..model.engine.local import LocalLanguageModel
@@ -50,7 +50,7 @@ class Engine:
     `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
     `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
     threshold is one of calibrated relevances, which `rankers.calibrated` gives. `own` is the model itself
-    where `lm` is something around it.
+    where `lm` is something around it. `reading` is how the checkpoint answers best from several passages.
     """
 
     lm: LanguageModel
@@ -60,6 +60,7 @@ class Engine:
     remote: bool = False
     calibration: Calibration | None = None
     own: LanguageModel | None = None
+    reading: ReadingMode = "joint"
 
     @property
     def precision(self) -> str:
@@ -100,7 +101,7 @@ def open_engine(name: str, calibration: bool = True, loading: Loading | None = N
         server = remote.open_remote(name)
         return Engine(server, server.form, trained=False, threshold=None, remote=True)
     card = read_checkpoint(locate(name))
-    engine = Engine(_local(card, loading), _form(card), card.trained, card.threshold)
+    engine = Engine(_local(card, loading), _form(card), card.trained, card.threshold, reading=card.reading)
     return _with_calibration(engine, card) if calibration else engine
 
 

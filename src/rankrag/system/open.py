@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
 from ..pipeline import Pipeline
@@ -13,6 +14,9 @@ from .rag import RAG
 from .rankers import bounded, calibrated, open_cross_encoder
 from .retrieval import Retrieval, open_retrieval
 from .spec import SystemSpec
+
+if TYPE_CHECKING:
+    from ..model import ModelGenerator
 
 RANK_STEP = 8
 """Passages between two looks at how far a ranking is: as many as a processor takes at a time anyway."""
@@ -91,14 +95,14 @@ def pipeline_of(
     spec: SystemSpec, models: SystemModels, retrieval: Retrieval, ranker: Ranker | None
 ) -> Pipeline:
     """Return the pieces of a system in a row; where a spec does not rank, the ranker is left out."""
-    from ..model import ModelGenerator, ModelRewriter
+    from ..model import ModelRewriter
 
     judging, answering = models.judging, models.answering
     judge = judging or answering
     return Pipeline(
         retriever=retrieval.retriever,
         ranker=ranker if spec.ranking else None,
-        generator=ModelGenerator(answering.lm, answering.form) if answering else None,
+        generator=generator_of(spec, answering) if answering else None,
         citer=citer_of(spec, models),
         retrieve_k=spec.retrieve_k,
         read_k=spec.read_k,
@@ -108,6 +112,13 @@ def pipeline_of(
         query=retrieval.query,
         rewriter=ModelRewriter(answering.lm, answering.form) if answering and spec.rewrite else None,
     )
+
+
+def generator_of(spec: SystemSpec, answering: Engine, max_tokens: int | None = None) -> ModelGenerator:
+    """Return what answers, reading as a spec says, or else as its checkpoint does."""
+    from ..model import ModelGenerator
+
+    return ModelGenerator(answering.lm, answering.form, max_tokens, spec.reading or answering.reading)
 
 
 def _least(spec: SystemSpec, judging: Engine | None) -> float | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import InvalidInputError
 from ..files import is_text
 from ..pipeline import Pipeline
-from ..types import Answer, Filters, Hit, Passage, Question, Ranker, RetrieverKind, Style, Turn
+from ..types import Answer, Filters, Hit, Passage, Question, Ranker, ReadingMode, RetrieverKind, Style, Turn
 from .models import CACHE_GB, DEFAULT_MODEL, Engine, Loading, Precision
 from .spec import SystemSpec
 
@@ -80,6 +80,7 @@ def load(
     read_k: int = 5,
     ranking: bool = True,
     min_relevance: float | None = None,
+    reading: ReadingMode | None = None,
     rewrite: bool = False,
     budget: Budget | None = None,
     precision: Precision | None = None,
@@ -94,10 +95,12 @@ def load(
     rank, which may be the folder of a cross-encoder. The retriever is by default `hybrid` if the index has
     vectors, else `bm25`. `ranking=False` reads the passages in the retriever's order. Where no passage
     reaches `min_relevance` (0..1; by default what the ranker's calibration says), the answer is that there is
-    none. With `rewrite` the model that answers makes a question that leans on its history one of its own
-    before it is searched for. `budget` (`rankrag.model.Budget`) bounds what a ranking may take.
-    `precision="int8"` ranks faster on a CPU; with `cache_dir` passages that come again stay warm from one
-    process to the next, in at most `cache_gb` GB. Both are for models on this machine.
+    none. `reading` says whether passages are read in one prompt (`joint`) or also each in its own, the answer
+    following the mean (`mixture`); by default what the checkpoint says. With `rewrite` the model that answers
+    makes a question that leans on its history one of its own before it is searched for. `budget`
+    (`rankrag.model.Budget`) bounds what a ranking may take. `precision="int8"` ranks faster on a CPU; with
+    `cache_dir` passages that come again stay warm from one process to the next, in at most `cache_gb` GB.
+    Both are for models on this machine.
     """
     from .open import open_system
 
@@ -112,6 +115,7 @@ def load(
             retrieve_k=retrieve_k,
             read_k=read_k,
             min_relevance=min_relevance,
+            reading=reading,
             rewrite=rewrite,
             budget=budget,
             loading=Loading(precision, Path(cache_dir) if cache_dir else None, cache_gb),

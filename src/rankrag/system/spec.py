@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInputError
-from ..types import RetrieverKind
+from ..types import ReadingMode, RetrieverKind
 from .models import DEFAULT_MODEL, Loading, check_loading, check_model, is_here
 from .rankers import is_cross_encoder
 
@@ -23,11 +23,11 @@ class SystemSpec:
     the folder of a cross-encoder, a generator is often a server that tells no probabilities. Without an index
     nothing can be searched, but passages can be ranked. `ranking=False` reads in the retriever's order;
     `generating=False` writes no answer, `citing=False` looks for no sources: models that are then of no use
-    are not loaded.
-    `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None takes that of the
-    ranker's calibration. With `rewrite` a question that leans on its conversation is rewritten by the model
-    that answers before it is searched for. `budget` bounds a ranking; `loading` is for models on this
-    machine.
+    are not loaded. `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None
+    takes that of the ranker's calibration. `reading` says whether passages stand in one prompt alone or also
+    in one each; None takes what the checkpoint that answers says. With `rewrite` a question that leans on its
+    conversation is rewritten by the model that answers before it is searched for. `budget` bounds a ranking;
+    `loading` is for models on this machine.
     """
 
     index: Path | None = None
@@ -41,6 +41,7 @@ class SystemSpec:
     retrieve_k: int = 30
     read_k: int = 5
     min_relevance: float | None = None
+    reading: ReadingMode | None = None
     rewrite: bool = False
     budget: Budget | None = None
     loading: Loading = field(default_factory=Loading)
@@ -82,6 +83,11 @@ class SystemSpec:
         models = self.language_models()
         for name in models:
             check_model(name)
+        if self.generating and self.reading == "mixture" and not is_here(self.answers_with):
+            raise InvalidInputError(
+                f"found the reading mixture for {self.answers_with}, wanted it for a model on this machine: "
+                "leave --reading out"
+            )
         if models and not any(map(is_here, models)):
             check_loading(models[0], self.loading)
 

@@ -137,9 +137,19 @@ class LocalLanguageModel:
         It also ends at the model's own end token and where the context is full. Closing the iterator stops
         the model. Raises InvalidInputError like `logprobs`, on the call.
         """
-        row = self._row(prompt)
+        return self.generate_mixture([prompt], [1.0], max_tokens, stop)
+
+    def generate_mixture(
+        self, prompts: Sequence[Prompt], weights: Sequence[float], max_tokens: int, stop: Sequence[str] = ()
+    ) -> Iterator[str]:
+        """Yield one greedy continuation of several prompts, piece by piece.
+
+        Each next token is the likeliest by the mean of what the prompts say, weighted: RAG-Token of arXiv
+        2005.11401. The weights are positive; only their ratios count. Ends and raises like `generate`.
+        """
+        rows = [self._row(prompt) for prompt in prompts]
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
-        return Pieces(self._greedy(row, max_tokens, ends), self._tokenizer.decode, stop)
+        return Pieces(self._greedy(rows, weights, max_tokens, ends), self._tokenizer.decode, stop)
 
     def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> np.ndarray:
         import torch
@@ -151,35 +161,43 @@ class LocalLanguageModel:
         give_back()
         return scores
 
-    def _greedy(self, row: PromptTokens, max_tokens: int, ends: frozenset[int]) -> Iterator[int]:
+    def _greedy(
+        self, rows: Sequence[PromptTokens], weights: Sequence[float], max_tokens: int, ends: frozenset[int]
+    ) -> Iterator[int]:
         import torch
 
-        room = min(max_tokens, self._max_tokens - len(row.prefix) - len(row.suffix))
+        longest = max(len(row.prefix) + len(row.suffix) for row in rows)
+        room = min(max_tokens, self._max_tokens - longest)
         if room < 1:
             return
         with self._lock, torch.inference_mode():
-            continuation, logits = self._begin(row, room)
-            token = int(logits.argmax())
+            growing, logits = self._begin(rows, room)
+            token = _likeliest(logits, weights)
         for n in range(room):
             if token in ends:
                 return
             yield token
             if n < room - 1:
                 with self._lock, torch.inference_mode():
-                    token = int(continuation.feed([token]).argmax())
+                    token = _likeliest(self._network.feed(growing, [[token]] * len(rows)), weights)
 
-    def _begin(self, row: PromptTokens, room: int) -> tuple[Continuation, torch.Tensor]:
-        """Return the prompt ready to be continued, and the logits of the first token."""
-        known = self._scorer.begin(row.prefix)
-        length = len(row.prefix) + len(row.suffix) + room
-        continuation = self._network.continuation(known.states(), length)
-        if not isinstance(continuation, PackedContinuation):
-            return continuation, continuation.feed(row.prefix + row.suffix)
-        logits = continuation.feed(row.prefix[known.n_tokens :] + row.suffix)
-        if known.n_tokens < len(row.prefix):
-            states = continuation.growing.states(known.n_tokens, len(row.prefix))
-            self.cache.put(Entry(key(row.prefix), known, states))
-        return continuation, logits
+    def _begin(self, rows: Sequence[PromptTokens], room: int) -> tuple[list[Continuation], torch.Tensor]:
+        """Return the prompts ready to be continued, and the logits of their first tokens, a row for each."""
+        known = self._scorer.begin([row.prefix for row in rows])
+        growing: list[Continuation] = [
+            self._network.continuation(match.states(), len(row.prefix) + len(row.suffix) + room)
+            for row, match in zip(rows, known, strict=True)
+        ]
+        new = [
+            row.prefix[match.n_tokens if isinstance(prompt, PackedContinuation) else 0 :] + row.suffix
+            for row, match, prompt in zip(rows, known, growing, strict=True)
+        ]
+        logits = self._network.feed(growing, new)
+        for row, match, prompt in zip(rows, known, growing, strict=True):
+            if isinstance(prompt, PackedContinuation) and match.n_tokens < len(row.prefix):
+                states = prompt.growing.states(match.n_tokens, len(row.prefix))
+                self.cache.put(Entry(key(row.prefix), match, states))
+        return growing, logits
 
     def _row(self, prompt: Prompt) -> PromptTokens:
         prefix, suffix = self._tokenizer.prompt(prompt)
@@ -192,6 +210,14 @@ class LocalLanguageModel:
                 f"found a prompt of {length} tokens, wanted at most {self._max_tokens}: shorten its passages"
             )
         return PromptTokens(tuple(prefix), tuple(suffix))
+
+
+def _likeliest(logits: torch.Tensor, weights: Sequence[float]) -> int:
+    """Return the likeliest token by the weighted mean of distributions, given as logits, a row for each."""
+    if len(logits) == 1:
+        return int(logits[0].argmax())
+    shares = logits.new_tensor(weights, dtype=logits.dtype).log().unsqueeze(1)
+    return int((logits.log_softmax(-1) + shares).logsumexp(0).argmax())
 
 
 def _end_tokens(*settings: int | list[int] | None) -> frozenset[int]:

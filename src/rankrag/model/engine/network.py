@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from inspect import signature
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import InvalidInputError
 from . import int8
 from .batched import Together
 from .blocks import Blocks, is_llama_like
-from .packed import ATTENTION, Growing, Layout, Packing, Segment, States, Unsupported, register
+from .packed import ATTENTION, Abreast, Growing, Layout, Packing, Segment, States, Unsupported, register
 from .workers import n_workers, run_apart
 
 if TYPE_CHECKING:
@@ -151,6 +151,25 @@ class Network:
     def continuation(self, past: Sequence[States], length: int) -> PackedContinuation | PlainContinuation:
         """Return a prompt of up to `length` tokens to continue, after the states of its first tokens."""
         return PackedContinuation(self, past, length) if length <= self.window else PlainContinuation(self)
+
+    def feed(self, rows: Sequence[Continuation], tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Append tokens to each prompt and return the logits after them, (rows, vocabulary).
+
+        Prompts that can be packed share one pass, which reads the weights once.
+        """
+        import torch
+
+        together = [row for row in rows if isinstance(row, PackedContinuation)]
+        if len(rows) == 1 or len(together) < len(rows):
+            return torch.stack([row.feed(new) for row, new in zip(rows, tokens, strict=True)])
+        counts = list(map(len, tokens))
+        places = [row.growing.n_tokens + n for row, k in zip(together, counts, strict=True) for n in range(k)]
+        last = [end - 1 for end in accumulate(counts)]
+        layout = Abreast([row.growing for row in together], counts)
+        logits = self.pass_through([token for new in tokens for token in new], places, last, layout)
+        for row, count in zip(together, counts, strict=True):
+            row.growing.n_tokens += count
+        return logits
 
     def pass_through(
         self, ids: Sequence[int], places: Sequence[int], last: Sequence[int], layout: Layout

@@ -126,6 +126,23 @@ class Growing:
         return self._buffers[layer]
 
 
+class Abreast:
+    """Attention of several prompts that grow side by side in one row: `counts` tokens are new of each."""
+
+    def __init__(self, rows: Sequence[Growing], counts: Sequence[int]) -> None:
+        self._rows = list(zip(rows, counts, strict=True))
+
+    def attend(self, layer: int, query: torch.Tensor, states: Layer, scale: float) -> torch.Tensor:
+        """Append the states of each prompt to its own and return the output, (tokens, heads, head size)."""
+        output = query.new_empty(*query.shape[:2], states[1].shape[-1])
+        start = 0
+        for row, count in self._rows:
+            new = slice(start, start + count)
+            output[new] = row.attend(layer, query[new], (states[0][new], states[1][new]), scale)
+            start += count
+        return output
+
+
 def register() -> None:
     """Make our attention known to transformers. Doing it again changes nothing."""
     from transformers import AttentionInterface

@@ -65,12 +65,15 @@ class Scorer:
             scores[long] = logits.log_softmax(-1)[:, list(tokens)].cpu()
         return scores
 
-    def begin(self, prefix: Sequence[int]) -> Match:
-        """Return the longest known beginning of a prefix."""
+    def begin(self, prefixes: Sequence[Sequence[int]]) -> list[Match]:
+        """Return the longest known beginning of each prefix; what all unknown ones share is computed once."""
+        if max(map(len, prefixes)) > self.network.window:
+            return [NOTHING] * len(prefixes)
         self.cache.tick()
-        name = key(prefix)
-        known = self.cache.get(name)
-        return Match(known, known.n_tokens) if known else self._known(name)
+        names = [key(prefix) for prefix in prefixes]
+        base = self._base(sorted(set(names)))
+        entries = map(self.cache.get, names)
+        return [Match(entry, entry.n_tokens) if entry else base for entry in entries]
 
     def _packed(
         self, rows: Sequence[PromptTokens], numbers: Sequence[int]

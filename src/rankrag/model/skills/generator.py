@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from ... import prompts
-from ...types import Cut, LanguageModel, Passage, Prompt, Question, Style, Usage
+from ...errors import InvalidInputError
+from ...types import (
+    Cut,
+    LanguageModel,
+    MixtureLanguageModel,
+    Passage,
+    Prompt,
+    Question,
+    ReadingMode,
+    Style,
+    Usage,
+)
 from ..engine.stream import until
 from ..engine.tokens import counter
 
 SHORT, LONG, VERDICT = 32, 128, 8
 """Most tokens of an answer: open questions, conversations, verdicts (arXiv 2407.02485, section 5.1)."""
+
+JOINT_SHARE = 0.5
+"""What the prompt with all passages counts in a mixture; the passages one by one share the rest."""
 
 _MAX_TOKENS: dict[Style, int] = {
     "plain": LONG,
@@ -48,11 +63,15 @@ class Counted(Iterator[str], Protocol):
 
 @dataclass(slots=True)
 class ModelReading:
-    """An answer that the model gives to one prompt, within `limit` tokens and before any text of `stop`."""
+    """An answer that the model gives to its prompts, within `limit` tokens and before any text of `stop`.
+
+    `weights` say how much each of several prompts counts.
+    """
 
     lm: LanguageModel
     form: prompts.Template
-    prompt: Prompt
+    prompts: tuple[Prompt, ...]
+    weights: tuple[float, ...]
     cuts: tuple[Cut, ...]
     limit: int
     stop: tuple[str, ...] = ()
@@ -60,7 +79,7 @@ class ModelReading:
 
     def pieces(self) -> Iterator[str]:
         """Yield the answer piece by piece, without the whitespace around it."""
-        self._written = self.lm.generate(self.prompt, self.limit, self.form.stop)
+        self._written = self._write()
         texts = _trimmed(self._written)
         return until(texts, self.stop) if self.stop else texts
 
@@ -76,10 +95,20 @@ class ModelReading:
             written = self.lm.n_tokens(self.form.target(text)) if text else 0
         n_tokens = counter(self.lm, self.form.markers)
         return Usage(
-            prompt_tokens=n_tokens(self.prompt.prefix) + n_tokens(self.prompt.suffix),
+            prompt_tokens=sum(n_tokens(p.prefix) + n_tokens(p.suffix) for p in self.prompts),
             completion_tokens=written,
             limit=self.limit,
         )
+
+    def _write(self) -> Iterator[str]:
+        if len(self.prompts) == 1:
+            return self.lm.generate(self.prompts[0], self.limit, self.form.stop)
+        if not isinstance(self.lm, MixtureLanguageModel):
+            raise InvalidInputError(
+                "found a model that tells no distributions, wanted one on this machine for the reading "
+                "mixture: leave --reading out"
+            )
+        return self.lm.generate_mixture(self.prompts, self.weights, self.limit, self.form.stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +116,14 @@ class ModelGenerator:
     """Answers greedily from passages. `max_tokens` limits the answer; None takes it from the style.
 
     The paper names limits for its benchmarks only; a `plain` question, which a person asks and no
-    benchmark scores, gets the limit of conversations.
+    benchmark scores, gets the limit of conversations. `reading` is as in the paper `joint`; a `mixture`
+    adds a prompt for each passage alone, and what the prompts say of the next token is averaged.
     """
 
     lm: LanguageModel
     form: prompts.Template
     max_tokens: int | None = None
+    reading: ReadingMode = "joint"
 
     def read(
         self,
@@ -100,6 +131,7 @@ class ModelGenerator:
         passages: Sequence[Passage],
         max_tokens: int | None = None,
         stop: Sequence[str] = (),
+        relevance: Sequence[float] = (),
     ) -> ModelReading:
         """Return the reading of these passages, at most `max_tokens` long, that ends before a text of `stop`.
 
@@ -107,13 +139,30 @@ class ModelGenerator:
         """
         own = _MAX_TOKENS[question.style] if self.max_tokens is None else self.max_tokens
         limit = own if max_tokens is None else min(own, max_tokens)
-        prompt, cuts = prompts.fit(
-            lambda shown: prompts.answer(question, shown, self.form),
-            passages,
-            self.lm.context_length - limit,
-            counter(self.lm, self.form.markers),
-        )
-        return ModelReading(self.lm, self.form, prompt, cuts, limit, tuple(stop))
+        joint, cuts = self._fit(partial(prompts.answer, question, form=self.form), passages, limit)
+        asked, weights = [joint], [1.0]
+        if self.reading == "mixture" and len(passages) > 1:
+            apart = [self._fit(partial(_one, question, form=self.form), [p], limit) for p in passages]
+            asked += [prompt for prompt, _ in apart]
+            cuts = tuple(cut for _, short in apart for cut in short)
+            weights = [JOINT_SHARE, *_shares(relevance or [1.0] * len(passages), 1 - JOINT_SHARE)]
+        return ModelReading(self.lm, self.form, tuple(asked), tuple(weights), cuts, limit, tuple(stop))
+
+    def _fit(
+        self, build: Callable[[Sequence[Passage]], Prompt], passages: Sequence[Passage], limit: int
+    ) -> tuple[Prompt, tuple[Cut, ...]]:
+        n_tokens = counter(self.lm, self.form.markers)
+        return prompts.fit(build, passages, self.lm.context_length - limit, n_tokens)
+
+
+def _one(question: Question, passages: Sequence[Passage], form: prompts.Template) -> Prompt:
+    return prompts.context_answer(question, passages[0], form)
+
+
+def _shares(relevance: Sequence[float], whole: float) -> list[float]:
+    """Return what each passage has of the whole, in the ratio of their relevance; alike where all are 0."""
+    total = sum(relevance)
+    return [whole * (part / total if total else 1 / len(relevance)) for part in relevance]
 
 
 def _trimmed(pieces: Iterator[str]) -> Iterator[str]:

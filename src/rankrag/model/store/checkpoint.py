@@ -14,10 +14,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 from ... import prompts
 from ...errors import InvalidInputError, NotFoundError
 from ...files import write_json
+from ...types import ReadingMode
 
 CARD = "rankrag.json"
 
@@ -32,7 +34,8 @@ class Checkpoint:
     table, a hub id or a folder); `trained` says that it learned to rank; `threshold` is the relevance,
     in 0..1, below which no passage answers the question (None: it does not abstain); `recipe` and
     `manifest` name files in the folder; `context_length` is the most tokens of a prompt with its answer
-    (None: what the base takes), for a base that takes far more than was taught.
+    (None: what the base takes), for a base that takes far more than was taught; `reading` is how it was
+    measured to answer best from several passages.
 
     `plain` marks a folder without a card, made elsewhere: `template` is then `chat` if its tokenizer
     brings a chat template (whose frame the engine takes), else `paper`.
@@ -46,6 +49,7 @@ class Checkpoint:
     recipe: str = ""
     manifest: str = ""
     context_length: int | None = None
+    reading: ReadingMode = "joint"
     plain: bool = False
 
     @property
@@ -122,11 +126,12 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "recipe": (str,),
     "manifest": (str,),
     "context_length": (int, type(None)),
+    "reading": (str,),
 }
 
 
 def _read_card(path: Path) -> Checkpoint:
-    content = {"context_length": None} | _read_json(path)  # it came later than the others
+    content = {"context_length": None, "reading": "joint"} | _read_json(path)  # these came later
     _check_fields(path, content)
     found, wanted = content.pop("template_hash"), template_hash(content["template"])
     if found != wanted:
@@ -157,6 +162,11 @@ def _check_fields(path: Path, content: Mapping[str, object]) -> None:
     threshold, length = content["threshold"], content["context_length"]
     if isinstance(threshold, float | int) and not 0 <= threshold <= 1:
         raise InvalidInputError(f"{path}: found threshold = {threshold}, wanted a number in 0..1: correct it")
+    if content["reading"] not in get_args(ReadingMode):
+        wanted = " or ".join(get_args(ReadingMode))
+        raise InvalidInputError(
+            f"{path}: found reading = {content['reading']!r}, wanted {wanted}: correct it"
+        )
     if isinstance(length, int) and length < 1:
         raise InvalidInputError(f"{path}: found context_length = {length}, wanted 1 or more: correct it")
 
