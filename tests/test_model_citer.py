@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from rankrag import prompts
 from rankrag.model.skills.citer import ModelCiter, place
 from rankrag.types import Hit, Passage, Question, Source
@@ -121,6 +123,21 @@ def test_yes_does_not_point_at_half_a_sentence_about_something_else() -> None:
     question = "Can a string be compared with a number?"
     assert place(aside, "Yes.", question) is None
     assert place(told, "Yes.", question) == (0, len(told.text))
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("when the loop is left early", "The else of a loop is skipped when a break ends it."),
+        ("Yes.", "A loop and its body are one block; an else may follow an if."),
+    ],
+)
+def test_a_place_that_says_half_is_no_place(answer: str, text: str) -> None:
+    question = "Does the else of a loop run after a break?"
+    assert place(Passage("p", text), answer, question) is None
+    assert place(
+        Passage("p", f"{text} The else does not run after a break left the loop early."), answer, question
+    )
 
 
 def test_a_place_is_about_what_was_asked_or_its_title_is() -> None:

@@ -28,7 +28,7 @@ STEPS: Mapping[str, Sequence[object]] = {
     ),
     "answers": (
         *("fourteen.py", "-n", 150, "--only", *OPEN),
-        *("--systems", "unranked", "ranked", "untuned"),
+        *("--systems", "unranked", "ranked", "ranked-mixture", "untuned"),
     ),
     "verdicts": (
         *("fourteen.py", "-n", 50, "--only", "fever", "pubmedqa"),

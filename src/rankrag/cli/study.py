@@ -93,6 +93,7 @@ def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> 
         citing=False,
         retrieve_k=setup.retrieve_k,
         read_k=setup.read_k,
+        reading=setup.reading,
         loading=models.Loading(setup.precision),
     )
     cache = out / "relevance.sqlite" if chosen.cache else None

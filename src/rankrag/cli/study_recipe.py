@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..files import put_setting, read_yaml
 from ..system import models
-from ..types import RetrieverKind, Task
+from ..types import ReadingMode, RetrieverKind, Task
 
 STUDIES = Path(__file__).parents[1] / "eval" / "studies"
 """The studies that come with the package, by file name."""
@@ -51,6 +51,7 @@ class Setup(_StudyModel):
     )
     retrieve_k: int = Field(default=30, ge=1, description="passages taken from the index")
     read_k: int = Field(default=5, ge=1, description="passages given to the generator")
+    reading: ReadingMode = Field(default="joint", description="joint, as in the paper, or mixture")
     ranking: bool = Field(default=True, description="rank what was retrieved")
     generating: bool = Field(default=True, description="answer, too")
     train: Training | None = Field(default=None, description="trained first; the model is then this one")

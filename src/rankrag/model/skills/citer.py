@@ -11,13 +11,16 @@ from ... import prompts
 from ...spans import PLAIN_WORDS, Span, folded, sentences, telling, words
 from ...types import Citation, Hit, Passage, Question, Ranker
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_COMMA = re.compile(r"(?<=\d),(?=\d)")
+"""Groups digits: 1,200 and 1200 are the same number."""
 
-SAID = 0.5
-"""Share of the telling words of a sentence, those of the question left out, that its place must hold."""
+_NUMBER = re.compile(r"\d+(?:\.\d+)*")
 
-ASKED = 0.5
-"""Share of the question's telling words that it must hold where the sentence has none of its own ("Yes.")."""
+HELD = 0.75
+"""Share of the telling words that a place must hold: of two or three words all, of four three.
+
+Whoever follows a citation is to find what the sentence says, not half of it beside something else.
+"""
 
 LONGEST = 600
 """Characters of a place that is pointed at: a longer one points at nothing."""
@@ -72,24 +75,24 @@ def place(passage: Passage, sentence: str, question: str) -> Span | None:
     """Return the span of a passage that says what a sentence of an answer says, about what was asked.
 
     It is a sentence of the passage, or one with the sentence before it, which says what "it" is. It has
-    half of what the sentence tells beyond the question, and a word of the question unless
-    the passage's title has one. A sentence that tells nothing of its own ("Yes.") needs half of
+    three quarters of what the sentence tells beyond the question, and a word of the question unless
+    the passage's title has one. A sentence that tells nothing of its own ("Yes.") needs as much of
     the question there. Names and numbers of the sentence must all stand in the passage or its title. None:
     there is no such place, and whoever was sent there would find something else.
     """
     if not words(sentence) or not _has_names(passage, sentence):
         return None
-    asked, said = telling(question), telling(sentence)
+    asked, said = _telling(question), _telling(sentence)
     own = said - asked
     wanted = own or (said & asked) or asked
-    title = telling(passage.title)
+    title = _telling(passage.title)
     best, most = None, (0.0, 0)
     for span in _places(passage.text):
-        held = telling(passage.text[slice(*span)])
+        held = _telling(passage.text[slice(*span)])
         share = len(wanted & (held if own else held | title)) / max(1, len(wanted))
         about = len(asked & held)
         is_about = about or asked & title or not asked
-        if is_about and share >= (SAID if own else ASKED) and (share, about) > most:
+        if is_about and share >= HELD and (share, about) > most:
             best, most = span, (share, about)
     return best
 
@@ -115,6 +118,9 @@ def _names(sentence: str) -> set[str]:
     return {word for word in capitalised if word not in PLAIN_WORDS}
 
 
-def _numbers(text: str) -> set[str]:
-    """Return the numbers of a text without the commas that group digits: 1,200 and 1200 are the same."""
-    return {number.replace(",", "") for number in _NUMBER.findall(text)}
+def _telling(text: str) -> frozenset[str]:
+    return telling(_COMMA.sub("", text))
+
+
+def _numbers(text: str) -> frozenset[str]:
+    return frozenset(_NUMBER.findall(_COMMA.sub("", text)))
