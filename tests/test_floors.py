@@ -37,7 +37,7 @@ TOP = {"cli", "__init__", "__main__"}
 """Floor 6: may import every room."""
 
 PARSERS = {
-    *{"charset_normalizer", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
+    *{"chardet", "lxml", "pptx", "pypdf", "python_calamine", "tree_sitter"},
     "tree_sitter_language_pack",
     *{"PIL", "pypdfium2", "rapidocr"},
 }

@@ -134,6 +134,16 @@ def test_csv_without_one_gives_its_cells(tmp_path: Path) -> None:
     assert read(path, after=3) == found[2:]
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv"])
+def test_every_row_of_a_long_table_goes_in(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    comma = "\t" if name == "t.tsv" else ","
+    rows = [f"PN-{n}{comma}{n}" for n in range(200)]
+    path.write_text("\n".join([f"part{comma}price", *rows, comma.join("abc")]))
+    assert [p.attributes["part"] for _, p in read(path)] == [f"PN-{n}" for n in range(200)]
+    assert problems(path) == [f"{name}:202: found 3 cells, wanted 2 as in the header"]
+
+
 def test_csv_with_too_many_cells_is_named(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2,3\n\n4,5\n6,7,,\n")

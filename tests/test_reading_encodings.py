@@ -44,6 +44,27 @@ LEGACY = [
     ("退款政策", "gbk"),
     ("學生請病假須提交醫院證明。", "big5"),
     ("退貨政策", "big5"),
+    # What makes likely letters in a wrong encoding too.
+    ("A könyvtár hétfőtől péntekig nyitva tart, űrlapot az őrtől kérhet.", "cp1250"),
+    ("Cererea trebuie depusă la bibliotecă până sâmbătă, în faţa uşii.", "iso8859_2"),
+    ("Žádost musí být podána do třiceti dnů, děkujeme.", "iso8859_2"),
+    ("Prošnjo oddajte v tridesetih dneh, hiša stoji ob cesti.", "iso8859_2"),
+    ("Kütüphane pazartesi günü açıktır, öğrenciler başvurusunu yapmalıdır.", "cp1254"),
+    ("Það er gott veður í dag, sagði maðurinn og þagði.", "cp1252"),
+    ("Заявление необходимо подать в течение трёх дней.", "mac_cyrillic"),
+    ("ИНСТРУКЦИЯ ПО ОХРАНЕ ТРУДА", "cp1251"),
+    ("يجب تقديم الطلب خلال ثلاثة أيام.", "iso8859_6"),
+    ("会议室预订说明", "gbk"),
+    ("会議室の予約方法", "euc_jp"),
+    ("会議室の予約方法", "iso2022_jp"),
+    ("ｶﾀｶﾅとひらがな、半角の文字", "cp932"),
+    ("The fee is 10 € at 25 °C", "cp1252"),
+    *(
+        (text, f"utf-{width}-{order}")
+        for text in ("서울의 날씨\n", "Погода\n")
+        for width in (16, 32)
+        for order in ("le", "be")
+    ),
 ]
 
 
@@ -65,12 +86,26 @@ def test_what_comes_late_in_a_long_file_decides_too() -> None:
     assert found.text.endswith("zuletzt Größe\n")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_a_mark(encoding: str) -> None:
-    assert decode("Plain words, Größe – ok\n".encode(encoding)).text == "Plain words, Größe – ok\n"
+def test_vietnamese_whose_tones_are_signs_of_their_own() -> None:
+    apart = "Thư viện mở cửa vào thứ Hai, đơn phải nộp trong ba ngày."
+    for vowel, base in [
+        ("ệ", "ê\u0323"),
+        ("ở", "ơ\u0309"),
+        ("ử", "ư\u0309"),
+        ("ứ", "ư\u0301"),
+        ("ả", "a\u0309"),
+        ("ộ", "ô\u0323"),
+    ]:
+        apart = apart.replace(vowel, base)
+    data = apart.encode("cp1258")
+    assert decode(data).text == data.decode("cp1258")
 
 
-@pytest.mark.parametrize("data", [b"\xa7\xb1\xa8\xb5 \xb6\xbd\xaf", bytes(range(0x80, 0x100))])
+def test_colours_of_a_terminal_are_no_encoding() -> None:
+    assert decode(b"\x1b$ plain \x1b[31mred\x1b[0m text " * 20).encoding == "utf-8"
+
+
+@pytest.mark.parametrize("data", ["naïve".encode("cp1252"), bytes(range(0x80, 0x100))])
 def test_what_is_uncertain_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInputError, match=r"uncertain|binary"):
         decode(data)

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError
@@ -292,7 +293,7 @@ class _Rows:
         comma = "\t" if self.tabs else max(",;\t|", key=first.count)
         if first[:4].lower() == "sep=" and len(first.strip()) == 5:
             comma, first = first[4], next(lines, "")
-        start = [first, *(line for line, _ in zip(lines, range(_LOOKED_AT), strict=False))]
+        start = [first, *islice(lines, _LOOKED_AT)]
         columns, start = self._columns(start, comma)
         rows = self._read(start, lines, comma, len(columns))
         for number, row in enumerate(rows, 1):
