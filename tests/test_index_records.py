@@ -157,6 +157,53 @@ def test_csv_says_its_separator_in_a_first_line(tmp_path: Path) -> None:
     assert [p.text for _, p in read(path)] == ["name: Ada\nnote: one, two, three"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=\t\r\nname\tnote\r\nAda\tone, two\r\n",
+        '"name";note\nAda;one, two\n',
+        'name;"note"\n"Ada";"one, two"\n',
+        "\n\nname|note\nAda|one, two\n",
+        "name\tnote\nAda\tone, two\n",
+    ],
+)
+def test_csv_in_other_dialects(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(content.encode())
+    assert [p.text for _, p in read(path)] == ["name: Ada\nnote: one, two"]
+
+
+def test_csv_whose_header_goes_over_lines_or_has_signs_in_quotes(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('"name, title, degree";note\nAda;x\n')
+    assert [p.text for _, p in read(path)] == ["name, title, degree: Ada\nnote: x"]
+    path.write_text('"name\nin full",note\nAda,x\nBo,1,2\n')
+    assert [p.text for _, p in read(path)] == ["name\nin full: Ada\nnote: x"]
+    assert problems(path) == ["t.csv:4: found 3 cells, wanted 2 as in the header"]
+
+
+def test_what_stands_above_the_header_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("# Stock of 2024\n\npart,price\nbolt,2\nnut,3\n")
+    assert [p.text for _, p in read(path)] == ["part: bolt\nprice: 2", "part: nut\nprice: 3"]
+    assert found_in(path)[-1] == Told("above the header, not read: # Stock of 2024")
+    path.write_text("text\nHello, world\n")  # one column, whose cells are not quoted
+    assert problems(path) == ["t.csv:2: found 2 cells, wanted 1 as in the header"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl"])
+def test_records_in_wide_characters(tmp_path: Path, name: str, encoding: str) -> None:
+    path = tmp_path / name
+    lines = (
+        ["id,text", "1,Größe", "2,서울"]
+        if name == "t.csv"
+        else ['{"id": 1, "text": "Größe"}', '{"text": "서울"}']
+    )
+    path.write_bytes("\r\n".join(lines).encode(encoding))
+    assert [p.text for _, p in read(path)] == ["Größe", "서울"]
+
+
 def test_columns_without_a_name_or_with_the_same_one_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("name,,name\nAda,x,Lovelace\n")

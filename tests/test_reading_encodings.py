@@ -105,6 +105,25 @@ def test_colours_of_a_terminal_are_no_encoding() -> None:
     assert decode(b"\x1b$ plain \x1b[31mred\x1b[0m text " * 20).encoding == "utf-8"
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "said", "read"),
+    [
+        ("Größe – ok", "cp1252", "iso-8859-1", "cp1252"),
+        ("Größe und Höhe", "utf-8", "iso-8859-1", "utf-8"),
+        ("환불 규정 안내", "cp949", "utf-8", "cp949"),
+        ("환불 규정 안내", "cp949", "iso-8859-1", "cp949"),
+        ("Заявление необходимо подать в течение трёх дней", "koi8_r", "windows-1251", "koi8-r"),
+        ("Заявление", "cp1251", "windows-1251", "cp1251"),
+        ("Größe und Höhe", "utf-8", "utf-16", "utf-8"),
+        ("Größe und Höhe", "utf-8", "no such encoding", "utf-8"),
+        ("会議室", "iso2022_jp", "iso-2022-jp", "iso2022_jp"),
+    ],
+)
+def test_what_a_text_is_said_to_be_in_holds_if_it_can(text: str, encoding: str, said: str, read: str) -> None:
+    found = decode(text.encode(encoding), said)
+    assert (found.text, found.encoding) == (text, read)
+
+
 @pytest.mark.parametrize("data", ["naïve".encode("cp1252"), bytes(range(0x80, 0x100))])
 def test_what_is_uncertain_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInputError, match=r"uncertain|binary"):

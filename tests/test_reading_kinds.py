@@ -225,6 +225,20 @@ def test_html_keeps_asides_captions_tables_and_sections() -> None:
     ]
 
 
+def test_html_keeps_what_stands_beside_its_main_part() -> None:
+    words = "words of the main part " * 5
+    page = f"<nav>menu</nav><main>{words}<aside>inner</aside></main><aside>Mind the step.</aside>"
+    assert read("a.html", page).text == f"{words.strip()}\n\ninner\n\nMind the step."
+    page = f"<article>{words}</article><p>More of it.</p>"
+    assert read("a.html", page).text.endswith("More of it.")
+
+
+def test_a_page_of_links_keeps_them() -> None:
+    links = "".join(f"<li><a href={n}>Manual {n}</a></li>" for n in range(5))
+    assert read("a.html", f"<h1>All</h1><ul>{links}</ul>").text.count("Manual") == 5
+    assert "Manual" not in read("a.html", f"<ul>{links}</ul>" + "<p>Far more text than links.</p>" * 5).text
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp949", "shift_jis"])
 def test_html_in_any_encoding(encoding: str) -> None:
     title = "펌프 설명서" if encoding != "shift_jis" else "ポンプの説明書"
@@ -351,6 +365,41 @@ def test_mails_have_headers_as_attributes_and_their_attachments() -> None:
     assert ("Größe der Pumpe › a.docx", "a.docx\n\nAttached words") in titles(found)
 
 
+PARTS = """From: a@example.org\nSubject: {subject}\nMIME-Version: 1.0
+Content-Type: multipart/mixed; boundary=B
+
+--B\nContent-Type: text/plain\n\nBefore the picture.
+--B\nContent-Type: image/png\n\nx
+--B\nContent-Type: multipart/alternative; boundary=C
+
+--C\nContent-Type: text/plain\n\nAfter it.
+--C\nContent-Type: text/html\n\n<p>The same in HTML.</p>
+--C--
+--B\nContent-Type: application/pdf\n\nno PDF
+--B\nContent-Type: text/html\n\n<p>At the end.</p>
+--B--
+"""
+
+
+def test_every_text_within_a_mail_is_read() -> None:
+    data = PARTS.format(subject="환불 규정 안내").encode("cp949")
+    found = read("a.eml", data)
+    assert found.title == "환불 규정 안내"
+    assert found.text.split("\n\n")[1:] == ["Before the picture.", "After it.", "At the end."]
+    assert [note.partition(":")[0] for note in found.notes] == ["attached part-3.pdf"]
+    whole = b"Subject: s\nContent-Type: multipart/mixed\n\nNo parts.\n"
+    assert read("a.eml", whole).text.endswith("No parts.\n")
+
+
+def test_mailboxes_with_a_mark_and_lines_that_begin_like_a_mail(tmp_path: Path) -> None:
+    path = tmp_path / "box.mbox"
+    first = "\ufeffFrom a\nSubject: s\n\nHello,\n\nFrom here on it is hard.\n"
+    path.write_text(f"{first}\nFrom b 10:30\nSubject: t\n\nBye.\n")
+    portions = read_portions(File(path, "box.mbox", ".mbox"), ReadSettings())
+    texts = [row.passage.text for portion in portions for row in portion.rows]
+    assert [text.split("\n\n")[1:] for text in texts] == [["Hello,", "From here on it is hard."], ["Bye."]]
+
+
 def test_mailboxes_are_collections_of_mails(tmp_path: Path) -> None:
     path = tmp_path / "box.mbox"
     second = b"From: x@example.org\nSubject: Second\n\n>From here on it is quoted.\n"
@@ -376,12 +425,18 @@ def test_notebooks_give_markdown_code_and_what_it_printed() -> None:
         {
             "cell_type": "code",
             "source": "x",
-            "outputs": [{"data": {"text/plain": "42", "image/png": "AAAA"}}],
+            "outputs": [
+                {"data": {"text/plain": "42", "image/png": "AAAA"}},
+                {"output_type": "error", "ename": "KeyError", "evalue": "km"},
+            ],
         },
     ]
     found = read("a.ipynb", json.dumps({"cells": cells, "nbformat": 4}))
     assert found.title == "Rivers"
-    assert found.text == "# Rivers\n\nHow long?\n\nprint(km)\n\n1094\n\n\n## Sources ![x]()\n\nx\n\n42"
+    assert (
+        found.text
+        == "# Rivers\n\nHow long?\n\nprint(km)\n\n1094\n\n\n## Sources ![x]()\n\nx\n\n42\n\nKeyError: km"
+    )
     assert [section.trail[-1] for section in found.sections] == ["Rivers", "Sources x"]
     with pytest.raises(InvalidInputError, match="no notebook"):
         read("a.ipynb", "{}")

@@ -90,6 +90,11 @@ def test_plain_text_is_not_cut_at_lines_that_look_like_headings() -> None:
             "Backup policy",
         ),
         ("a.md", "---\ntitle: Visitor rules # draft\n---\n\n# Other\n\nSign in.", "Visitor rules"),
+        (
+            "a.md",
+            "---\ntitle: >-\n  Visitor rules\n  and hours\ntags: [x]\n---\n\nSign in.",
+            "Visitor rules and hours",
+        ),
         ("a.md", "+++\ntitle = 'Toml'\n+++\nWords.", "Toml"),
         ("a.md", "---\ntitle: untitled\n---\n\n# Real\n\nWords.", "Real"),
         ("setup.md", "```bash\n# remove old files\n```\n\n# Building\n\nGlue.", "Building"),
@@ -107,6 +112,7 @@ def test_pictures_in_data_uris_never_enter_a_passage() -> None:
     found = read("a.md", f"# Guide\n\nPress it.\n\n![panel]({picture})\n\nIt holds fifty sheets.\n")
     assert [p.text for p in cut(found)] == ["# Guide\n\nPress it.\n\n![panel]()\n\nIt holds fifty sheets."]
     assert found.notes == ("1 embedded picture left out",)
+    assert read("a.md", "see [it](data:;base64," + "AAEC" * 1000 + ")").text == "see [it]()"
 
 
 # ── offsets ──────────────────────────────────────────────────────────────────────────────────────────

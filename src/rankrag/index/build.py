@@ -301,12 +301,12 @@ class _Builder:
 
     def _read_collection(self, file: File, digest: str, after: int) -> None:
         older = self._begin_collection(file.name, digest)
-        problem, renamed, made, seen = "it holds no text", 0, self.done.n_made, set[str]()
+        problem, renamed, made, seen = "", 0, self.done.n_made, set[str]()
         try:
             for portion in self.reader.portions(file, after):
                 rows, again = self._distinct(file.name, portion.rows)
                 renamed += again
-                if portion.skipped and portion.notes and not self.done.n_records:
+                if portion.skipped and portion.notes and not problem:
                     problem = portion.notes[0].removeprefix("passed over ")
                 seen.update(row.document for row in rows if row.document in older)
                 self._hold(_changed(replace(portion, rows=rows), older), older)
@@ -317,7 +317,7 @@ class _Builder:
                     self._advance(self.at)
             self._commit(file.name)
             if self.done.n_made == made and (older or not self.store.last_record(file.name)):
-                raise InvalidInputError(problem)
+                raise InvalidInputError(problem or "it holds no text")
         except (InvalidInputError, MissingExtraError, OSError):
             self._let_go()
             self.ids = None

@@ -36,20 +36,6 @@ _DECLARED = re.compile(
     rb"""|<\?xml[^>]{0,100}?encoding\s*=\s*["']([A-Za-z0-9_.:-]+)""",
     re.IGNORECASE,
 )
-_AS_BROWSERS = {
-    "iso-8859-1": "cp1252",
-    "latin1": "cp1252",
-    "us-ascii": "cp1252",
-    "iso-8859-9": "cp1254",
-    "gb2312": "gb18030",
-    "gbk": "gb18030",
-    "ks_c_5601-1987": "cp949",
-    "euc-kr": "cp949",
-    "shift_jis": "cp932",
-    "tis-620": "cp874",
-}
-"""Encodings that pages name and browsers read as a larger one."""
-
 _DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 
 _BREAK = "\v"
@@ -72,15 +58,8 @@ def decoded(data: bytes) -> tuple[str, str]:
     if not data.strip():
         raise InvalidInputError("it is empty")
     data = _TAG_TOO_LONG.sub(_bare, data)
-    if data.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        return decode(data).text, ""
-    if declared := _DECLARED.search(data[:4096]):
-        name = (declared.group(1) or declared.group(2)).decode("ascii").lower()
-        try:
-            return data.decode(_AS_BROWSERS.get(name, name)), ""
-        except (LookupError, UnicodeDecodeError):
-            pass
-    found = decode(data)
+    said = _DECLARED.search(data[:4096])
+    found = decode(data, (said.group(1) or said.group(2)).decode("ascii") if said else "")
     return found.text, found.note
 
 
@@ -118,25 +97,44 @@ def _first(tree: etree._Element, tag: str) -> str:
 
 
 def blocks(tree: etree._Element) -> Iterator[Block]:
-    """Yield the blocks of a page, of its main part if it has one that holds most of the text."""
+    """Yield the blocks of a page: of its main part and the asides beside it, if it says which that is.
+
+    A page that is links for the most part keeps them.
+    """
     body = tree.find(".//body")
-    body = tree if body is None else body
-    main = _main(body)
-    yield from _Walk().of(body if main is None else main)
+    roots = _parts(tree if body is None else body)
+    walk = _Walk(menus=False)
+    found = [block for root in roots for block in walk.of(root)]
+    if walk.left_out > sum(map(_size, found)):
+        found = [block for root in roots for block in _Walk(menus=True).of(root)]
+    yield from found
 
 
-def _main(body: etree._Element) -> etree._Element | None:
-    for path in (".//main", ".//*[@role='main']", ".//article"):
+def _parts(body: etree._Element) -> list[etree._Element]:
+    for path in (".//main", ".//*[@role='main']"):
         found = body.findall(path)
         if len(found) == 1 and len("".join(found[0].itertext()).split()) >= 20:
-            return found[0]
-    return None
+            around = {*found[0].iterancestors(), *found[0].iter()}
+            return [found[0], *(aside for aside in body.iter("aside") if aside not in around)]
+    return [body]
+
+
+def _size(block: Block) -> int:
+    """Return the characters of a block."""
+    if isinstance(block, Grid):
+        return sum(len(cell) for row in block.rows for cell in row)
+    return len(block.text) if isinstance(block, Heading | Paragraph) else 0
 
 
 class _Walk:
-    """Goes through a tree once, without recursion, and gathers running text into paragraphs."""
+    """Goes through a tree once, without recursion, and gathers running text into paragraphs.
 
-    def __init__(self) -> None:
+    Lists and boxes of links are left out and their characters counted, unless `menus` keeps them.
+    """
+
+    def __init__(self, menus: bool) -> None:
+        self.menus = menus
+        self.left_out = 0
         self.line: list[str] = []
         self.prefix = ""
 
@@ -153,7 +151,10 @@ class _Walk:
                 continue
             tag = node.tag if isinstance(node.tag, str) else ""
             if event == "start":
-                if _is_hidden(node, tag, root):
+                if _is_hidden(node, tag):
+                    skipped = node
+                elif tag in _LISTS and node is not root and not self.menus and (size := _menu(node)):
+                    self.left_out += size
                     skipped = node
                 elif tag == "table" and not _is_layout(node):
                     yield from self._flush()
@@ -204,24 +205,26 @@ class _Walk:
             self.prefix = ""
 
 
-def _is_hidden(node: etree._Element, tag: str, root: etree._Element) -> bool:
+_LISTS = ("ul", "ol", "div", "aside", "table")
+
+
+def _is_hidden(node: etree._Element, tag: str) -> bool:
     if tag in _HIDDEN or node.get("hidden") is not None or node.get("role") in _ROLES:
         return True
     if tag in ("header", "footer") and node.getparent() is not None and node.getparent().tag == "body":
         return node.find(".//h1") is None
     style = node.get("style")
-    if style and re.search(r"display\s*:\s*none", style):
-        return True
-    return tag in ("ul", "ol", "div", "aside", "table") and node is not root and _is_menu(node)
+    return style is not None and re.search(r"display\s*:\s*none", style) is not None
 
 
-def _is_menu(node: etree._Element) -> bool:
+def _menu(node: etree._Element) -> int:
+    """Return the characters of a list or box that holds hardly anything but links; 0 for any other."""
     links = node.findall(".//a")
     if not _MOST_LINKS <= len(links) <= 2000 or node.find(".//p") is not None:
-        return False
+        return 0
     text = len("".join("".join(node.itertext()).split()))
     linked = sum(len("".join("".join(link.itertext()).split())) for link in links)
-    return text > 0 and linked / text >= _LINKED and text / len(links) < 60
+    return text if text > 0 and linked / text >= _LINKED and text / len(links) < 60 else 0
 
 
 def _is_layout(table: etree._Element) -> bool:

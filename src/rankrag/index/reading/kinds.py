@@ -97,5 +97,8 @@ COLLECTIONS: Mapping[str, CollectionKind] = {
 }
 """What reads a collection, by the ending of its file (before that of its compression)."""
 
+TEXT = ".txt"
+"""The kind of a file whose name has no ending, if it holds text."""
+
 PACKS = tuple(ending for table in (DOCUMENTS, COLLECTIONS) for ending, kind in table.items() if kind.packs)
 """Endings of files that are read compressed too."""

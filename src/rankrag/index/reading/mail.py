@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import email
 import email.policy
+import mimetypes
+import re
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from pathlib import Path
 from typing import cast
 
-from .encodings import decode
+from ...errors import InvalidInputError
+from .encodings import decode, encoding_of
 from .html import read_html
 from .packed import opened
 from .records import Enclosed, FromCollection, Unreadable
@@ -34,24 +38,37 @@ class _Policy(email.policy.EmailPolicy):
 
 
 def read_eml(data: bytes, _name: str = "") -> Extract:
-    """Read a mail; its subject is its title."""
-    return read_message(cast("EmailMessage", email.message_from_bytes(data, policy=_Policy())))
-
-
-def read_message(message: EmailMessage) -> Extract:
-    """Read a mail that was parsed: its plain text, else its HTML, then what is attached."""
+    """Read a mail: its plain text, else its HTML, then what is attached; its subject is its title."""
+    parsed = email.message_from_bytes(_headers_in_utf8(data), policy=_Policy())
+    message = cast("EmailMessage", parsed)
     attributes = {name: value for name in _HEADERS if (value := _header(message, name))}
     blocks: list[Block] = [Paragraph(line) for line in _above(attributes)]
-    body = message.get_body(("plain", "html"))
-    if body is not None:
-        blocks += _body(cast("EmailMessage", body))
+    attached: list[Block] = []
     notes: list[str] = []
-    for number, part in enumerate(_attachments(message, body), 1):
+    for number, part in enumerate(_parts(message), 1):
         if number > _PARTS:
-            notes.append(f"more than {_PARTS} attachments: the rest was not read")
+            notes.append(f"more than {_PARTS} parts: the rest was not read")
             break
-        blocks.append(_attached(part, number))
-    return Extract(attributes.get("subject", ""), blocks, tuple(notes), attributes)
+        if _is_file(part):
+            attached.append(_attached(part, number))
+        else:
+            blocks += _body(part)
+    return Extract(attributes.get("subject", ""), [*blocks, *attached], tuple(notes), attributes)
+
+
+def _headers_in_utf8(data: bytes) -> bytes:
+    """Return a mail whose headers, where they break the rules and are in a legacy encoding, are in UTF-8."""
+    head = _HEAD.match(data)
+    if head is None or head.group(0).isascii():
+        return data
+    try:
+        encoding, _ = encoding_of([head.group(0)])
+    except InvalidInputError:
+        return data
+    return head.group(0).decode(encoding, "replace").encode() + data[head.end() :]
+
+
+_HEAD = re.compile(rb"(?:[^\r\n]+\r?\n)+")
 
 
 LONGEST_MAIL = 64 * 2**20
@@ -62,7 +79,7 @@ def mailbox(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
     """Yield the mails of a mailbox that follow the first `after`.
 
     A line that begins with `From ` after a blank one begins a mail, as all programs that write mailboxes
-    have it.
+    have it; in a text that nobody quoted, one without a time of day and with several words does not.
     """
     number, held, size, blank = 0, [b""], 0, True
 
@@ -76,7 +93,8 @@ def mailbox(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
 
     with opened(path) as (stream, position):
         for line in stream:
-            if blank and line.startswith(b"From "):
+            line = line if number else line.removeprefix(codecs.BOM_UTF8)
+            if blank and _BEGINS.match(line):
                 yield from mail(position())
                 number, held, size = number + 1, [], 0
             elif number:
@@ -85,6 +103,9 @@ def mailbox(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
                     held.append(line.removeprefix(b">") if line.startswith(b">From ") else line)
             blank = not line.strip()
         yield from mail(position())
+
+
+_BEGINS = re.compile(rb"From (?:.*\d:\d\d|\S*\s*$)")
 
 
 def _above(attributes: dict[str, str]) -> Iterator[str]:
@@ -103,39 +124,55 @@ def _header(message: EmailMessage, name: str) -> str:
 
 def _content(part: EmailMessage) -> bytes:
     payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else b""
-
-
-def _text(part: EmailMessage) -> str:
-    data = _content(part)
-    charset = part.get_content_charset()
-    if charset:
-        try:
-            return data.decode(charset)
-        except (LookupError, UnicodeDecodeError):
-            pass
-    return decode(data).text if data.strip() else ""
+    if isinstance(payload, bytes):
+        return payload
+    return b"\n".join(item.as_bytes() for item in part.get_payload() if isinstance(item, Message))
 
 
 def _body(part: EmailMessage) -> list[Block]:
-    text = _text(part)
+    data = _content(part)
+    if not data.strip():
+        return []
+    text = decode(data, str(part.get_content_charset() or "")).text
     if part.get_content_type() == "text/html":
         return list(read_html(text.encode("utf-8-sig", "replace")).blocks) if text.strip() else []
     return [Paragraph(text.replace("\r\n", "\n"))]
 
 
-def _attachments(message: EmailMessage, body: object) -> Iterator[EmailMessage]:
-    left = list(message.iter_parts()) if message.is_multipart() else []
+def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
+    """Yield the texts and files of a mail in their order; of one text in several forms the plainest."""
+    left = [message]
     while left:
-        part = cast("EmailMessage", left.pop(0))
-        if part.get_content_maintype() == "multipart":
-            left = [*part.iter_parts(), *left]
-        elif part is not body and (part.get_filename() or part.get_content_type() == "message/rfc822"):
-            yield part
+        part = left.pop(0)
+        if not part.is_multipart() or part.get_content_maintype() != "multipart":
+            if part.get_content_maintype() != "image" or part.get_filename():
+                yield part
+            continue
+        inner = [cast("EmailMessage", item) for item in part.iter_parts()]
+        if part.get_content_subtype() == "alternative":
+            chosen = cast("EmailMessage", part.get_body(("plain", "html")))
+            forms = [[item] if chosen in item.walk() else _files(item) for item in inner]
+            inner = [item for form in forms for item in form]
+        left = [*inner, *left]
+
+
+def _files(part: EmailMessage) -> list[EmailMessage]:
+    """Return the files within a part, without its texts."""
+    if part.get_content_maintype() != "multipart":
+        return [part] if _is_file(part) else []
+    return [found for item in part.iter_parts() for found in _files(cast("EmailMessage", item))]
+
+
+def _is_file(part: EmailMessage) -> bool:
+    """Say whether a part is a file of its own, or another mail; else it is text of this one."""
+    if part.get_filename() or part.get_content_type() == "message/rfc822":
+        return True
+    return part.get_content_maintype() not in ("text", "message", "multipart")
 
 
 def _attached(part: EmailMessage, number: int) -> Attached:
-    if part.get_content_type() == "message/rfc822":
-        inner = part.get_content()
-        return Attached(part.get_filename() or f"mail-{number}.eml", inner.as_bytes())
-    return Attached(str(part.get_filename()), _content(part))
+    kind = part.get_content_type()
+    if kind == "message/rfc822":
+        return Attached(part.get_filename() or f"mail-{number}.eml", part.get_content().as_bytes())
+    name = part.get_filename() or f"part-{number}{mimetypes.guess_extension(kind) or ''}"
+    return Attached(str(name), _content(part))

@@ -61,7 +61,11 @@ def _texts(cell: dict[str, object]) -> list[tuple[str, bool]]:
     for output in outputs if isinstance(outputs, list) else []:
         if isinstance(output, dict):
             shown = output.get("data")
-            text = shown.get("text/plain") if isinstance(shown, dict) else output.get("text")
+            text = output.get("text")
+            if isinstance(shown, dict):
+                text = shown.get("text/plain", shown.get("text/markdown"))
+            elif output.get("output_type") in ("error", "pyerr"):
+                text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
             found.append((_OUTPUT + _joined(text), False))
     return found
 

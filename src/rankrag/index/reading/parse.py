@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from ...errors import InvalidInputError, RankRAGError
 from .encodings import decode
-from .kinds import DOCUMENTS
+from .kinds import DOCUMENTS, TEXT
 from .ocr import scans_read
 from .packed import PACKED, read_whole
 from .texts import (
@@ -93,7 +93,7 @@ def opened_up(extract: Extract, words: int, ocr: bool = False, depth: int = 0) -
 
 
 def _attached(block: Attached, words: int, ocr: bool, depth: int) -> Extract:
-    kind = PurePath(block.name).suffix.lower()
+    kind = PurePath(block.name).suffix.lower() or TEXT
     if kind in _TABLES:
         return _table(block, _TABLES[kind])
     if kind not in DOCUMENTS:

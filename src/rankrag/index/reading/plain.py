@@ -22,6 +22,9 @@ _TITLE_WITHIN = 4000
 
 _FRONT = re.compile(r"\A(---|\+\+\+)[^\S\n]*\r?\n(.*?)^(?:\1|\.\.\.)[^\S\n]*\r?$", re.DOTALL | re.MULTILINE)
 _FRONT_TITLE = re.compile(r"^title[^\S\n]*[:=][^\S\n]*(.+?)[^\S\n]*\r?$", re.MULTILINE | re.IGNORECASE)
+_FRONT_BLOCK = re.compile(
+    r"^title[^\S\n]*:[^\S\n]*[>|][+-]?[^\S\n]*\r?\n((?:[^\S\n]+\S.*\n?)+)", re.MULTILINE | re.IGNORECASE
+)
 _FRONT_WITHIN = 2**16
 
 _ASKED = re.compile(
@@ -84,6 +87,8 @@ def _decoded(data: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _front_title(front: str) -> str:
+    if block := _FRONT_BLOCK.search(front):
+        return own_title(block.group(1))
     found = _FRONT_TITLE.search(front)
     if not found:
         return ""

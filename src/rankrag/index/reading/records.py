@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError
@@ -100,7 +101,7 @@ def json_lines(
     reader = _JsonLines(path, name)
     if part is None:
         with opened(path) as (stream, position):
-            for number, item, cut in reader.of(stream, after, 0):
+            for number, item, cut in reader.of(_lines(stream), after, 0):
                 yield _record(number, item, cut, position())
         if reader.note:
             yield Told(reader.note)
@@ -108,7 +109,7 @@ def json_lines(
     with path.open("rb") as raw:
         raw.seek(part.start)
         piece = io.BytesIO(raw.read(part.end - part.start))
-    for number, item, cut in reader.of(piece, after, part.before):
+    for number, item, cut in reader.of(_bounded(piece.readline), after, part.before):
         yield _record(number, item, cut, part.start + piece.tell())
 
 
@@ -120,12 +121,13 @@ def csv_rows(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
     encoding, note = _encoding(path)
     if note:
         yield Told(note)
+    rows = _Rows(name, ".tsv" in (s.lower() for s in path.suffixes[-2:]))
     with opened(path) as (stream, position):
         text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
-        for number, item, cut in _Rows(name, ".tsv" in (s.lower() for s in path.suffixes[-2:])).of(
-            text, after
-        ):
+        for number, item, cut in rows.of(text, after):
             yield _record(number, item, cut, position())
+    if rows.note:
+        yield Told(rows.note)
 
 
 def _record(
@@ -142,11 +144,6 @@ def _record(
 def _encoding(path: Path) -> tuple[str, str]:
     """Return the encoding of a file by the whole of it, and what to tell of it."""
     with opened(path) as (stream, _):
-        start = stream.peek(4)[:4]
-        if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
-            return "utf-32", ""
-        if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return "utf-16", ""
         encoding, note = encoding_of(iter(lambda: stream.read(2**20), b""))
         return ("utf-8-sig" if encoding == "utf-8" else encoding), note
 
@@ -163,8 +160,8 @@ class _JsonLines:
         self.encoding: str | None = None
         self.note = ""
 
-    def of(self, stream: io.BufferedIOBase, after: int, before: int) -> Iterator[RecordOutcome]:
-        for number, line in enumerate(_lines(stream), before + 1):
+    def of(self, lines: Iterator[bytes | None], after: int, before: int) -> Iterator[RecordOutcome]:
+        for number, line in enumerate(lines, before + 1):
             if number <= after:
                 continue
             if line is None:
@@ -203,14 +200,31 @@ class _JsonLines:
             raise FormatError(self.name, number, f"found JSON that cannot be read ({error})") from error
 
 
-def _lines(stream: io.BufferedIOBase) -> Iterator[bytes | None]:
+def _lines(stream: io.BufferedReader) -> Iterator[bytes | None]:
+    """Yield the lines of a file as `_bounded` does, in UTF-8 where they are in UTF-16 or UTF-32."""
+    start = stream.peek(_BEGINNING)[:_BEGINNING]
+    encoding = encoding_of([start])[0] if b"\0" in start else "utf-8"
+    if encoding == "utf-8":
+        yield from _bounded(stream.readline)
+        return
+    text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="\n")
+    try:
+        yield from _bounded(lambda most: text.readline(most).encode("utf-8", "replace"))
+    finally:
+        text.detach()
+
+
+_BEGINNING = 4096
+
+
+def _bounded(readline: Callable[[int], bytes]) -> Iterator[bytes | None]:
     """Yield lines; None for one that is too long, of which no more than a piece is in memory at a time."""
-    while line := stream.readline(LONGEST_LINE + 1):
+    while line := readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE:
             yield line
             continue
         while line and not line.endswith(b"\n"):
-            line = stream.readline(LONGEST_LINE + 1)
+            line = readline(LONGEST_LINE + 1)
         yield None
 
 
@@ -275,27 +289,32 @@ _MADE_UP = {2: ["id", "text"], 3: ["id", "text", "title"]}
 """Columns of a TSV file without a header, by their number (MS MARCO's passages, DPR's)."""
 
 _LOOKED_AT = 50
-"""Lines of a TSV file that show whether its cells hold line ends."""
+"""Lines of a file that show what parts its cells, where its header is, and whether cells hold line ends."""
 
 
 class _Rows:
-    """Reads rows; `line` is the line of the file that was read last."""
+    """Reads rows; `line` is the line that was read last, `note` tells of lines above the header."""
 
     def __init__(self, name: str, tabs: bool) -> None:
         self.name = name
         self.tabs = tabs
         self.line = 0
+        self.note = ""
 
     def of(self, text: io.TextIOBase, after: int) -> Iterator[RecordOutcome]:
         csv.field_size_limit(LONGEST_LINE)
         lines = self._lines(text)
-        first = next(lines, "")
-        comma = "\t" if self.tabs else max(",;\t|", key=first.count)
-        if first[:4].lower() == "sep=" and len(first.strip()) == 5:
-            comma, first = first[4], next(lines, "")
-        start = [first, *islice(lines, _LOOKED_AT)]
-        columns, start = self._columns(start, comma)
-        rows = self._read(start, lines, comma, len(columns))
+        start = [*islice(lines, _LOOKED_AT)]
+        comma = "\t" if self.tabs else ""
+        if start and start[0][:4].lower() == "sep=" and len(start[0].rstrip("\r\n")) == 5:
+            comma = start.pop(0)[4]
+            self.line += 1
+        comma = comma or _comma(start)
+        above = _above_header(start, comma)
+        if any(told := [line.strip() for line in start[:above] if line.strip()]):
+            self.note = f"above the header, not read: {shortened(' / '.join(told), 200)}"
+        self.line += above
+        columns, rows = self._columns(start[above:], lines, comma)
         for number, row in enumerate(rows, 1):
             if number <= after or (not isinstance(row, str) and not any(cell.strip() for cell in row)):
                 continue
@@ -307,32 +326,28 @@ class _Rows:
                 line = line[:16] + text.readline(LONGEST_LINE + 1)[-LONGEST_LINE:]
             yield line.replace("\0", "")
 
-    def _columns(self, start: list[str], comma: str) -> tuple[list[str], list[str]]:
-        """Return the names of the columns, and the lines that follow them."""
-        cells = next(csv.reader(start[:1], delimiter=comma), [])
-        second = start[1].split(comma) if len(start) > 1 else []
-        if (
-            self.tabs
-            and len(cells) in _MADE_UP
-            and cells[0].isdecimal()
-            and second[:1]
-            and second[0].isdecimal()
-        ):
-            return _MADE_UP[len(cells)], start
-        self.line = 1
-        return _distinct([cell.strip() for cell in cells]), start[1:]
+    def _columns(
+        self, start: list[str], rest: Iterator[str], comma: str
+    ) -> tuple[list[str], Iterator[list[str] | str]]:
+        """Return the names of the columns, and the rows that follow them."""
+        first, second = ([*start, "", ""][n].rstrip("\r\n").split(comma) for n in (0, 1))
+        lines = chain(start, rest)
+        is_plain = self.tabs and all(len(line.split(comma)) == len(first) for line in start if line.strip())
+        rows = self._plain(lines) if is_plain else self._quoted(lines, comma)
+        if self.tabs and len(first) in _MADE_UP and first[0].isdecimal() and second[0].isdecimal():
+            return _MADE_UP[len(first)], rows
+        header = next(rows, [])
+        return _distinct([cell.strip() for cell in header] if isinstance(header, list) else []), rows
 
-    def _read(
-        self, start: list[str], rest: Iterator[str], comma: str, width: int
-    ) -> Iterator[list[str] | str]:
+    def _plain(self, lines: Iterator[str]) -> Iterator[list[str] | str]:
+        """Yield the cells of each line of a TSV file: none goes over several, so a quote alone is a quote."""
+        for line in lines:
+            self.line += 1
+            yield [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
+
+    def _quoted(self, lines: Iterator[str], comma: str) -> Iterator[list[str] | str]:
         """Yield the cells of each row, or why it cannot be read."""
         begun = self.line
-        lines = (line for part in (start, rest) for line in part)
-        if self.tabs and all(line.count("\t") == width - 1 for line in start if line.strip()):
-            for line in lines:  # no cell goes over several lines, so a quote alone is a quote
-                self.line += 1
-                yield [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
-            return
         reader = csv.reader(lines, delimiter=comma)
         while True:
             try:
@@ -360,6 +375,34 @@ class _Rows:
             return (number, *_passage(self.name, number, record))
         except FormatError as error:
             return number, str(error).replace(f"{self.name}:{number}:", f"{self.name}:{self.line}:", 1), ()
+
+
+def _comma(start: list[str]) -> str:
+    """Return what parts the cells: the sign that comes most in the first line that has any outside quotes."""
+    for line in start:
+        bare = re.sub('"[^"]*"?', "", line)
+        if any(sign in bare for sign in _COMMAS):
+            return max(_COMMAS, key=bare.count)
+    return _COMMAS[0]
+
+
+_COMMAS = ",;\t|"
+
+
+def _above_header(start: list[str], comma: str) -> int:
+    """Return how many lines stand above the header: blank ones, and a title or comment of a single cell.
+
+    A single word may be the name of the only column.
+    """
+    widths = [len(next(csv.reader([line], delimiter=comma), [])) for line in start]
+    n = 0
+    while n < len(start) and not start[n].strip():
+        n += 1
+    blank = n
+    while n < len(start) and widths[n] <= 1 and not start[n].strip().strip('"').isidentifier():
+        n += 1
+    below = {width for width, line in zip(widths[n:], start[n:], strict=True) if line.strip()}
+    return n if len(below) == 1 and min(below) > 1 and len(start) > n + 1 else blank
 
 
 def _unquoted(cell: str) -> str:

@@ -134,7 +134,7 @@ def shortened(text: str, most: int = LONGEST_TITLE) -> str:
 
 
 _DATA_URI = re.compile(
-    r"""data:[a-z]+/[a-z0-9.+-]+(?:;[a-z0-9=_.+-]+)*,[^\s"'`)>\]}]*(?:\s*[A-Za-z0-9+/=]{60,})*""",
+    r"""data:(?:[a-z]+/[a-z0-9.+-]+(?:;[a-z0-9=_.+-]+)*|;base64),[^\s"'`)>\]}]*(?:\s*[A-Za-z0-9+/=]{60,})*""",
     re.IGNORECASE,
 )
 

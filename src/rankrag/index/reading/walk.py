@@ -13,14 +13,11 @@ from pathlib import Path
 from ...errors import InvalidInputError, NotFoundError, RankRAGError
 from ...files import sha256
 from .encodings import decode
-from .kinds import COLLECTIONS, DOCUMENTS, PACKS
+from .kinds import COLLECTIONS, DOCUMENTS, PACKS, TEXT
 from .packed import PACKED, opened
 
 READABLE = (*DOCUMENTS, *COLLECTIONS)
 """Endings of files that can be indexed, without those of compression."""
-
-TEXT = ".txt"
-"""The kind of a file whose name has no ending, if it holds text."""
 
 _SNIFFED = 4096
 
@@ -81,7 +78,8 @@ def _is_text(path: Path) -> bool:
             return False
         with opened(path) as (stream, _):
             start = stream.read(_SNIFFED)
-        return bool(start.strip()) and bool(decode(start[: start.rfind(b"\n") + 1] or start).text)
+        whole = start[: start.rfind(b"\n") + 1] if b"\0" not in start else start[: len(start) // 4 * 4]
+        return bool(start.strip()) and bool(decode(whole or start).text)
     except (RankRAGError, OSError):
         return False
 
