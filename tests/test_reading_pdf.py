@@ -95,6 +95,36 @@ def test_what_does_not_come_out_to_the_letter_stays_as_it_is_drawn() -> None:
     ]
 
 
+def test_a_page_drawn_letter_by_letter_is_read_in_words() -> None:
+    line = "a hand had a good bone and one open bag"  # letters of Helvetica that are 0.556 wide
+    widths = [0.278 if letter == " " else 0.556 for letter in line]
+    places = [72 + 12 * sum(widths[:n]) for n in range(len(line))]
+    letters = [
+        f"1 0 0 1 {place:.2f} {y} Tm ({letter}"
+        for y in (700, 680)
+        for place, letter in zip(places, line, strict=True)
+    ]
+    page = pdf(") Tj ET BT /F1 12 Tf ".join(["", *letters]))
+    assert parse_bytes(page, "a.pdf", ".pdf").text == f"{line}\n{line}"
+
+
+def test_comments_on_a_page_and_files_in_a_pdf_are_read() -> None:
+    from pypdf.annotations import FreeText, Link
+
+    writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf("A lease", "Page two")))
+    writer.add_annotation(0, FreeText(text="Rent was paid.", rect=(0, 0, 9, 9)))
+    writer.add_annotation(0, Link(url="https://example.org", rect=(0, 0, 9, 9)))
+    writer.add_attachment("terms.txt", b"Pets are welcome.")
+    writer.add_attachment("logo.png", b"x")
+    out = io.BytesIO()
+    writer.write(out)
+    found = parse_bytes(out.getvalue(), "a.pdf", ".pdf")
+    assert found.text == "A lease\n\nRent was paid.\fPage two\n\nterms.txt\n\nPets are welcome."
+    assert [note for note in found.notes if "logo" in note] == [
+        "attached logo.png: not read, it is of no kind that is read here"
+    ]
+
+
 def test_pages_without_lines_that_may_be_rows_are_not_laid_out() -> None:
     def fail() -> str:
         raise AssertionError

@@ -100,6 +100,18 @@ def test_plain_text_is_not_cut_at_lines_that_look_like_headings() -> None:
         ("setup.md", "```bash\n# remove old files\n```\n\n# Building\n\nGlue.", "Building"),
         ("setup.md", "```bash\n# remove old files\n```\n\nGlue.", "setup"),
         ("a.md", "Words\n\n---\n\nMore words", "a"),
+        *(
+            ("pump.html", f"<title>{placeholder}</title><p>x", "pump")
+            for placeholder in (
+                "(anonymous)",
+                "PowerPoint-Präsentation",
+                "Présentation PowerPoint",
+                "/tmp/x1.html",
+                "Slide 1",
+                "슬라이드 1",
+            )
+        ),
+        ("pump.html", "<title>Presentation of pumps</title><p>x", "Presentation of pumps"),
         ("a.html", "<title>Untitled</title><h1>Pumps</h1><p>x", "Pumps"),
     ],
 )

@@ -132,7 +132,7 @@ def _as_said(data: bytes, said: str) -> Decoded | None:
         return None
     if said in {codecs.lookup(name).name for name in (*_CANDIDATES, *_USUAL.values())}:
         lines = [line for line in data.splitlines(keepends=True) if not line.isascii()]
-        sample = b"".join(_spread(lines, _SAMPLE))
+        sample = _TAGS.sub(b" ", b"".join(_spread(lines, _SAMPLE)))
         readings = _readings(sample)
         fits, _ = readings.get(_usual(sample, said)[1], (0.0, ""))
         best, _ = _best(readings)[0]
@@ -173,9 +173,12 @@ def encoding_of(blocks: Iterable[bytes]) -> tuple[str, str]:
     if proper >= 3 * stray:
         bytes_are = "1 byte is" if stray == 1 else f"{stray:,} bytes are"
         return "utf-8", f"{bytes_are} not UTF-8: read as U+FFFD"
-    encoding = _guess(b"".join(sample))
+    encoding = _guess(_TAGS.sub(b" ", b"".join(sample)))
     return encoding, f"read as {encoding}"
 
+
+_TAGS = re.compile(b"<[^<>]{1,500}>")
+"""Marks of HTML, which are English whatever the text between them is."""
 
 _STRAY = re.compile("[\udc80-\udcff]")
 _PROPER = re.compile("[\x80-\ud7ff\ue000-\U0010ffff]")

@@ -1,4 +1,7 @@
-"""The text of PDF files, page by page, with tables and form values; the outline gives the sections."""
+"""The text of PDF files, page by page, with tables, comments, form values and the files in them.
+
+The outline gives the sections.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError
 from .pdf_tables import headed, with_tables
-from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
+from .texts import Attached, Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
@@ -28,6 +31,10 @@ _MISTAKES = (
 """What a parser raises in whatever code a broken file led it to."""
 
 _MOST_OUTLINE = 2000
+
+_LETTERS = 20
+"""Lines of a page from which one letter a line is no list."""
+
 _NUMBER = r"^[^\S\n]*(?:[\dA-Z][\d.]*[^\S\n]+)?"
 """What may stand before a heading on its line."""
 
@@ -50,6 +57,8 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
             pages = headed([_parts(page) for page in reader.pages])
             title = own_title(reader.metadata.title if reader.metadata else None)
             outline, values = _outline(reader), _values(reader)
+            comments = [_comments(page) for page in reader.pages]
+            files = _files(reader)
         except DependencyError as error:
             raise MissingExtraError("cryptography", "docs") from error
         except (PyPdfError, OSError, *_MISTAKES) as error:
@@ -57,9 +66,9 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
     scanned = tuple(number for number, page in enumerate(pages) if page == [""])
     blocks: list[Block] = []
     for number, page in enumerate(pages):
-        blocks += [NewPage(), *_divided(page, outline.get(number, []))]
+        blocks += [NewPage(), *_divided(page, outline.get(number, [])), *comments[number]]
     blocks += [Paragraph(values)] if values else []
-    return Extract(title, blocks, scanned=scanned)
+    return Extract(title, [*blocks, *files], scanned=scanned)
 
 
 def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
@@ -86,7 +95,18 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
 def _parts(page: PageObject) -> list[str | Grid]:
     """Return the text of a page and its tables; an empty text for a page that holds none."""
     text = page.extract_text()
-    return with_tables(text, lambda: _laid_out(page)) if text.strip() else [""]
+    if not text.strip():
+        return [""]
+    if _is_scattered(text):
+        lines = (" ".join(line.split()) for line in _laid_out(page).splitlines())
+        text = "\n".join(lines).strip() or text
+    return with_tables(text, lambda: _laid_out(page))
+
+
+def _is_scattered(text: str) -> bool:
+    """Say whether a page was drawn letter by letter, each of which then stands on a line of its own."""
+    lines = text.splitlines()
+    return len(lines) > _LETTERS and sum(len(line.strip()) <= 1 for line in lines) > len(lines) // 2
 
 
 def _laid_out(page: PageObject) -> str:
@@ -94,6 +114,27 @@ def _laid_out(page: PageObject) -> str:
     with contextlib.suppress(Exception):
         return page.extract_text(extraction_mode="layout")
     return ""
+
+
+def _comments(page: PageObject) -> list[Block]:
+    """Return what was written on a page or beside it after it was made; links and form fields are none."""
+    found: list[Block] = []
+    with contextlib.suppress(Exception):  # as for the outline
+        for reference in page.get("/Annots") or ():
+            note = reference.get_object()
+            text = note.get("/Contents")
+            if isinstance(text, str) and note.get("/Subtype") not in ("/Link", "/Widget", "/Popup"):
+                found.append(Paragraph(text.replace("\r", "\n")))
+    return found
+
+
+def _files(reader: PdfReader) -> list[Block]:
+    """Return the files that a PDF carries."""
+    found: list[Block] = []
+    with contextlib.suppress(Exception):  # as for the outline
+        for name, contents in reader.attachments.items():
+            found += [Attached(name, content) for content in contents]
+    return found
 
 
 def _divided(page: list[str | Grid], headings: list[tuple[int, str]]) -> Iterator[Block]:

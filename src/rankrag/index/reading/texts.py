@@ -147,10 +147,12 @@ def without_data(text: str) -> tuple[str, int]:
 
 
 _PLACEHOLDER = re.compile(
-    r"(?:untitled|unnamed|no title|title|document|dokument|presentation|powerpoint[- ]presentation|slide|"
-    r"microsoft (?:word|powerpoint|excel)|book|workbook|template|new|none|null|無題|제목 없음|无标题)"
+    r"(?:untitled|unnamed|no title|title|documento?|dokument|presentation|slide|layout|book|workbook|template"
+    r"|microsoft (?:word|powerpoint|excel)|new|none|null|\(?anonymous\)?|ohne titel|unbenannt|sans titre"
+    r"|sin título|senza titolo|без названия|無題|제목 없음|无标题|슬라이드|幻灯片|문서|文档|文書"
+    r"|(?:powerpoint)?[- ]?(?:pr[eéä]sentati?[oó]n|프레젠테이션|プレゼンテーション|演示文稿)(?: powerpoint)?)"
     r"[\s_.-]*\d*(?:\.\w{2,4})?|microsoft (?:word|powerpoint|excel) - .*"
-    r"|.*\.(?:docx?|pptx?|xlsx?|indd|dvi|tex|qxd|pmd|rtf|odt)",
+    r"|.*\.(?:docx?|pptx?|xlsx?|indd|dvi|tex|qxd|pmd|rtf|od[tsp]|html?|e?ps|pdf|tmp)",
     re.IGNORECASE,
 )
 
