@@ -44,7 +44,10 @@ _CAMELS = 8
 # ── one form ─────────────────────────────────────────────────────────────────────────────────────────
 
 _INVISIBLE = {ord(sign): None for sign in "\u00ad\u200b\u200c\u200d\u2060\ufeff"}
+# Points of Hebrew, which texts for beginners and prayers have and no query.
+_INVISIBLE |= dict.fromkeys([*range(0x0591, 0x05BE), 0x05BF, 0x05C1, 0x05C2, 0x05C4, 0x05C5, 0x05C7])
 _SAME = {"’": "'", "‘": "'", "ʼ": "'", "‐": "-", "‑": "-", "İ": "i", "ё": "е", "Ё": "Е"}
+_SAME |= {"ک": "ك", "ی": "ي"}  # Persian on a keyboard of Arabic
 _ONE_FORM = str.maketrans(_SAME) | _INVISIBLE
 # A line end or a space after a hyphen joins, so that a word broken there is indexed joined as well; its parts
 # always go in too, so where it is no such word nothing is lost.
