@@ -185,6 +185,28 @@ def test_any_exception_of_a_parser_is_that_files(monkeypatch: pytest.MonkeyPatch
     assert report.added == ("d/b.md",)
 
 
+def test_what_is_read_is_what_goes_in_and_what_is_told() -> None:
+    write(
+        {
+            "d/a.csv": "part,price\n" + "".join(f"p{n},{n}\n" for n in range(120)) + "x,1,2\n",
+            "d/b.jsonl": '{"id": 1, "text": "one"}\n\n{"id": 1, "text": "two"}\n{"text": " "}\nno JSON\n',
+            "d/c.mbox": "From a\nSubject: s\n\nHello.\n\nFrom b\n\n",
+            "d/d.md": "# A\n\nWords.",
+            "d/e.html": "<p>Words.",
+            "d/f.pdf": "no PDF",
+            "d/g.png": "no text",
+        }
+    )
+    report = build(["d"], INDEX)
+    store = open_store(INDEX)
+    assert (report.n_records, report.n_skipped) == (120 + 2 + 1, 1 + 2 + 1)
+    assert len(list(store.documents())) == report.n_records + len(["d/d.md", "d/e.html"])
+    assert report.n_made == report.n_passages == len(store)
+    assert len([note for _, note in report.notes if note.startswith("passed over")]) == report.n_skipped
+    named = [*report.added, *(name for name, _ in (*report.failed, *report.passed_over))]
+    assert sorted(named) == sorted(path.as_posix() for path in Path("d").iterdir())
+
+
 def test_what_was_not_read_and_what_was_guessed_is_told() -> None:
     write({"d/a.csv": "x,y\n1,2\n1,2,3\n", "d/b.png": "no text", "d/README": "Read me first.", "d/bin": "\0"})
     Path("d/legacy.txt").write_bytes("Größe".encode("cp1252"))

@@ -42,10 +42,13 @@ def test_every_difference_is_named() -> None:
     Path("docs/new.md").write_text("New words.")
     Path("docs/broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     Path("docs/photo.png").write_bytes(b"\x89PNG")
+    Path("docs/lines.jsonl").write_text('{"text": null}\n')
     result = compare(INDEX)
     assert (result.n_same, result.missing, result.changed) == (1, ("docs/dogs.txt",), ("docs/cats.md",))
     assert result.new == ("docs/new.md",)
-    assert [name for name, _ in result.unreadable] == ["docs/broken.pdf"]
+    assert [name for name, _ in result.unreadable] == ["docs/broken.pdf", "docs/lines.jsonl"]
+    assert result.unreadable[1][1] == "passed over docs/lines.jsonl:1: found no text in 'text' or 'contents'"
+    Path("docs/lines.jsonl").unlink()
     assert [name for name, _ in result.passed_over] == ["docs/photo.png"]
     assert compare(INDEX, ["docs/deep"]).n_differences == 0
     assert compare(INDEX, ["docs/*.txt"]).missing == ("docs/dogs.txt",)

@@ -65,7 +65,7 @@ def test_sixty_real_files_are_read_or_named(documents: Path, tmp_path: Path) -> 
     report = build([str(documents)], tmp_path / "index")
     told = [*report.added, *(name for name, _ in report.failed), *(name for name, _ in report.passed_over)]
     assert sorted(PurePath(name).name for name in told) == sorted(names)
-    assert len(names) >= 55
+    assert len(names) >= 60
     # Samples of tests are often empty: they fail for that, and for nothing that nobody foresaw.
     assert not [reason for _, reason in report.failed if reason.startswith("it cannot be read (")]
     endings = Counter(PurePath(name).suffix for name in report.added)
@@ -74,9 +74,9 @@ def test_sixty_real_files_are_read_or_named(documents: Path, tmp_path: Path) -> 
     store = open_store(tmp_path / "index")
     assert len(store) == report.n_passages == report.n_made
     assert len(report.added) == report.n_files
-    assert len(report.added) >= 0.7 * len(names)
+    assert len(report.added) >= (60 if endings[".gz"] else 50)
     by_file = Counter(document.path for document in store.documents())
-    assert set(by_file) == set(report.added)
+    assert by_file == Counter(report.added)
     if endings[".gz"]:
         hits = retriever("bm25", store).search("conffiles must not be modified by the maintainer scripts", 5)
         assert any("conffile" in hit.passage.text for hit in hits)

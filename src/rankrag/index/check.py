@@ -83,10 +83,12 @@ def _folders(folder: Path, root: Path, known: Iterable[str]) -> list[str]:
 
 def _why_not(apart: Apart, file: File, settings: ReadSettings) -> str:
     """Return why a file cannot be read; "" for one that can."""
+    notes: list[str] = []
     try:
         for portion in apart.portions(file, settings):
             if portion.rows:
                 return ""
+            notes += portion.notes
     except (RankRAGError, OSError) as error:
         return str(error)
-    return "it holds no text"
+    return next((note for note in notes if note.startswith("passed over ")), "it holds no text")

@@ -328,8 +328,12 @@ _SPEAKS_AGAINST = {"Cc", "Cn", "Co"}
 def _is_odd(before: str, sign: str, after: str) -> bool:
     script = _script(sign)
     if script == "":
-        is_inside = before.isalpha() and after.isalpha() and sign not in _WITHIN_WORDS
-        return is_inside or unicodedata.category(sign) in _SPEAKS_AGAINST or "\u2500" <= sign <= "\u259f"
+        is_inside = all(_script(beside) not in ("", "EAST") for beside in (before, after))
+        return (
+            (is_inside and sign not in _WITHIN_WORDS)
+            or unicodedata.category(sign) in _SPEAKS_AGAINST
+            or "\u2500" <= sign <= "\u259f"
+        )
     if script in ("EAST", "COMBINING"):
         return False
     mixed = any(_script(beside) not in (script, "", "COMBINING") for beside in (before, after))

@@ -239,6 +239,8 @@ def _passage(name: str, number: int, record: dict[str, object]) -> tuple[Passage
     if _is_title_alone(record):
         record = {**record, "text": record["title"]}  # BEIR has documents that are but a title
     read = passage(name, number, record)
+    if not read.text.strip():
+        raise FormatError(name, number, "found a text of nothing but white space")
     if len(read.id) > LONGEST_ID:
         raise FormatError(
             name, number, f"found an id of {len(read.id):,} characters, wanted at most {LONGEST_ID:,}"
