@@ -74,7 +74,7 @@ def _fetched(folder: Path) -> tuple[str, ...]:
         package = next(folder.glob(f"{name}_*.deb"))
         subprocess.run(["dpkg-deb", "-x", str(package), str(folder / name)], check=True)
     faq = folder / "debian-faq/usr/share/doc/debian/FAQ"
-    (folder / "faq.pdf").write_bytes((faq / "debian-faq.en.pdf").read_bytes())
+    (folder / "faq.pdf").write_bytes(gzip.decompress((faq / "debian-faq.en.pdf.gz").read_bytes()))
     for page in sorted((folder / "debian-reference-en").rglob("*.en.html"))[:3]:
         (folder / page.name.replace(".en", "")).write_bytes(page.read_bytes())
     (folder / "faq.docx").write_bytes(
