@@ -334,7 +334,8 @@ class _Rows:
         """Return the names of the columns, and the rows that follow them."""
         first, second = ([*start, "", ""][n].rstrip("\r\n").split(comma) for n in (0, 1))
         lines = chain(start, rest)
-        is_plain = self.tabs and all(len(line.split(comma)) == len(first) for line in start if line.strip())
+        widths = {line.count(comma) + 1 for line in start if line.strip()}
+        is_plain = self.tabs and comma == "\t" and widths == {len(first)}
         rows = self._plain(lines) if is_plain else self._quoted(lines, comma)
         if self.tabs and len(first) in _MADE_UP and first[0].isdecimal() and second[0].isdecimal():
             return _MADE_UP[len(first)], rows
@@ -396,7 +397,7 @@ def _above_header(start: list[str], comma: str) -> int:
 
     A single word may be the name of the only column.
     """
-    widths = [len(next(csv.reader([line], delimiter=comma), [])) for line in start]
+    widths = [len(next(csv.reader([line[:_WIDE]], delimiter=comma), [])) for line in start]
     n = 0
     while n < len(start) and not start[n].strip():
         n += 1
@@ -405,6 +406,10 @@ def _above_header(start: list[str], comma: str) -> int:
         n += 1
     below = {width for width, line in zip(widths[n:], start[n:], strict=True) if line.strip()}
     return n if len(below) == 1 and min(below) > 1 and len(start) > n + 1 else blank
+
+
+_WIDE = 2**16
+"""Characters of a line that show how many cells it has."""
 
 
 def _unquoted(cell: str) -> str:
