@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from letters import LetterEncoder
-from rankrag.errors import FailureError, InvalidInputError, NotFoundError, PartialError
+from rankrag.errors import FailureError, InvalidInputError, NotFoundError
 from rankrag.index import (
     IndexDocuments,
     PassageEncoder,
@@ -616,18 +616,34 @@ def test_documents_add_list_delete() -> None:
     write(DOCS)
     collection("c.jsonl", 3)
     documents: Documents = IndexDocuments(INDEX)
-    added = documents.add(["docs", "c.jsonl"])
-    assert [d.id for d in added] == ["docs/cats.md", "docs/deep/dogs.txt", "r0", "r1", "r2"]
-    assert documents.list() == added
-    assert {d.path for d in added} == {"docs/cats.md", "docs/deep/dogs.txt", "c.jsonl"}
+    files = ["docs/cats.md", "docs/deep/dogs.txt", "c.jsonl"]
+    added = documents.add(files)
+    assert [[d.id for d in added[file].documents] for file in files] == [
+        ["docs/cats.md"], ["docs/deep/dogs.txt"], ["r0", "r1", "r2"],
+    ]  # fmt: skip
+    assert documents.list() == tuple(d for file in files for d in added[file].documents)
+    assert {(file, d.path) for file in files for d in added[file].documents} == {(f, f) for f in files}
     assert documents.delete(["docs/cats.md", "r1", "unknown"]) == 2
     assert [d.id for d in documents.list()] == ["docs/deep/dogs.txt", "r0", "r2"]
     assert found("cats") == []
     assert read_manifest(INDEX).n_passages == 3
-    assert [d.id for d in documents.add(["docs", "c.jsonl"])] == ["docs/cats.md"]
-    write({"bad.txt": ""})
-    with pytest.raises(PartialError, match=r"found 1 files that cannot be read.*bad.txt: it holds no text"):
-        documents.add(["bad.txt"])
+    again = documents.add(files)
+    assert again["docs/cats.md"] == added["docs/cats.md"]
+    assert [d.id for d in again["c.jsonl"].documents] == ["r0", "r2"]
+
+
+def test_files_that_are_added_together_are_told_apart() -> None:
+    write(DOCS | {"bad.txt": "", "cut.md": "cut \ufffd"})
+    Path("latin.txt").write_bytes("Über Katzen und Öfen.".encode("latin-1"))
+    added = IndexDocuments(INDEX).add(["bad.txt", "docs/cats.md", str(Path("latin.txt").absolute())])
+    assert added["bad.txt"].problem == "it holds no text"
+    assert added["bad.txt"].documents == ()
+    assert [d.id for d in added["docs/cats.md"].documents] == ["docs/cats.md"]
+    assert added["docs/cats.md"].notes == ()
+    (latin,) = (file for path, file in added.items() if path.endswith("latin.txt"))
+    assert latin.documents
+    assert latin.problem == ""
+    assert "encoding" in latin.notes[0] or "read as" in latin.notes[0]
 
 
 def test_an_index_inside_of_a_folder_is_no_document() -> None:

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def found(http: TestClient, words: str) -> list[str]:
 # ── processes that end ───────────────────────────────────────────────────────────────────────────────
 
 
-def left(folder: Path, ended: int, at: str = "bad.md", **more: Any) -> Job:
+def left(folder: Path, ended: int, at: tuple[str, ...] = ("bad.md",), **more: Any) -> Job:
     """Write the job of a process that was killed while `at` went in, as often before as `ended` says."""
     for name in ("bad.md", "good.md"):
         (folder / name).write_text(f"A {name.removesuffix('.md')} owl flies.")
@@ -92,7 +93,7 @@ def test_what_was_going_in_twice_is_left_out_and_the_others_go_in(index: Path, f
 
 def test_a_job_of_one_file_that_ended_its_process_twice_has_failed(index: Path, folder: Path) -> None:
     (folder / "bad.md").write_text("An owl flies.")
-    write_job(folder / ".jobs", Job("b2", ("bad.md",), 1.0, "running", at="bad.md", ended={"bad.md": 1}))
+    write_job(folder / ".jobs", Job("b2", ("bad.md",), 1.0, "running", at=("bad.md",), ended={"bad.md": 1}))
     for _ in range(2):
         with client(make_app(index)) as http:
             assert over(http, "b2")["status"] == "failed"
@@ -100,7 +101,7 @@ def test_a_job_of_one_file_that_ended_its_process_twice_has_failed(index: Path, 
 
 
 def test_a_file_that_waits_is_not_at_fault(index: Path, folder: Path) -> None:
-    left(folder, ended=1, at="")  # the process ended while nothing of it went in
+    left(folder, ended=1, at=())  # the process ended while nothing of it went in
     with client(make_app(index)) as http:
         assert over(http, "a1")["problems"] == []
 
@@ -141,6 +142,19 @@ def test_a_job_file_of_the_first_version_is_read(index: Path, folder: Path) -> N
     (folder / ".jobs" / "e5.json").write_text(json.dumps(old))
     with client(make_app(index)) as http:
         assert over(http, "e5")["status"] == "done"
+
+
+def test_a_job_file_of_the_second_version_names_what_was_going_in(index: Path, folder: Path) -> None:
+    (folder / "old.md").write_text("Owls fly at night.")
+    old = {"format": 2, "id": "e6", "files": ["old.md"], "created": 1.0, "status": "running", "done": 0}
+    old |= {"total": 0, "unit": "bytes", "problems": [], "documents": [], "at": "old.md"}
+    (folder / ".jobs" / "e6.json").write_text(json.dumps(old | {"ended": {"old.md": 1}}))
+    (folder / ".jobs" / "e7.json").write_text(
+        json.dumps(old | {"id": "e7", "at": "", "ended": {"old.md": 1}})
+    )
+    with client(make_app(index)) as http:
+        assert over(http, "e6")["status"] == "failed"  # the process ended at it a second time
+        assert over(http, "e7")["status"] == "done"
 
 
 def test_a_job_file_is_old_or_new_at_any_moment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +207,7 @@ def test_an_upload_waits_for_another_build(index: Path, held: threading.Event, q
         waiting = job_of(http, name)
         assert (waiting["status"], waiting["problems"]) == ("running", [])
         assert waiting["waits_for"] == "another process is changing the index"
-        assert read_job(index / "uploads" / ".jobs" / f"{name}.json").at == ""  # no fault of the file
+        assert read_job(index / "uploads" / ".jobs" / f"{name}.json").at == ()  # no fault of the file
         held.set()
         assert over(http, name)["status"] == "done"
         assert job_of(http, name)["waits_for"] == ""
@@ -265,10 +279,10 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     go = threading.Event()
     add = IndexDocuments.add
 
-    def wait(self: IndexDocuments, paths: Any, progress: Any = None, note: Any = None) -> Any:
+    def wait(self: IndexDocuments, paths: Any, progress: Any = None, more: bool = False) -> Any:
         while not go.wait(0.01):
             progress(1, 10, "bytes")
-        return add(self, paths, progress, note)
+        return add(self, paths, progress, more)
 
     monkeypatch.setattr(IndexDocuments, "add", wait)
     return go
@@ -307,11 +321,140 @@ def test_a_cancelled_replacement_keeps_the_file_of_what_is_in_the_index(
         assert (index / "uploads" / "a.md").exists()
 
 
+# ── files that go in together ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def added(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names of the files that go in, for each change of the index."""
+    names: list[list[str]] = []
+    add = IndexDocuments.add
+
+    def noted(self: IndexDocuments, paths: Any, progress: Any = None, more: bool = False) -> Any:
+        names.append([Path(path).name for path in paths] + ["..."] * more)
+        if "crash.md" in names[-1]:
+            raise ZeroDivisionError
+        return add(self, paths, progress, more)
+
+    monkeypatch.setattr(IndexDocuments, "add", noted)
+    return names
+
+
+def wait_in_line(folder: Path, texts: dict[str, str], **more: Any) -> None:
+    """Let a job for each text wait for the next server."""
+    for n, (name, text) in enumerate(texts.items()):
+        (folder / name).write_text(text)
+        write_job(folder / ".jobs", Job(f"w{n}", (name,), float(n), owner="gone", **more))
+
+
+def owls(count: int) -> dict[str, str]:
+    return {f"{n:03}.md": f"Owl number {n} flies." for n in range(count)}
+
+
+def test_small_files_that_wait_go_in_together(index: Path, folder: Path, added: list[list[str]]) -> None:
+    wait_in_line(folder, owls(70))
+    with client(make_app(index)) as http:
+        assert over(http, "w69")["status"] == "done"
+        assert over(http, "w0") | {"created": 0} == job_of(http, "w0") | {"created": 0}
+        for n in range(70):
+            job = job_of(http, f"w{n}")
+            assert (job["status"], job["done"], job["problems"]) == ("done", job["total"], [])
+            assert [Path(one["path"]).name for one in job["documents"]] == [f"{n:03}.md"]
+        assert found(http, "69") == ["069.md"]
+    names = list(owls(70))
+    assert added == [[*names[:64], "..."], names[64:]]
+
+
+def test_large_files_go_in_by_themselves(
+    index: Path, folder: Path, added: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "TOGETHER_BYTES", 200)
+    wait_in_line(
+        folder, {"a.md": "An owl. " * 10, "b.md": "An owl. " * 10, "c.md": "An owl. " * 20, "d.md": "Owl."}
+    )
+    with client(make_app(index)) as http:
+        assert over(http, "w3")["status"] == "done"
+    assert added == [["a.md", "b.md", "..."], ["c.md", "d.md"]]
+
+
+def test_a_fault_among_many_is_told_to_its_own_job(index: Path, folder: Path, added: list[list[str]]) -> None:
+    wait_in_line(
+        folder, {"a.md": "An owl flies.", "empty.md": "", "crash.md": "Owl.", "gone.md": "", "b.md": "Owls."}
+    )
+    (folder / "gone.md").unlink()
+    with client(make_app(index)) as http:
+        jobs = [over(http, f"w{n}") for n in range(5)]
+        assert set(found(http, "owl")) == {"a.md", "b.md"}
+    assert [job["status"] for job in jobs] == ["done", "failed", "failed", "failed", "done"]
+    reasons = [job["problems"][0]["reason"] if job["problems"] else "" for job in jobs]
+    assert reasons[1:3] == ["it holds no text", "the server failed on this file; its log says why"]
+    assert reasons[3].startswith("found nothing at gone.md")
+    assert added[1:] == [
+        ["a.md", "..."],
+        ["empty.md", "..."],
+        ["crash.md", "..."],
+        ["gone.md", "..."],
+        ["b.md"],
+    ]
+
+
+def test_one_of_many_can_be_cancelled(index: Path, folder: Path, slow: threading.Event) -> None:
+    wait_in_line(folder, owls(3))
+    with client(make_app(index)) as http:
+        until(lambda: read_job(folder / ".jobs" / "w2.json").at == ("002.md",))
+        http.post("/v1/jobs/w1/cancel")
+        assert over(http, "w1")["status"] == "cancelled"
+        slow.set()
+        assert [over(http, name)["status"] for name in ("w0", "w2")] == ["done", "done"]
+        assert set(found(http, "owl")) == {"000.md", "002.md"}
+    assert not (folder / "001.md").exists()
+
+
+def test_a_file_of_two_jobs_goes_in_once(index: Path, folder: Path, added: list[list[str]]) -> None:
+    wait_in_line(folder, {"a.md": "An owl flies."})
+    write_job(folder / ".jobs", Job("x", ("a.md",), 9.0, owner="gone"))
+    with client(make_app(index)) as http:
+        first, second = over(http, "w0"), over(http, "x")
+        assert first["documents"] == second["documents"] != []
+    assert added == [["a.md"]]
+
+
+def test_after_a_kill_each_of_many_goes_in_alone_and_who_ends_it_again_is_left_out(
+    index: Path, folder: Path, added: list[list[str]]
+) -> None:
+    texts = owls(3)
+    wait_in_line(folder, texts)
+    for n, name in enumerate(
+        texts
+    ):  # a process ended while the three went in together, another at the second
+        job = Job(f"w{n}", (name,), float(n), "running", at=(name,) if n != 2 else (), owner="gone")
+        write_job(folder / ".jobs", replace(job, ended={name: 1} if n == 1 else {}))
+    write_job(folder / ".jobs", Job("later", ("003.md",), 9.0, owner="gone"))
+    (folder / "003.md").write_text("Owl number 3 flies.")
+    with client(make_app(index)) as http:
+        assert over(http, "later")["status"] == "done"
+        assert [job_of(http, f"w{n}")["status"] for n in range(3)] == ["done", "failed", "done"]
+    assert added == [["000.md", "..."], ["002.md", "003.md"]]
+
+
+def test_many_that_a_closing_server_left_go_in_alone(
+    index: Path, folder: Path, slow: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "CLOSING_S", 0.05)
+    wait_in_line(folder, owls(2))
+    with client(make_app(index)):
+        until(lambda: read_job(folder / ".jobs" / "w1.json").at == ("001.md",))
+    slow.set()
+    with client(make_app(index)) as http:
+        assert [over(http, name)["problems"] for name in ("w0", "w1")] == [[], []]
+        assert read_job(folder / ".jobs" / "w1.json").ended == {"001.md": 1}
+
+
 # ── what a client is told ────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_failure_says_nothing_of_the_machine(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: IndexDocuments, paths: Any, progress: Any = None, note: Any = None) -> Any:
+    def fail(self: IndexDocuments, paths: Any, progress: Any = None, more: bool = False) -> Any:
         (path,) = paths
         raise FailureError(f"found {path} in {index} locked (process 4711), wanted it free")
 
@@ -348,11 +491,11 @@ def test_the_state_of_a_killed_job_is_on_disk_before_its_file_goes_in(
     with client(make_app(index)) as http:
         name = send(http, "a.md", "An owl flies.")
         state = index / "uploads" / ".jobs" / f"{name}.json"
-        until(lambda: read_job(state).at == "a.md")
+        until(lambda: read_job(state).at == ("a.md",))
         assert read_job(state).status == "running"
         slow.set()
         over(http, name)
-        assert read_job(state).at == ""
+        assert read_job(state).at == ()
 
 
 def test_a_file_that_says_nothing_until_the_server_ended_is_counted(

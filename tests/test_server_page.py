@@ -295,10 +295,10 @@ def test_an_upload_that_goes_in_can_be_cancelled(
 ) -> None:
     go, add = threading.Event(), IndexDocuments.add
 
-    def wait(self: IndexDocuments, paths: Any, progress: Any = None, note: Any = None) -> Any:
+    def wait(self: IndexDocuments, paths: Any, progress: Any = None, more: bool = False) -> Any:
         while not go.wait(0.05):
             progress(1, 10, "bytes")
-        return add(self, paths, progress, note)
+        return add(self, paths, progress, more)
 
     monkeypatch.setattr(IndexDocuments, "add", wait)
     with live(make_app(index)) as url:

@@ -127,7 +127,7 @@ def _write_until_told(index: Path, path: str) -> None:
     n_rounds = 0
     while n_rounds == 0 or not select.select([sys.stdin], [], [], 0)[0]:
         added = documents.add([path])
-        documents.delete([document.id for document in added])
+        documents.delete([document.id for document in added[path].documents])
         n_rounds += 1
     print(n_rounds, flush=True)
 

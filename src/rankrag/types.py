@@ -290,18 +290,27 @@ class Citer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a file that was to go in: its documents in the index, or why it cannot be read.
+
+    `notes` say what was guessed, cut or passed over in it.
+    """
+
+    documents: tuple[Document, ...] = ()
+    problem: str = ""
+    notes: tuple[str, ...] = ()
+
+
 class Documents(Protocol):
     """What a server or a command line needs of an index to change it."""
 
     def add(
-        self,
-        paths: Iterable[str],
-        progress: Progress | None = None,
-        note: Callable[[str], None] | None = None,
-    ) -> tuple[Document, ...]:
-        """Index the files, replacing those that changed; return what was added or replaced.
+        self, paths: Iterable[str], progress: Progress | None = None, more: bool = False
+    ) -> dict[str, Added]:
+        """Index files, replacing those that changed; return what became of each, by its path as given.
 
-        `note` is told what was guessed, cut or passed over in a file that was read.
+        `more` says that others follow at once, so that what is made once for many files may wait for them.
         """
         ...
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import PartialError
-from ..types import Document, Passage, Progress
+from ..types import Added, Document, Passage, Progress
 from .build import build
 from .limits import check_ids
 from .location import line
 from .manifest import building, read_manifest, updated, write_manifest
+from .reading.walk import name_of
 from .settings import PassageEncoder, Settings
 from .stores.by_name import open_store
 from .suggest import suggested
@@ -28,27 +28,28 @@ class IndexDocuments:
     encoder: PassageEncoder | None = None
 
     def add(
-        self,
-        paths: Iterable[str],
-        progress: Progress | None = None,
-        note: Callable[[str], None] | None = None,
-    ) -> tuple[Document, ...]:
-        """Index the files, replacing those that changed; return what was added or replaced.
+        self, paths: Iterable[str], progress: Progress | None = None, more: bool = False
+    ) -> dict[str, Added]:
+        """Index files, replacing those that changed; return what became of each, by its path as given.
 
-        `note` is told what was guessed, cut or passed over in a file that was read. Raises PartialError if
-        some files could not be read; the others are in.
+        With `more` the index for words may wait for the files that follow; a search finds these all the same.
         """
-        report = build(paths, self.folder, Settings(encoder=self.encoder), progress)
-        if note is not None:
-            for _, words in report.notes:
-                note(words)
-        if report.failed:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in report.failed[:5])
-            raise PartialError(
-                f"found {len(report.failed)} files that cannot be read, the others are in: {reasons}"
+        given = list(paths)
+        report = build(given, self.folder, Settings(encoder=self.encoder, more=more), progress)
+        root, problems = read_manifest(self.folder).root_of(self.folder), dict(report.failed)
+        names = {path: name_of(Path(path), root) for path in given}
+        documents: dict[str, list[Document]] = {name: [] for name in names.values()}
+        for document in self.list():
+            if document.path in documents:
+                documents[document.path].append(document)
+        return {
+            path: Added(
+                () if name in problems else tuple(documents[name]),
+                problems.get(name, ""),
+                tuple(words for noted, words in report.notes if noted == name),
             )
-        changed = {*report.added, *report.replaced}
-        return tuple(document for document in self.list() if document.path in changed)
+            for path, name in names.items()
+        }
 
     def count(self) -> tuple[int, int]:
         """Return the number of files and of passages, as the last build counted them."""

@@ -69,7 +69,7 @@ class Settings:
     `LANGUAGES`); with an `encoder` passages also get vectors. `prune` removes documents whose
     files are gone from the given paths. `store` says where the passages go, by default into LanceDB. `strict`
     refuses a collection for its first line that cannot be read, which is else passed over and named. `ocr`
-    reads the scanned pages of PDFs.
+    reads the scanned pages of PDFs. `more` says that another build follows at once.
     """
 
     words: int | None = None
@@ -79,3 +79,4 @@ class Settings:
     store: StorePlace | None = None
     strict: bool = False
     ocr: bool = False
+    more: bool = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +122,10 @@ def boot() -> str:
 
 def _names(folder: Path) -> list[str]:
     """Return the files of the tables by their paths in the folder, without those that are not whole yet."""
-    paths = (path for table in TABLES for path in (folder / table).rglob("*") if path.is_file())
-    return sorted(
-        path.relative_to(folder).as_posix() for path in paths if path.name[0] != "." and path.name != _HINT
-    )
+    # Strings, and no `Path` for each: a busy server has 20,000 files, which took 2 s for each of its uploads.
+    found: list[str] = []
+    for table in TABLES:
+        for here, _, names in os.walk(folder / table):
+            inner = Path(os.path.relpath(here, folder)).as_posix()
+            found += [f"{inner}/{name}" for name in names if name[0] != "." and name != _HINT]
+    return sorted(found)

@@ -14,7 +14,7 @@ from ..types import Document
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 
-FORMAT = 2
+FORMAT = 3
 """The newest layout of a job's file that this code reads; one without a number is of the first."""
 
 BROKEN = ".broken"
@@ -35,8 +35,8 @@ class Problem:
 class Job:
     """Files that are to be indexed, and how far it is. `failed` says that none of them got in.
 
-    `waits_for` says why it does not go on at the moment. `owner` is the server that does it, `at` the file
-    that is going in, and `ended` counts, for each file, the processes that ended while it went in.
+    `waits_for` says why it does not go on at the moment. `owner` is the server that does it, `at` the files
+    that are going in, and `ended` counts, for each file, the processes that ended while it went in.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Job:
     documents: tuple[Document, ...] = ()
     waits_for: str = ""
     owner: str = ""
-    at: str = ""
+    at: tuple[str, ...] = ()
     ended: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -114,7 +114,9 @@ def _job(values: dict[str, Any]) -> Job:
         )
     values = unsummed(values)
     values.pop("format", None)
+    at = values.get("at", ())  # one name up to format 2
     tuples = {
+        "at": ((at,) if at else ()) if isinstance(at, str) else tuple(at),
         "files": tuple(str(name) for name in values["files"]),
         "problems": tuple(Problem(**one) for one in values["problems"]),
         "documents": tuple(Document(**one) for one in values["documents"]),

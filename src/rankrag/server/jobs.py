@@ -1,20 +1,24 @@
-"""Uploads on their way into the index: one after the other, in a thread, through restarts and power cuts."""
+"""Uploads on their way into the index: in a thread, in their order, through restarts and power cuts.
+
+Small ones that wait go in together, since to change the index costs much the same for one as for many.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from ..errors import InUseError, RankRAGError
 from ..files import sync
-from ..types import Document, Documents
+from ..types import Added, Document, Documents
 from . import owners
 from .desk import BusyError
 from .job_files import Job, Problem, Status, read_job, read_jobs, set_aside, write_job
@@ -29,7 +33,11 @@ CLOSING_S = 20.0
 """Seconds that closing waits for it; a file that takes longer goes in again after the next start."""
 
 MOST_ENDS = 2
-"""Processes that may end while a file goes in before it is left out: the file may be what ends them."""
+"""Processes that may end while a file goes in before it is left out: the file may be what ends them. After
+the first end it goes in alone, so that no other is blamed for it."""
+
+TOGETHER, TOGETHER_BYTES = 64, 2**18
+"""Files that go in together, and their bytes, which an encoder on a processor has done in seconds."""
 
 LOOK_S = 10.0
 """Seconds between two looks of an idle server for jobs of servers that ended."""
@@ -40,6 +48,9 @@ PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
 IN_USE = "another process is changing the index"
 
 _log = logging.getLogger("rankrag.server")
+
+_Part = Mapping[str, Sequence[str]]
+"""Names of files that go in together, by the id of their job."""
 
 
 class _CancelledError(BaseException):  # no Exception: what reads files may catch those
@@ -107,9 +118,8 @@ class Jobs:
         with self._changed:
             self._is_sealed = True  # a thread that is left must not write over what the next start does
             left = [job for job in self._jobs.values() if job.at and job.owner == self._name()]
-        if self._has_moved:  # no fault of the file: the next start tries it as if for the first time
-            for job in left:
-                write_job(self._states(), replace(job, at=""))
+        if self._has_moved and sum(len(job.at) for job in left) == 1:  # no fault of the file
+            write_job(self._states(), replace(left[0], at=()))
         if self._owner is not None:
             self._owner.leave()
 
@@ -209,12 +219,9 @@ class Jobs:
                 self._take_over(job)
 
     def _take_over(self, job: Job) -> None:
-        """Queue the job of a process that has ended; count the end against the file that was going in."""
-        ended = dict(job.ended)
-        if job.at:
-            ended[job.at] = ended.get(job.at, 0) + 1
-        job = replace(job, ended=ended, owner=self._name(), at="", waits_for="")
-        job = replace(job, status="queued", done=0, problems=(), documents=())
+        """Queue the job of a process that has ended; count the end against the files that were going in."""
+        ended = {**job.ended, **{file: job.ended.get(file, 0) + 1 for file in job.at}}
+        job = _anew(replace(job, ended=ended, owner=self._name()))
         self._note(job)
         self._queue(job)
 
@@ -230,107 +237,174 @@ class Jobs:
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
-            try:
-                self._run(job)
-            except _ClosedError:
-                return  # still `running` in its file: the next start takes it up
-            except _CancelledError:
-                self._end_cancelled(job)
-            except Exception as error:  # a full disk, for one: the jobs behind it are to have their turn
-                _log.error("an upload could not be worked on", exc_info=error)
-                problems = tuple(Problem(name, "the server failed; its log says why") for name in job.files)
-                self._show(replace(job, status="failed", problems=problems))
+        with contextlib.suppress(_ClosedError):  # the next start takes up what is still `running` in its file
+            while jobs := self._next():
+                self._do(jobs)
 
-    def _next(self) -> Job | None:
+    def _next(self) -> tuple[Job, ...]:
+        """Return the jobs that are to be done together, none once the server closes."""
         while True:
             with self._changed:
                 if not self._line and not self._closed:
                     self._changed.wait(LOOK_S)
                 if self._closed:
-                    return None
+                    return ()
                 if self._line:
-                    return self._jobs[self._line.popleft()]
+                    return self._from_line()
             self._look()
 
-    def _run(self, job: Job) -> None:
-        sizes = [_size(self.place(name)) for name in job.files]
-        job = replace(job, status="running", total=sum(sizes))
-        n_failed = 0
-        for n, name in enumerate(job.files):
-            self._check(job)
-            before = sum(sizes[:n])
-            if job.ended.get(name, 0) >= MOST_ENDS:
-                reason = f"the server ended {MOST_ENDS} times while this file went in: it is left out"
-                job, went_in = replace(job, problems=(*job.problems, Problem(name, reason))), False
-            else:
-                job, went_in = self._index(job, name, before)
-            n_failed += not went_in
-            job = self._note(
-                replace(job, done=before + sizes[n], unit="bytes", total=sum(sizes), at="", waits_for="")
-            )
-        # A file that was read may have its problems, too: lines passed over, an encoding that was guessed.
-        status: Status = "failed" if n_failed == len(job.files) else "done"
-        self._note(replace(job, status=status))
+    def _from_line(self) -> tuple[Job, ...]:
+        """Take the first job from the line, and those behind it whose files go in with its files."""
+        jobs = [self._jobs[self._line.popleft()]]
+        n_files, n_bytes = len(jobs[0].files), self._n_bytes(jobs[0].files)
+        while self._line and not jobs[0].ended:
+            job = self._jobs[self._line[0]]
+            n_files, n_bytes = n_files + len(job.files), n_bytes + self._n_bytes(job.files)
+            if job.ended or n_files > TOGETHER or n_bytes > TOGETHER_BYTES:
+                break
+            jobs.append(self._jobs[self._line.popleft()])
+        return tuple(jobs)
+
+    def _do(self, jobs: tuple[Job, ...]) -> None:
+        """Do jobs together, or each alone where that fails: a fault is told to whose it is."""
+        try:
+            self._run(jobs)
+        except _CancelledError:
+            for job in reversed(jobs):
+                if job.id in self._cancelled:
+                    self._end_cancelled(job)
+                elif not self._jobs[job.id].is_over:
+                    self._note(_anew(job))
+                    with self._changed:
+                        self._line.appendleft(job.id)
+        except Exception as error:  # a full disk, for one: the jobs behind it are to have their turn
+            left = [_anew(job) for job in jobs if not self._jobs[job.id].is_over]
+            if len(left) > 1:
+                for job in left:
+                    self._do((job,))
+                return
+            _log.error("an upload could not be worked on", exc_info=error)
+            for job in left:
+                problems = tuple(Problem(name, "the server failed; its log says why") for name in job.files)
+                self._show(replace(job, status="failed", problems=problems))
+
+    def _run(self, jobs: tuple[Job, ...]) -> None:
+        n_failed = Counter[str]()
+        for job in jobs:
+            self._show(replace(job, status="running", total=self._n_bytes(job.files)))
+        for part in self._parts(jobs):
+            self._go_in(part, n_failed)
         self._forget()
 
-    def _index(self, job: Job, name: str, before: int) -> tuple[Job, bool]:
-        """Return the job after one more file, and whether the file went in."""
-        path, self._has_moved = str(self.place(name)), False
+    def _parts(self, jobs: tuple[Job, ...]) -> Iterator[_Part]:
+        """Yield the files of jobs in parts that go in together; what may have ended a process goes alone."""
+        part: dict[str, tuple[str, ...]] = {}
+        n_files = n_bytes = 0
+        for job in jobs:
+            for file in job.files:
+                size = self._n_bytes([file])
+                if part and (job.ended or n_files >= TOGETHER or n_bytes + size > TOGETHER_BYTES):
+                    yield part
+                    part, n_files, n_bytes = {}, 0, 0
+                part[job.id] = (*part.get(job.id, ()), file)
+                n_files, n_bytes = n_files + 1, n_bytes + size
+        if part:
+            yield part
+
+    def _go_in(self, part: _Part, n_failed: Counter[str]) -> None:
+        """Put files in together, or each alone where that fails, and note what became of them."""
+        self._check(part)
+        files = [(name, file) for name, files in part.items() for file in files]
+        try:
+            outcome = self._take(part)
+        except Exception as error:  # a parser's bug must not end the thread that all uploads need
+            if len(files) > 1:
+                for name, file in files:
+                    self._go_in({name: (file,)}, n_failed)
+                return
+            outcome = {files[0][1]: Added(problem=self._told(error))}
+        for name, own in part.items():
+            n_failed[name] += sum(outcome[file].problem != "" for file in own)
+            self._go_on(self._jobs[name], own, outcome, n_failed[name])
+
+    def _take(self, part: _Part) -> dict[str, Added]:
+        """Return what became of each file of a part."""
+        for name, files in part.items():
+            if self._jobs[name].ended.get(files[0], 0) >= MOST_ENDS:  # it is alone
+                reason = f"the server ended {MOST_ENDS} times while this file went in: it is left out"
+                return {files[0]: Added(problem=reason)}
+        return self._when_free(part)
+
+    def _go_on(self, job: Job, files: Iterable[str], outcome: Mapping[str, Added], n_failed: int) -> None:
+        """Note what became of some files of a job, and with its last one how it ended."""
+        problems, documents, last = list(job.problems), list(job.documents), ""
+        for last in files:
+            added = outcome[last]
+            # A file that was read may have its problems, too: lines passed over, a guessed encoding.
+            told = dict.fromkeys(text for text in (added.problem, *added.notes) if text)
+            problems += [Problem(last, self._public(text, last)) for text in told]
+            documents += added.documents
+        status: Status = "running"
+        if last == job.files[-1]:
+            status = "failed" if n_failed == len(job.files) else "done"
+        self._note(
+            replace(
+                job, status=status, problems=tuple(problems), documents=tuple(documents), at=(), waits_for="",
+                done=self._n_bytes(_until(job, last)), total=self._n_bytes(job.files), unit="bytes",
+            )
+        )  # fmt: skip
+
+    def _when_free(self, part: _Part) -> dict[str, Added]:
+        """Put files in, once no other process changes the index; return what became of each."""
+        paths = {file: str(self.place(file)) for files in part.values() for file in files}
+        begun = {name: self._n_bytes(_until(self._jobs[name], files[0])[:-1]) for name, files in part.items()}
+        sizes = {name: self._n_bytes(files) for name, files in part.items()}
+        self._has_moved, pause = False, PAUSE_S
 
         def progress(done: int, total: int, unit: str) -> None:
             self._has_moved = True
-            self._check(job)
-            if unit == "bytes":
-                self._show(replace(job, done=before + done))
-            else:
-                self._show(replace(job, done=done, total=total, unit=unit))
+            self._check(part)
+            for name in part:
+                if unit == "bytes":  # of all the files: each job has its share
+                    share = replace(self._jobs[name], done=begun[name] + sizes[name] * done // max(1, total))
+                else:
+                    share = replace(self._jobs[name], done=done, total=total, unit=unit)
+                self._show(share)
 
-        try:
-            job = self._note(replace(job, at=name))
-            notes: list[str] = []
-            documents = self._when_free(job, lambda: self.documents.add([path], progress, notes.append))
-        except (_CancelledError, _ClosedError):
-            raise
-        except (RankRAGError, OSError) as error:
-            problem = Problem(name, self._told(error, name))
-        except Exception as error:  # a parser's bug must not end the thread that all uploads need
-            _log.error("bug while indexing an upload", exc_info=error)
-            problem = Problem(name, "the server failed on this file; its log says why")
-        else:
-            told = tuple(Problem(name, self._public(note, name)) for note in dict.fromkeys(notes))
-            job = replace(job, documents=(*job.documents, *documents), problems=(*job.problems, *told))
-            return job, True
-        return replace(job, problems=(*job.problems, problem)), False
-
-    def _when_free(self, job: Job, change: Callable[[], tuple[Document, ...]]) -> tuple[Document, ...]:
-        """Return what a change returns, once no other process changes the index."""
-        pause = PAUSE_S
         while True:
+            for name, files in part.items():
+                self._note(replace(self._jobs[name], at=tuple(files), waits_for=""))
             try:
                 with self.changing:
-                    return change()
+                    added = self.documents.add(paths.values(), progress, self._has_more(part))
+                    return {file: added[path] for file, path in paths.items()}
             except InUseError:
-                waiting = self._note(replace(job, at="", waits_for=IN_USE))
+                for name in part:
+                    self._note(replace(self._jobs[name], at=(), waits_for=IN_USE))
             with self._changed:
                 self._changed.wait(pause)
-            self._check(waiting)
-            self._note(job)
+            self._check(part)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    def _check(self, job: Job) -> None:
-        """Raise where the job was cancelled, or the server closes and will not wait for it."""
+    def _has_more(self, part: _Part) -> bool:
+        """Whether other files wait behind those of a part."""
         with self._changed:
-            if job.id in self._cancelled:
+            jobs = list(self._jobs.values())
+        return any(not job.is_over and job.files[-1] not in part.get(job.id, ()) for job in jobs)
+
+    def _check(self, part: _Part) -> None:
+        """Raise where a job was cancelled, or the server closes and will not wait for what goes in."""
+        with self._changed:
+            if not self._cancelled.isdisjoint(part):
                 raise _CancelledError
-            if self._closed and (self._is_sealed or not job.at):
+            if self._closed and (self._is_sealed or not any(self._jobs[name].at for name in part)):
                 raise _ClosedError
 
     def _end_cancelled(self, job: Job) -> Job:
         with self._changed:
             job = self._jobs[job.id]
             self._cancelled.discard(job.id)
-        ended = self._note(replace(job, status="cancelled", at="", waits_for=""))
+        ended = self._note(replace(job, status="cancelled", at=(), waits_for=""))
         self._clear(ended)
         self._forget()
         return ended
@@ -343,11 +417,14 @@ class Jobs:
             if name not in wanted and self.place(name).resolve() not in paths:
                 self.place(name).unlink(missing_ok=True)
 
-    def _told(self, error: Exception, name: str) -> str:
-        """Return what a client is told of a failure: nothing of where the server keeps its files, or how."""
-        if isinstance(error, OSError):
-            return f"{error.strerror or 'the server failed on this file; its log says why'}"
-        return self._public(str(error), name)
+    def _told(self, error: Exception) -> str:
+        """Return what a client is told of a failure."""
+        if isinstance(error, RankRAGError):
+            return str(error)
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
+        _log.error("bug while indexing an upload", exc_info=error)
+        return "the server failed on this file; its log says why"
 
     def _public(self, text: str, name: str) -> str:
         """Return a text for clients: without the server's folders and processes."""
@@ -397,6 +474,9 @@ class Jobs:
     def _states(self) -> Path:
         return self.folder / ".jobs"
 
+    def _n_bytes(self, files: Iterable[str]) -> int:
+        return sum(_size(self.place(file)) for file in files)
+
     def _kept(self, document: Document) -> Path | None:
         """Return the file of a document if it is an upload: another may have the same name elsewhere."""
         kept = self.place(Path(document.path).name)
@@ -416,6 +496,16 @@ def brief(job: Job) -> dict[str, object]:
         del shown[inner]
     n_passages = sum(one.n_passages for one in job.documents)
     return shown | {"n_documents": len(job.documents), "n_passages": n_passages}
+
+
+def _anew(job: Job) -> Job:
+    """Return a job as it stood in line."""
+    return replace(job, status="queued", done=0, problems=(), documents=(), at=(), waits_for="")
+
+
+def _until(job: Job, file: str) -> tuple[str, ...]:
+    """Return the files of a job up to one of them."""
+    return job.files[: job.files.index(file) + 1]
 
 
 def _size(path: Path) -> int:

@@ -171,7 +171,7 @@ class QdrantStore:
         n_passages = len(self)
         return n_passages if n_passages >= 2 * self._about.weighed else 0
 
-    def index(self) -> None:
+    def index(self, may_wait: int = 0) -> None:  # noqa: ARG002 - it weighs anew at twice as many
         """Weigh the passages anew if their average length is no longer what they were weighed by."""
         self._about = read_about(self._place) or self._about
         if not self.n_unindexed:

@@ -104,8 +104,8 @@ class Store(Protocol):
         """Passages that `index` would take in; a search finds them, but slower or with a coarser score."""
         ...
 
-    def index(self) -> None:
-        """Bring the indexes up to date with the passages."""
+    def index(self, may_wait: int = 0) -> None:
+        """Bring the indexes up to date with the passages, unless fewer than `may_wait` are new."""
         ...
 
     def sync(self) -> None:
