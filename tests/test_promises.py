@@ -1,17 +1,20 @@
-"""Every test that docs/promises.md names is there."""
+"""Every test that the pages of promises name is there."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
-PROMISES = (TESTS.parent / "docs" / "promises.md").read_text(encoding="utf-8")
 
 
-def test_every_promise_names_its_tests() -> None:
+@pytest.mark.parametrize("page", ["promises.md", "promises-server.md"])
+def test_every_promise_names_its_tests(page: str) -> None:
+    promises = (TESTS.parent / "docs" / page).read_text(encoding="utf-8")
     rows = [
-        line for line in PROMISES.splitlines() if line.startswith("| ") and not line.startswith("| promise")
+        line for line in promises.splitlines() if line.startswith("| ") and not line.startswith("| promise")
     ]
     assert len(rows) > 25
     for row in rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,16 @@ def url(index: Path) -> Iterator[str]:
         yield found
 
 
-def test_openai(url: str) -> None:
+@pytest.fixture
+def leaving() -> Iterator[ExitStack]:
+    """What is entered is left at the end: a connection left open is a warning in whatever test runs later."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_openai(url: str, leaving: ExitStack) -> None:
     openai = pytest.importorskip("openai")
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
+    client = leaving.enter_context(openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0))
     assert [model.id for model in client.models.list()] == ["fake", "rankrag-chat"]
     messages = [{"role": "user", "content": QUESTION}]
     whole = client.chat.completions.create(
@@ -55,20 +63,21 @@ def test_openai(url: str) -> None:
     assert chunks[-2].choices[0].finish_reason == "stop"
     assert chunks[-2].citations == whole.citations
 
+    wrong = leaving.enter_context(openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0))
     with pytest.raises(openai.AuthenticationError):
-        openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0).models.list()
+        wrong.models.list()
     with pytest.raises(openai.BadRequestError, match="n: found 2, wanted 1"):
         client.chat.completions.create(model="fake", messages=messages, n=2)
 
 
-def test_cohere(url: str) -> None:
+def test_cohere(url: str, leaving: ExitStack) -> None:
     cohere = pytest.importorskip("cohere")
-    first = cohere.Client(api_key=KEY, base_url=url)
+    first = leaving.enter_context(cohere.Client(api_key=KEY, base_url=url))
     found = first.rerank(query=QUESTION, documents=DOCUMENTS, top_n=2, return_documents=True)
     assert [one.index for one in found.results] == [1, 2]
     assert found.results[0].document.text == DOCUMENTS[1]
     assert found.meta.billed_units.search_units == 1
-    second = cohere.ClientV2(api_key=KEY, base_url=url)
+    second = leaving.enter_context(cohere.ClientV2(api_key=KEY, base_url=url))
     again = second.rerank(model="any", query=QUESTION, documents=DOCUMENTS, max_tokens_per_doc=100)
     assert [one.index for one in again.results] == [1, 2, 0]
     assert all(0 <= one.relevance_score <= 1 for one in again.results)
@@ -76,22 +85,24 @@ def test_cohere(url: str) -> None:
         second.rerank(model="any", query=QUESTION, documents=[])
 
 
-def test_langchain(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_langchain(url: str, monkeypatch: pytest.MonkeyPatch, leaving: ExitStack) -> None:
     module = pytest.importorskip("langchain_community.document_compressors.jina_rerank")
     from langchain_core.documents import Document
 
     monkeypatch.setattr(module, "JINA_API_URL", f"{url}/v1/rerank")  # it has no setting for this
     ranker = module.JinaRerank(jina_api_key=KEY, top_n=2)
+    leaving.enter_context(closing(ranker.session))
     found = ranker.compress_documents([Document(page_content=text) for text in DOCUMENTS], QUESTION)
     assert [document.page_content for document in found] == [DOCUMENTS[1], DOCUMENTS[2]]
     assert found[0].metadata["relevance_score"] >= found[1].metadata["relevance_score"]
 
 
-def test_llama_index(url: str) -> None:
+def test_llama_index(url: str, leaving: ExitStack) -> None:
     module = pytest.importorskip("llama_index.postprocessor.jinaai_rerank")
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
     ranker = module.JinaRerank(base_url=f"{url}/v1", api_key=KEY, top_n=2)
+    leaving.enter_context(closing(ranker._session))
     nodes = [NodeWithScore(node=TextNode(text=text), score=0.0) for text in DOCUMENTS]
     found = ranker.postprocess_nodes(nodes, QueryBundle(QUESTION))
     assert [one.node.get_content() for one in found] == [DOCUMENTS[1], DOCUMENTS[2]]
