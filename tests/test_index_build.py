@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,13 @@ from rankrag.index import (
     PassageEncoder,
     Settings,
     build,
+    faults,
     open_store,
     read_manifest,
     retriever,
 )
 from rankrag.index.reading import kinds as kinds_module
+from rankrag.index.stores import lance
 from rankrag.types import Documents, Passage
 
 INDEX = Path("idx")
@@ -644,6 +647,52 @@ def test_files_that_are_added_together_are_told_apart() -> None:
     assert latin.documents
     assert latin.problem == ""
     assert "encoding" in latin.notes[0] or "read as" in latin.notes[0]
+
+
+def test_the_index_for_words_waits_for_the_files_that_follow() -> None:
+    write(DOCS | {"a.txt": "owls", "b.txt": "bees"})
+    build(["docs"], INDEX)
+    IndexDocuments(INDEX).add(["a.txt"], more=True)
+    assert open_store(INDEX).n_unindexed == 1
+    assert found("owls") == ["a.txt#1"]
+    IndexDocuments(INDEX).add(["b.txt"])
+    assert open_store(INDEX).n_unindexed == 0
+    assert (found("owls"), found("bees")) == (["a.txt#1"], ["b.txt#1"])
+
+
+def test_few_new_passages_of_a_large_index_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["rankrag.index.build"], "_FEW", 2)
+    write({f"docs/{n}.txt": f"owl number{n}" for n in range(10)})
+    build(["docs"], INDEX)
+    write({"docs/new.txt": "a new bee", "docs/3.txt": "owl changed"})
+    build(["docs"], INDEX)
+    assert open_store(INDEX).n_unindexed == 2
+    assert (found("bee"), found("changed")) == (["docs/new.txt#1"], ["docs/3.txt#1"])
+    assert found("number3") == []
+    assert faults(INDEX) == []
+    Path("docs/5.txt").unlink()
+    build(["docs"], INDEX, Settings(prune=True))  # what is gone is not counted on
+    assert open_store(INDEX).n_unindexed == 0
+    write({"docs/new.txt": "a newer bee"})
+    monkeypatch.setattr(lance, "_WAITING_PIECES", 1)
+    build(["docs"], INDEX)
+    assert open_store(INDEX).n_unindexed == 0
+
+
+def test_old_versions_go_once_they_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    def versions() -> int:
+        return sum(1 for _ in INDEX.glob("passages.lance/_versions/*.manifest"))
+
+    for n in range(4):
+        write({"docs/cats.txt": f"cats {n}"})
+        build(["docs"], INDEX)
+    many = versions()
+    monkeypatch.setattr(lance, "_OLD_VERSIONS", timedelta(milliseconds=1))
+    write({"docs/cats.txt": "cats again"})
+    build(["docs"], INDEX)
+    assert versions() < many / 2
+    assert found("again") == ["docs/cats.txt#1"]
+    assert faults(INDEX) == []
 
 
 def test_an_index_inside_of_a_folder_is_no_document() -> None:
