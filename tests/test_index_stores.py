@@ -123,6 +123,8 @@ def test_what_went_in_is_told(store: Store) -> None:
     assert [*documents] == sorted(documents)
     assert documents["long"].n_passages == 3
     assert documents["a"].sha256 == store.files()["docs/c.jsonl"].sha256
+    odd = store.documents(["docs/odd [x]'s.txt", "gone"])
+    assert odd == [one for one in documents.values() if one.path == "docs/odd [x]'s.txt"] != []
 
 
 def test_passages_come_back_as_they_went(store: Store) -> None:

@@ -39,9 +39,8 @@ class IndexDocuments:
         root, problems = read_manifest(self.folder).root_of(self.folder), dict(report.failed)
         names = {path: name_of(Path(path), root) for path in given}
         documents: dict[str, list[Document]] = {name: [] for name in names.values()}
-        for document in self.list():
-            if document.path in documents:
-                documents[document.path].append(document)
+        for document in open_store(self.folder).documents(documents):
+            documents[document.path].append(document)
         return {
             path: Added(
                 () if name in problems else tuple(documents[name]),

@@ -235,14 +235,19 @@ class LanceStore:
             found |= {str(row["id"]): _passage(row) for row in rows}
         return found
 
-    def documents(self) -> list[Document]:
-        """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+    def documents(self, names: Iterable[str] | None = None) -> list[Document]:
+        """Return the documents, or those of the files named, ordered by id.
+
+        The digest is that of the file that holds the document.
+        """
         digests = {name: row.sha256 for name, row in self.files().items()}
-        table = self._read(["document", "path"])
-        groups = table.group_by(["document", "path"]).aggregate([([], "count_all")]).to_pylist()
-        found = [
-            Document(g["document"], g["path"], digests.get(g["path"], ""), g["count_all"]) for g in groups
-        ]
+        found: list[Document] = []
+        for only in (None,) if names is None else is_in("path", names):
+            table = self._read(["document", "path"], only)
+            groups = table.group_by(["document", "path"]).aggregate([([], "count_all")]).to_pylist()
+            found += [
+                Document(g["document"], g["path"], digests.get(g["path"], ""), g["count_all"]) for g in groups
+            ]
         return sorted(found, key=lambda document: document.id)
 
     def batches(self) -> Iterator[Batch]:

@@ -249,10 +249,17 @@ class QdrantStore:
             found |= {str(p.payload["id"]): as_passage(p.payload) for p in points if p.payload}
         return found
 
-    def documents(self) -> list[Document]:
-        """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+    def documents(self, names: Iterable[str] | None = None) -> list[Document]:
+        """Return the documents, or those of the files named, ordered by id.
+
+        The digest is that of the file that holds the document.
+        """
+        from qdrant_client.models import Filter
+
         digests = {name: row.sha256 for name, row in self.files().items()}
-        counts = Counter((str(p["document"]), str(p["path"])) for p in self._scroll(["document", "path"]))
+        only = None if names is None else Filter(must=[is_in("path", names)])
+        payloads = self._scroll(["document", "path"], only=only)
+        counts = Counter((str(p["document"]), str(p["path"])) for p in payloads)
         found = [Document(name, path, digests.get(path, ""), n) for (name, path), n in counts.items()]
         return sorted(found, key=lambda document: document.id)
 
@@ -278,8 +285,10 @@ class QdrantStore:
         ):
             yield from _rows(points)
 
-    def _scroll(self, payload: bool | list[str], collection: str = "") -> Iterator[Payload]:
-        for points in self._pages(collection or self._place.collection, payload, False, SCROLLED):
+    def _scroll(
+        self, payload: bool | list[str], collection: str = "", only: models.Filter | None = None
+    ) -> Iterator[Payload]:
+        for points in self._pages(collection or self._place.collection, payload, False, SCROLLED, only):
             yield from (point.payload for point in points if point.payload)
 
     def _pages(

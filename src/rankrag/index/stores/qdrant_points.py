@@ -101,7 +101,7 @@ def as_number(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def is_in(name: str, values: Sequence[str]) -> models.FieldCondition:
+def is_in(name: str, values: Iterable[str]) -> models.FieldCondition:
     """Return the condition that a field, or one of its values, is among these; nothing is among none."""
     from qdrant_client.models import FieldCondition, MatchAny
 

@@ -138,8 +138,11 @@ class Store(Protocol):
         """Return the passages of these ids by id; ids that are not in the index are left out."""
         ...
 
-    def documents(self) -> list[Document]:
-        """Return the documents, ordered by id; the digest is that of the file that holds the document."""
+    def documents(self, names: Iterable[str] | None = None) -> list[Document]:
+        """Return the documents, or those of the files named, ordered by id.
+
+        The digest is that of the file that holds the document.
+        """
         ...
 
     def rows_of(self, name: str) -> Iterator[StoredPassage]:
