@@ -60,9 +60,9 @@ would write 85 GB of lists."""
 _ENCODED_AT_ONCE = 128
 
 _MAY_WAIT, _FEW = 500, 1000
-"""Passages that may wait outside of the index for words while more files follow; at other times a thousandth of
-all, and no more than these. A search goes through them one by one: among 200,000 passages it took 20 ms, with
-330 outside 35. To take them in writes that index anew: 3 s of a processor, for one as for a thousand."""
+"""Passages that may wait outside of the index for words while more files follow; at other times a thousandth
+of all, and no more than these. A search goes through them one by one: among 200,000 passages it took 20 ms,
+with 330 outside 35. To take them in writes that index anew: 3 s of a processor, for one as for a thousand."""
 
 SYNCED_S = 5.0
 """Seconds of a build that a power cut may take from it; once it has ended, none."""
