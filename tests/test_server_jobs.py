@@ -365,6 +365,18 @@ def test_small_files_that_wait_go_in_together(index: Path, folder: Path, added: 
     assert added == [[*names[:64], "..."], names[64:]]
 
 
+def test_the_oldest_of_many_finished_jobs_are_forgotten(
+    index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_in_line(folder, owls(3))
+    monkeypatch.setattr(jobs, "KEPT", 2)
+    with client(make_app(index)) as http:
+        over(http, "w2")
+        until(lambda: http.get("/v1/jobs/w0").status_code == 404)
+        assert [job["id"] for job in http.get("/v1/jobs").json()["data"]] == ["w2", "w1"]
+        assert len(found(http, "owl")) == 3
+
+
 def test_large_files_go_in_by_themselves(
     index: Path, folder: Path, added: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

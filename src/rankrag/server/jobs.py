@@ -23,8 +23,8 @@ from . import owners
 from .desk import BusyError
 from .job_files import Job, Problem, Status, read_job, read_jobs, set_aside, write_job
 
-KEPT = 100
-"""Finished jobs that are remembered."""
+KEPT = 1000
+"""Finished jobs that are remembered: whoever asks seconds later, behind 70 others a second, is told."""
 
 PATIENCE_S = 5.0
 """Seconds that a deletion waits for the file that is going in."""
