@@ -85,7 +85,7 @@ def test_what_was_going_in_twice_is_left_out_and_the_others_go_in(index: Path, f
         assert "the server ended 2 times while this file went in" in problem["reason"]
         assert job["status"] == "done"
         assert found(http, "owl") == ["good.md"]
-        assert not {"at", "owner", "ended"} & job.keys()  # nobody's business
+        assert not {"at", "together", "owner", "ended"} & job.keys()  # nobody's business
     with client(make_app(index)) as http:
         assert job_of(http, "a1")["status"] == "done"  # and it is not tried again
         assert found(http, "owl") == ["good.md"]
@@ -440,6 +440,7 @@ def test_after_a_kill_each_of_many_goes_in_alone_and_who_ends_it_again_is_left_o
         texts
     ):  # a process ended while the three went in together, another at the second
         job = Job(f"w{n}", (name,), float(n), "running", at=(name,) if n != 2 else (), owner="gone")
+        job = replace(job, together=n == 0)
         write_job(folder / ".jobs", replace(job, ended={name: 1} if n == 1 else {}))
     write_job(folder / ".jobs", Job("later", ("003.md",), 9.0, owner="gone"))
     (folder / "003.md").write_text("Owl number 3 flies.")
@@ -447,6 +448,16 @@ def test_after_a_kill_each_of_many_goes_in_alone_and_who_ends_it_again_is_left_o
         assert over(http, "later")["status"] == "done"
         assert [job_of(http, f"w{n}")["status"] for n in range(3)] == ["done", "failed", "done"]
     assert added == [["000.md", "..."], ["002.md", "003.md"]]
+
+
+def test_kills_while_many_go_in_are_counted_against_none_of_them(index: Path, folder: Path) -> None:
+    going = Job("k1", ("000.md",), 1.0, "running", at=("000.md",), together=True, owner="gone")
+    for ended in range(3):
+        (folder / "000.md").write_text(f"Owl number {ended} flies.")
+        write_job(folder / ".jobs", replace(going, ended={"000.md": 0} if ended else {}))
+        with client(make_app(index)) as http:
+            assert over(http, "k1")["problems"] == []
+            assert found(http, f"number {ended}") == ["000.md"]
 
 
 def test_many_that_a_closing_server_left_go_in_alone(
@@ -459,7 +470,7 @@ def test_many_that_a_closing_server_left_go_in_alone(
     slow.set()
     with client(make_app(index)) as http:
         assert [over(http, name)["problems"] for name in ("w0", "w1")] == [[], []]
-        assert read_job(folder / ".jobs" / "w1.json").ended == {"001.md": 1}
+        assert read_job(folder / ".jobs" / "w1.json").ended == {"001.md": 0}
 
 
 # ── what a client is told ────────────────────────────────────────────────────────────────────────────

@@ -36,7 +36,8 @@ class Job:
     """Files that are to be indexed, and how far it is. `failed` says that none of them got in.
 
     `waits_for` says why it does not go on at the moment. `owner` is the server that does it, `at` the files
-    that are going in, and `ended` counts, for each file, the processes that ended while it went in.
+    that are going in, `together` whether with others, and `ended` counts, for each file that was going in
+    when a process ended, those that ended while it went in alone.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Job:
     waits_for: str = ""
     owner: str = ""
     at: tuple[str, ...] = ()
+    together: bool = False
     ended: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -33,8 +33,8 @@ CLOSING_S = 20.0
 """Seconds that closing waits for it; a file that takes longer goes in again after the next start."""
 
 MOST_ENDS = 2
-"""Processes that may end while a file goes in before it is left out: the file may be what ends them. After
-the first end it goes in alone, so that no other is blamed for it."""
+"""Processes that may end while a file goes in alone before it is left out: the file may be what ends them. An
+end while several go in counts for none of them, but each goes in alone from then on."""
 
 TOGETHER, TOGETHER_BYTES = 64, 2**18
 """Files that go in together, and their bytes, which an encoder on a processor has done in seconds."""
@@ -220,7 +220,7 @@ class Jobs:
 
     def _take_over(self, job: Job) -> None:
         """Queue the job of a process that has ended; count the end against the files that were going in."""
-        ended = {**job.ended, **{file: job.ended.get(file, 0) + 1 for file in job.at}}
+        ended = {**job.ended, **{file: job.ended.get(file, 0) + (not job.together) for file in job.at}}
         job = _anew(replace(job, ended=ended, owner=self._name()))
         self._note(job)
         self._queue(job)
@@ -373,7 +373,8 @@ class Jobs:
 
         while True:
             for name, files in part.items():
-                self._note(replace(self._jobs[name], at=tuple(files), waits_for=""))
+                now = replace(self._jobs[name], at=tuple(files), together=len(paths) > 1, waits_for="")
+                self._note(now)
             try:
                 with self.changing:
                     added = self.documents.add(paths.values(), progress, self._has_more(part))
@@ -492,7 +493,7 @@ def record(job: Job) -> dict[str, object]:
 def brief(job: Job) -> dict[str, object]:
     """Return a job as it stands in a list: its documents, which may be many, are counted."""
     shown = asdict(replace(job, documents=()))
-    for inner in ("documents", "owner", "at", "ended"):
+    for inner in ("documents", "owner", "at", "together", "ended"):
         del shown[inner]
     n_passages = sum(one.n_passages for one in job.documents)
     return shown | {"n_documents": len(job.documents), "n_passages": n_passages}
