@@ -1,6 +1,6 @@
 """How fast documents are read: megabytes and pages a second of one processor, and the memory of a long PDF.
 
-    python benchmarks/speed/reading.py [--pages 1600] [--with PYTHON] [--keep DIR]
+    python benchmarks/speed/parsing.py [--pages 1600] [--with PYTHON] [--keep DIR]
 
 The files are fetched by the names of their Debian packages: the Debian FAQ as PDF, three chapters of the
 Debian Reference as HTML, and the text of the FAQ as a Word file with a table of 1,500 cells. `--with` is a
