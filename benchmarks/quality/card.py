@@ -28,7 +28,7 @@ STEPS: Mapping[str, Sequence[object]] = {
     ),
     "answers": (
         *("fourteen.py", "-n", 150, "--only", *OPEN),
-        *("--systems", "unranked", "ranked", "ranked-mixture", "untuned"),
+        *("--systems", "unranked", "ranked", "untuned"),
     ),
     "verdicts": (
         *("fourteen.py", "-n", 50, "--only", "fever", "pubmedqa"),
