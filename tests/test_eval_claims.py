@@ -126,6 +126,7 @@ EVIDENCE: dict[int, list[tuple[str, str, str, str]]] = {
 """What each claim rests on that was measured so far: report, a, b, measure."""
 
 BESIDE = [
+    ("mixture-600", "unranked", "ranked-mixture", "EM"),
     ("untouched", "unranked", "ranked", "EM"),
     ("answers", "unranked", "ranked", "answer-R@5"),
     ("untouched", "unranked", "ranked", "answer-R@5"),
