@@ -347,12 +347,9 @@ class Jobs:
         status: Status = "running"
         if last == job.files[-1]:
             status = "failed" if n_failed == len(job.files) else "done"
-        self._note(
-            replace(
-                job, status=status, problems=tuple(problems), documents=tuple(documents), at=(), waits_for="",
-                done=self._n_bytes(_until(job, last)), total=self._n_bytes(job.files), unit="bytes",
-            )
-        )  # fmt: skip
+        done, total = self._n_bytes(_until(job, last)), self._n_bytes(job.files)
+        moved = replace(job, status=status, problems=tuple(problems), documents=tuple(documents), at=())
+        self._note(replace(moved, waits_for="", done=done, total=total, unit="bytes"))
 
     def _when_free(self, part: _Part) -> dict[str, Added]:
         """Put files in, once no other process changes the index; return what became of each."""
