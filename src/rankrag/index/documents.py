@@ -41,11 +41,14 @@ class IndexDocuments:
         documents: dict[str, list[Document]] = {name: [] for name in names.values()}
         for document in open_store(self.folder).documents(documents):
             documents[document.path].append(document)
+        notes: dict[str, list[str]] = {}
+        for name, words in report.notes:
+            notes.setdefault(name, []).append(words)
         return {
             path: Added(
                 () if name in problems else tuple(documents[name]),
                 problems.get(name, ""),
-                tuple(words for noted, words in report.notes if noted == name),
+                tuple(notes.get(name, ())),
             )
             for path, name in names.items()
         }

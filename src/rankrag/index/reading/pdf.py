@@ -10,6 +10,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError
@@ -94,13 +95,13 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
 
 def _parts(page: PageObject) -> list[str | Grid]:
     """Return the text of a page and its tables; an empty text for a page that holds none."""
-    text = page.extract_text()
+    text, laid_out = page.extract_text(), cache(lambda: _laid_out(page))
     if not text.strip():
         return [""]
     if _is_scattered(text):
-        lines = (" ".join(line.split()) for line in _laid_out(page).splitlines())
+        lines = (" ".join(line.split()) for line in laid_out().splitlines())
         text = "\n".join(lines).strip() or text
-    return with_tables(text, lambda: _laid_out(page))
+    return with_tables(text, laid_out)
 
 
 def _is_scattered(text: str) -> bool:

@@ -160,7 +160,7 @@ class Network:
         import torch
 
         together = [row for row in rows if isinstance(row, PackedContinuation)]
-        if len(rows) == 1 or len(together) < len(rows):
+        if len(together) < len(rows):
             return torch.stack([row.feed(new) for row, new in zip(rows, tokens, strict=True)])
         counts = list(map(len, tokens))
         places = [row.growing.n_tokens + n for row, k in zip(together, counts, strict=True) for n in range(k)]
@@ -256,11 +256,7 @@ class PackedContinuation:
 
     def feed(self, tokens: Sequence[int]) -> torch.Tensor:
         """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
-        start = self.growing.n_tokens
-        places = range(start, start + len(tokens))
-        logits = self._network.pass_through(tokens, list(places), [len(tokens) - 1], self.growing)
-        self.growing.n_tokens += len(tokens)
-        return logits[0]
+        return self._network.feed([self], [tokens])[0]
 
 
 class PlainContinuation:
