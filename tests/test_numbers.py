@@ -275,7 +275,6 @@ def test_a_number_that_has_a_name_is_the_same_on_every_page(expression: str, val
 
 ANSWERS = {
     "untouched": ["answers"],
-    "third-round": ["third-round", "fourteen"],
     "retrieval": [],
 }
 """Packed answers of reports that have none under their own name; `retrieval` is BM25 alone."""
