@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from judge import is_evidence, judged, normalised, patterns, refused, supports
-from questions import KINDS, Evidence, KeyFact, Practical, read_questions
+from questions import DEVELOPMENT, KINDS, Evidence, KeyFact, Practical, read_questions
 from rankrag.errors import FormatError
 from rankrag.prompts import UNANSWERABLE
 
 QUESTIONS = {one.id: one for one in read_questions()}
+CHOSEN_ON = {one.id: one for one in read_questions(DEVELOPMENT)}
 WRITTEN = yaml.safe_load(Path(__file__).with_name("practical_answers.yaml").read_text(encoding="utf-8"))
 
 PURGE, FOUNDER, NAMES = (QUESTIONS[f"debian-{name}"] for name in ("remove-purge", "founder", "names"))
@@ -26,8 +27,19 @@ def test_there_are_forty_with_an_answer_and_twenty_without() -> None:
     assert all(len(written["right"]) == 2 for written in WRITTEN.values())
 
 
+def test_the_development_set_has_other_questions_thirty_of_them_with_an_answer() -> None:
+    assert Counter(one.answerable for one in CHOSEN_ON.values()) == {True: 30, False: 15}
+    assert {one.kind for one in CHOSEN_ON.values()} == KINDS
+    assert not CHOSEN_ON.keys() & QUESTIONS.keys()
+
+
+@pytest.mark.parametrize("name", [one.id for one in CHOSEN_ON.values() if one.answerable])
+def test_the_answer_of_a_development_question_is_right(name: str) -> None:
+    assert judged(CHOSEN_ON[name], CHOSEN_ON[name].answer).ruling == "right"
+
+
 def test_every_wording_is_a_pattern_that_does_not_match_everything() -> None:
-    for one in QUESTIONS.values():
+    for one in (*QUESTIONS.values(), *CHOSEN_ON.values()):
         wordings = [*one.against, *(wording for fact in one.facts for wording in fact.wordings)]
         for pattern in patterns(wordings):
             assert not pattern.search("a sentence about something else entirely."), pattern.pattern

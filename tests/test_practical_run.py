@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import documents
 import run
 from documents import (
+    DEVELOPMENT_RECORD,
     RECORD,
     Shelved,
     UnavailableError,
@@ -24,7 +26,8 @@ from documents import (
     unfindable,
 )
 from page import comparisons, page, table
-from questions import read_questions
+from questions import DEVELOPMENT, read_questions
+from rankrag.errors import FormatError
 from rankrag.eval.answers import AnswerFile, Facts
 from rankrag.eval.results import System
 from rankrag.types import Answer, Citation, Hit, Passage, Question, Source
@@ -133,6 +136,14 @@ def test_the_record_names_three_packages_and_the_reference() -> None:
     assert {e.document.split("/")[0] for q in QUESTIONS.values() for e in q.evidence} == folders
 
 
+def test_the_development_set_has_documents_of_its_own() -> None:
+    record = read_record(DEVELOPMENT_RECORD)
+    assert all(one.version and one.sha256 and one.licence for one in record)
+    folders = {one.folder for one in record}
+    assert {e.document.split("/")[0] for q in read_questions(DEVELOPMENT) for e in q.evidence} == folders
+    assert not folders & {one.folder for one in read_record()}
+
+
 def test_another_version_is_said() -> None:
     record = read_record()
     newer = replace(record[1], version="3.99", sha256="0")
@@ -147,6 +158,17 @@ def test_documents_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     shutil.copy(RECORD, tmp_path / documents.PREPARED)
     assert prepare(tmp_path) == ()
     assert [path.name for path in tmp_path.iterdir()] == [documents.PREPARED]
+
+
+def test_documents_of_the_other_questions_are_not_taken(tmp_path: Path) -> None:
+    shutil.copy(RECORD, tmp_path / documents.PREPARED)
+    with pytest.raises(FormatError, match="other questions"):
+        prepare(tmp_path, recorded=DEVELOPMENT_RECORD)
+
+
+def test_the_text_of_a_manual_page_is_without_marks() -> None:
+    manual = '.TH "x" "1"\n.\\" a comment\n.SH "USE"\n.P\n.IP "\\fB\\-\\-all\\fP, \\fB\\-a\\fP"\nSee a\\ b.\n'
+    assert documents._manual(manual).split("\n") == ["", "USE", "", "", "", "--all, -a", "See a b.", ""]
 
 
 def test_the_hash_is_of_names_and_bytes(tmp_path: Path) -> None:
@@ -186,13 +208,15 @@ def test_a_package_is_unpacked_as_the_record_says(tmp_path: Path) -> None:
     page_of = tmp_path / "built" / "usr" / "doc" / "sub" / "a.html"
     page_of.parent.mkdir(parents=True)
     page_of.write_text("<p>hello</p>")
+    page_of.with_name("a.1.gz").write_bytes(gzip.compress(b".SH NAME\na\n"))
     subprocess.run(
         ["dpkg-deb", "--build", tmp_path / "built", tmp_path / "small-doc_2.0_all.deb"], check=True
     )
-    wanted = Shelved("small-doc", "small", "1.0", "0", "any", "1", "2", "usr/doc", ("*.html", "sub/*.html"))
+    wanted = Shelved("small-doc", "small", "1.0", "0", "any", "1", "2", "usr/doc", ("*.html", "sub/*"))
     made = documents._made(wanted, tmp_path, tmp_path)
     assert (made.version, made.sha256 == digest(tmp_path / "made" / "small")) == ("2.0", True)
     assert (tmp_path / "made" / "small" / "sub" / "a.html").read_text() == "<p>hello</p>"
+    assert (tmp_path / "made" / "small" / "sub" / "a.1.txt").read_text() == "\nNAME\na\n"
     with pytest.raises(UnavailableError, match="found none of the files"):
         documents._made(replace(wanted, files=("*.txt",)), tmp_path, tmp_path)
 

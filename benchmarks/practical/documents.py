@@ -1,14 +1,17 @@
 """The documents: written from this interpreter, fetched as Debian packages, and checked against a record.
 
-`documents.json` names the packages, the versions that the questions were written over, which of their files
-are taken, and a hash over those. Another version is said, and used: the questions are about what seldom
-changes, and `missing_evidence` tells which of them the documents at hand no longer answer.
+`documents.json` (of the development set `development-documents.json`) names the packages, the versions that
+the questions were written over, which of their files are taken, and a hash over those. Another version is
+said, and used: the questions are about what seldom changes, and `missing_evidence` tells which of them the
+documents at hand no longer answer.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -20,9 +23,11 @@ from typing import Any
 
 from judge import has_evidence, normalised
 from questions import Practical
+from rankrag.errors import FormatError
 from rankrag.index.reading.parse import parse
 
 RECORD = Path(__file__).with_name("documents.json")
+DEVELOPMENT_RECORD = Path(__file__).with_name("development-documents.json")
 TOOLS = Path(__file__).parents[2] / "tools"
 PREPARED = "prepared.json"
 """In the folder of documents: what lies there, in the shape of the record."""
@@ -38,7 +43,8 @@ class Shelved:
 
     `name` is a Debian package, or `python` for the reference that this interpreter carries; the questions
     were written over `version`, whose files have the hash `sha256`. Versions from `since` up to, but
-    without, `below` are preferred. `files` are globs below `root` of the package.
+    without, `below` are preferred. `files` are globs below `root` of the package; of manual pages (`.gz`) the
+    text is taken.
     """
 
     name: str
@@ -58,14 +64,19 @@ def read_record(path: Path = RECORD) -> tuple[Shelved, ...]:
     return tuple(Shelved(**(one | {"files": tuple(one.get("files", ()))})) for one in found)
 
 
-def prepare(folder: Path, debs: Path | None = None) -> tuple[str, ...]:
+def prepare(folder: Path, debs: Path | None = None, recorded: Path = RECORD) -> tuple[str, ...]:
     """Make the documents in a folder unless they are there; return what differs from the record, in words.
 
-    `debs` holds packages that were fetched before. Raises UnavailableError where they cannot be fetched.
+    `debs` holds packages that were fetched before. Raises UnavailableError where they cannot be fetched,
+    FormatError if the documents of another record lie in the folder.
     """
-    record = read_record()
+    record = read_record(recorded)
     if (folder / PREPARED).is_file():
-        return differences(record, read_record(folder / PREPARED))
+        there = read_record(folder / PREPARED)
+        if [one.name for one in there] != [one.name for one in record]:
+            problem = "found the documents of other questions, wanted a folder of their own: give another one"
+            raise FormatError(str(folder / PREPARED), None, problem)
+        return differences(record, there)
     with tempfile.TemporaryDirectory() as scratch:
         made = tuple(_made(one, Path(scratch), debs) for one in record)
         for one in made:
@@ -180,7 +191,18 @@ def _unpack(one: Shelved, package: Path, unpacked: Path, to: Path) -> None:
     for path in paths:
         target = to / path.relative_to(root)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        if path.suffix == ".gz":
+            text = _manual(gzip.decompress(path.read_bytes()).decode())
+            target.with_suffix(".txt").write_text(text, encoding="utf-8")
+        else:
+            shutil.copyfile(path, target)
+
+
+def _manual(page: str) -> str:
+    """Return the text of a manual page with few macros: each is a blank line and what it names."""
+    page = re.sub(r'^\.(?:\\"|TH|UE).*\n', "", page, flags=re.MULTILINE)
+    page = re.sub(r'^\.[A-Za-z]+ ?"?(.*?)"?$', r"\n\1", page, flags=re.MULTILINE)
+    return re.sub(r"\\(?:f.|&|([-\\ ]))", r"\1", page)
 
 
 def _told(*command: object, folder: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The sixty questions: what is asked, what decides, and where the answer stands."""
+"""The questions: what is asked, what decides, and where the answer stands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import yaml
 from rankrag.errors import FormatError
 
 QUESTIONS = Path(__file__).with_name("questions.yaml")
+DEVELOPMENT = Path(__file__).with_name("development.yaml")
+"""Other questions over other documents; ways of answering may be chosen on them."""
 
 KINDS = frozenset(
     {

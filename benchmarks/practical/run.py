@@ -6,6 +6,8 @@ prepare   write the reference of this interpreter, fetch the packages with apt-g
 ask       let the systems answer (`rankrag eval predict`); may be interrupted and goes on where it stopped
 judge     apply the rule to the answers that are there; needs no model, and can be done again at any time
 
+With --development they are other questions over other documents, which may be looked at and chosen on.
+
 OUT gets documents, index, answers/SYSTEM, report/practical.md with every answer and its verdict, and
 report/citations.md. See README.md beside this file for the rule and for what it does not show.
 """
@@ -17,9 +19,17 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from documents import PREPARED, UnavailableError, missing_evidence, prepare, unfindable
+from documents import (
+    DEVELOPMENT_RECORD,
+    PREPARED,
+    RECORD,
+    UnavailableError,
+    missing_evidence,
+    prepare,
+    unfindable,
+)
 from page import citations, comparisons, page, table
-from questions import Practical, read_questions
+from questions import DEVELOPMENT, QUESTIONS, Practical, read_questions
 from rankrag.files import write_records
 from rankrag.index import open_store
 from tally import Ruled, ruled, systems
@@ -41,7 +51,7 @@ SYSTEMS: Mapping[str, Sequence[str]] = {
 def main() -> int:
     """Do the steps that are asked for; return 0, also where the documents cannot be had, which is said."""
     chosen = _parsed()
-    questions = read_questions()
+    questions = read_questions(DEVELOPMENT if chosen.development else QUESTIONS)
     if "prepare" in chosen.steps:
         try:
             prepared(chosen, questions)
@@ -59,7 +69,8 @@ def prepared(chosen: argparse.Namespace, questions: Sequence[Practical]) -> None
     """Make documents, index and the file of questions where they are missing; say what differs."""
     documents, index, done = (chosen.out / name for name in ("documents", "index", "index.done"))
     documents.mkdir(parents=True, exist_ok=True)
-    notes = list(prepare(documents, chosen.debs))
+    record = DEVELOPMENT_RECORD if chosen.development else RECORD
+    notes = list(prepare(documents, chosen.debs, record))
     if not done.exists():
         # `prepared.json` lies among the documents, and no reader takes it for one.
         rankrag("index", documents, "--index", index, "--encoder", chosen.encoder, "--yes")
@@ -111,6 +122,7 @@ def _parsed() -> argparse.Namespace:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--development", action="store_true", help="the development set, not the sixty")
     parser.add_argument("--debs", type=Path, help="a folder with the packages, in place of apt-get")
     parser.add_argument("--encoder", default="minilm-l6", help="none: BM25 alone")
     parser.add_argument("--model", default="rankrag-135m")
