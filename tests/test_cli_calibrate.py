@@ -301,11 +301,13 @@ def test_no_json_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_calibration_of_other_weights_or_words_is_refused(tmp_path: Path) -> None:
-    check_calibration(tmp_path / FILE, FULL, "0123", "4567")
+    check_calibration(tmp_path / FILE, FULL, "0123", "4567", 0.0)
     with pytest.raises(InvalidInputError, match="fitted with weights 0123, wanted abcd: make it again"):
-        check_calibration(tmp_path / FILE, FULL, "abcd", "4567")
+        check_calibration(tmp_path / FILE, FULL, "abcd", "4567", 0.0)
     with pytest.raises(InvalidInputError, match="fitted with template 4567, wanted abcd"):
-        check_calibration(tmp_path / FILE, FULL, "0123", "abcd")
+        check_calibration(tmp_path / FILE, FULL, "0123", "abcd", 0.0)
+    with pytest.raises(InvalidInputError, match=r"fitted with query_likelihood 0\.0, wanted 0\.2"):
+        check_calibration(tmp_path / FILE, FULL, "0123", "4567", 0.2)
 
 
 def test_the_mark_changes_with_the_weights(tmp_path: Path) -> None:

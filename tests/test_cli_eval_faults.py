@@ -228,6 +228,7 @@ def test_the_numbers_that_a_model_computes_with_and_how_it_reads_are_facts(
     call(capsys, *same, "--precision", "float32")
     assert "answers of another system" in refused(capsys, *same, "--precision", "bfloat16")
     assert "answers of another system" in refused(capsys, *same, "--reading", "mixture")
+    assert "answers of another system" in refused(capsys, *same, "--query-likelihood", "0.2")
     facts = json.loads((folder / "facts.json").read_text())
     del facts["system"]["facts"]["precision"]  # as it was written before
     (folder / "facts.json").write_text(json.dumps(facts))

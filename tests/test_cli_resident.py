@@ -58,6 +58,7 @@ def test_only_a_server_with_the_same_things_loaded_is_found(spec: SystemSpec) ->
         assert resident.find(replace(spec, index=Path("other"))) is None
         assert resident.find(replace(spec, rewrite=True)) is None
         assert resident.find(replace(spec, reading="mixture")) is None
+        assert resident.find(replace(spec, query_likelihood=0.0)) is None
     assert resident.find(spec) is None
     with resident.announced(replace(spec, ranking=False), "http://127.0.0.1:1"):
         assert resident.find(spec) is None

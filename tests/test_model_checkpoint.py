@@ -34,10 +34,11 @@ def test_what_is_written_is_read(folder: Path) -> None:
 def test_a_card_from_before_contexts_were_bounded_is_read(folder: Path) -> None:
     write_checkpoint(Checkpoint(folder, "paper"))
     card = json.loads((folder / CARD).read_text())
-    del card["context_length"], card["reading"]
+    del card["context_length"], card["reading"], card["query_likelihood"]
     (folder / CARD).write_text(json.dumps(card))
     assert read_checkpoint(folder).context_length is None
     assert read_checkpoint(folder).reading == "joint"
+    assert read_checkpoint(folder).query_likelihood == 0.0
 
 
 def test_the_card_carries_the_hash_of_the_template(folder: Path) -> None:
@@ -74,6 +75,8 @@ def test_the_name_of_another_template_with_this_hash_is_refused(folder: Path) ->
         ("context_length", 0, "found context_length = 0"),
         ("context_length", "4k", "found context_length = '4k'"),
         ("reading", "fast", "found reading = 'fast', wanted joint or mixture"),
+        ("query_likelihood", -0.1, "found query_likelihood = -0.1, wanted a number from 0"),
+        ("query_likelihood", "much", "found query_likelihood = 'much'"),
         ("threshold", True, "found threshold = True"),
         ("trained", "yes", "found trained = 'yes'"),
         ("base", None, "found base = None"),

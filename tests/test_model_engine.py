@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from model_tiny import WORDS, config, write
-from rankrag import prompts
+from rankrag import prompts, types
 from rankrag.errors import FailureError, InvalidInputError, NotFoundError
 from rankrag.model.engine import packed
 from rankrag.model.engine.blocks import Blocks
@@ -25,6 +25,7 @@ QUESTION = Question("q", "Where was Marie Curie born?")
 PASSAGES = [Passage(str(n), WORDS[n : 40 + 13 * n]) for n in range(7)]
 ASKED = [prompts.rank(QUESTION, passage, prompts.PAPER) for passage in PASSAGES]
 LABELS = prompts.PAPER.labels()
+CHOICES = (*LABELS, types.ASKED)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,11 +54,16 @@ def naive(folder: Path, asked: Sequence[Prompt], choices: Sequence[str]) -> np.n
     table = np.zeros((len(asked), len(choices)))
     for p, prompt in enumerate(asked):
         for c, choice in enumerate(choices):
-            before = tokenizer(prompt.prefix + prompt.suffix).input_ids
-            whole = tokenizer(prompt.prefix + prompt.suffix + choice).input_ids
+            text = prompt.prefix + prompt.suffix
+            first, last = (len(prompt.prefix) + place for place in prompt.asked)
+            if choice != types.ASKED:
+                first, last, text = len(text), len(text + choice), text + choice
+            encoded = tokenizer(text, return_offsets_mapping=True)
+            whole, offsets = encoded.input_ids, encoded.offset_mapping
             with torch.inference_mode():
                 scores = model(torch.tensor([whole])).logits[0].log_softmax(-1)
-            table[p, c] = sum(scores[n - 1, whole[n]].item() for n in range(len(before), len(whole)))
+            inside = [n for n, (_, end) in enumerate(offsets) if first < end <= last]
+            table[p, c] = sum(scores[n - 1, whole[n]].item() for n in inside)
     return table
 
 
@@ -83,13 +89,14 @@ def test_every_architecture_agrees_with_the_naive_loop(
 ) -> None:
     folder = write(tmp_path, config(kind, **changes))
     lm = LocalLanguageModel(folder)
-    wanted = naive(folder, ASKED, LABELS)
+    wanted = naive(folder, ASKED, CHOICES)
     assert np.ptp(wanted[:, 0]) > 0.05  # the passages matter, so a mix-up would show
     for _ in range(2):
-        found = lm.logprobs(ASKED, LABELS)
-        assert found.shape == (7, 2)
+        found = lm.logprobs(ASKED, CHOICES)
+        assert found.shape == (7, 3)
         assert found.dtype == np.float64
-        assert np.abs(found - wanted).max() < 2e-5
+        assert np.abs(found - wanted)[:, :2].max() < 2e-5
+        assert np.abs(found - wanted)[:, 2].max() < 1e-4  # the sum of many tokens
     if packs is not None:
         assert (lm.cache.n_bytes > 0) == (packs and changes.get("sliding_window") != 64)
 
@@ -167,11 +174,11 @@ def test_heads_that_share_keys_attend_alike_in_one_product(n_own: int, n_seen: i
 
 def test_what_is_remembered_changes_nothing(llama: Path) -> None:
     lm = LocalLanguageModel(llama)
-    wanted = naive(llama, ASKED, LABELS)
+    wanted = naive(llama, ASKED, CHOICES)
     others = [prompts.rank(Question("q", "And owls?"), passage, prompts.PAPER) for passage in PASSAGES]
-    lm.logprobs(others[2:5], LABELS)  # three of the prefixes are known now, under another question
+    lm.logprobs(others[2:5], CHOICES)  # three of the prefixes are known now, under another question
     for order in ([6, 0, 3, 1, 5, 2, 4], [3], [4, 4, 0]):
-        found = lm.logprobs([ASKED[n] for n in order], LABELS)
+        found = lm.logprobs([ASKED[n] for n in order], CHOICES)
         assert np.abs(found - wanted[order]).max() < 2e-5
 
 
@@ -187,8 +194,8 @@ def test_the_cache_keeps_its_limit(llama: Path, limit: int) -> None:
 
 def test_many_chunks_are_as_good_as_one(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rankrag.model.engine.local._CHUNK_TOKENS", {"cpu": 100})
-    found = LocalLanguageModel(llama).logprobs(ASKED, LABELS)
-    assert np.abs(found - naive(llama, ASKED, LABELS)).max() < 2e-5
+    found = LocalLanguageModel(llama).logprobs(ASKED, CHOICES)
+    assert np.abs(found - naive(llama, ASKED, CHOICES)).max() < 2e-5
 
 
 def test_a_choice_of_several_tokens_has_the_sum_of_its_tokens(llama: Path) -> None:
@@ -311,8 +318,8 @@ def test_the_attention_for_gpus_scores_alike(llama: Path, monkeypatch: pytest.Mo
     from rankrag.model.engine import network
     from rankrag.model.engine.batched import Together
 
-    wanted = naive(llama, ASKED, LABELS)
+    wanted = naive(llama, ASKED, CHOICES)
     monkeypatch.setattr(network, "Packing", lambda segments: Together(segments, torch.device("cpu")))
     lm = LocalLanguageModel(llama, device="cpu")
     for _ in range(2):  # with nothing known, then with every prefix known
-        assert abs(lm.logprobs(ASKED, LABELS) - wanted).max() < 1e-4
+        assert abs(lm.logprobs(ASKED, CHOICES) - wanted).max() < 1e-4

@@ -11,7 +11,7 @@ from rankrag import prompts
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.model import FakeLanguageModel, ModelRanker
 from rankrag.model.skills.ranker import relevance
-from rankrag.types import Hit, Passage, Prompt, Question, Ranker, Turn
+from rankrag.types import ASKED, Hit, Passage, Prompt, Question, Ranker, Turn
 
 QUESTION = Question("q", "Where was Marie Curie born?")
 CURIE = Passage("curie", "Marie Curie was born in Warsaw.")
@@ -32,7 +32,7 @@ class TableLM:
 
     context_length = 1000
 
-    def __init__(self, rows: list[tuple[float, float]]) -> None:
+    def __init__(self, rows: list[tuple[float, ...]]) -> None:
         self.rows = rows
         self.asked: list[Prompt] = []
 
@@ -107,3 +107,22 @@ def test_a_limit_in_tokens_shortens_the_passage_only() -> None:
 def test_a_question_that_fills_the_model_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="shorten it"):
         ModelRanker(FakeLanguageModel(20), prompts.PAPER).rank(QUESTION, hits(CURIE))
+
+
+class LikelihoodLM(TableLM):
+    """A table with a third column: the natural log of the question's probability."""
+
+    def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
+        assert list(choices) == [" True", " False", ASKED]
+        self.asked += prompts
+        return np.array(self.rows, dtype=np.float64)
+
+
+def test_what_a_passage_adds_to_the_likelihood_of_the_question_raises_its_log_odds() -> None:
+    lm = LikelihoodLM([(-1.0, -2.0, -30.0), (-1.0, -1.5, -18.0), (-1.0, -3.0, -20.0)])
+    ranked = ModelRanker(lm, prompts.PAPER, query_likelihood=0.2).rank(QUESTION, hits(CURIE, PARIS))
+    assert ids(ranked) == ["paris", "curie"]
+    odds = [hit.score / (1 - hit.score) for hit in ranked]
+    assert np.log(odds) == pytest.approx([0.5 + 0.2 * (-18 + 20), 1.0 + 0.2 * (-30 + 20)])
+    assert [PARIS.text in prompt.prefix for prompt in lm.asked] == [False, True, False]
+    assert lm.asked[-1] == prompts.rank(QUESTION, Passage("", ""), prompts.PAPER)

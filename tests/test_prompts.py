@@ -308,6 +308,15 @@ def test_claim_for_a_citation_holds_question_and_sentence(question: Question, fo
     assert "For the claim" in prompts.rank(claim, RHINE, form).suffix
 
 
+@given(QUESTIONS, FORM)
+def test_a_ranking_prompt_says_where_its_question_stands(question: Question, form: Template) -> None:
+    asked = prompts.rank(question, RHINE, form)
+    start, end = asked.asked
+    assert asked.suffix[:start].endswith(("For the question ", "For the claim "))
+    assert asked.suffix[end:].startswith(f", {form.assess} whether the passage is relevant to the ")
+    assert prompts.rank(question, DANUBE, form).asked == asked.asked
+
+
 # ── what fits ────────────────────────────────────────────────────────────────────────────────────────
 
 

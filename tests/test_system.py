@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import model_tiny
 import rankrag
 import remote_server
 from cli_call import call
@@ -15,10 +16,12 @@ from rankrag.cli.app import run
 from rankrag.errors import InvalidInputError
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelRanker
 from rankrag.model.remote.client import RemoteLanguageModel
+from rankrag.model.skills.calibrated import Calibration
 from rankrag.model.skills.cross_encoder import CrossEncoderRanker
+from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 from rankrag.prompts import UNANSWERABLE
 from rankrag.system import Engine, Loading, SystemSpec, open_system
-from rankrag.system.open import CITED_FROM, CITED_FROM_UNTRAINED
+from rankrag.system.open import CITED_FROM, CITED_FROM_UNTRAINED, open_models, ranker_of
 from remote_server import QUESTION, Server, without_logprobs
 from test_model_cross_encoder import write as write_cross_encoder
 
@@ -59,6 +62,21 @@ def test_a_checkpoint_says_training_and_threshold() -> None:
     assert least.pipeline.min_relevance == 0.7
     unranked = open_system(SystemSpec(model="fake", ranking=False), shared=trained)
     assert unranked.pipeline.min_relevance is None
+
+
+def test_a_calibration_holds_for_its_own_share_of_query_likelihood(tmp_path: Path) -> None:
+    folder = model_tiny.write(tmp_path, model_tiny.config("llama"))
+    write_checkpoint(Checkpoint(folder, "paper", trained=True, threshold=0.4, query_likelihood=0.2))
+    own = open_models(SystemSpec(model=str(folder))).judging
+    assert own is not None
+    assert ranker_of(own).query_likelihood == 0.2
+    assert own.ranking_by(None) is own.ranking_by(0.2) is own
+    calibrated = replace(own, calibration=Calibration("temperature", ((0.5, -1.0),)))
+    paper = calibrated.ranking_by(0.0)
+    assert (paper.calibration, paper.threshold, ranker_of(paper).query_likelihood) == (None, None, 0.0)
+    told = open_models(SystemSpec(model=str(folder), query_likelihood=0.0)).judging
+    assert told is not None
+    assert ranker_of(told).query_likelihood == 0.0
 
 
 def test_a_model_behind_a_server_answers_from_what_is_ranked_here(server: Server, index: Path) -> None:
@@ -124,6 +142,7 @@ def test_nothing_relevant_enough_is_an_abstention(index: Path, capsys: pytest.Ca
     [
         (SystemSpec(model="fake", min_relevance=1.5), "wanted a probability, 0 to 1"),
         (SystemSpec(model="fake", reading="mixture"), "found the reading mixture for fake"),
+        (SystemSpec(model="fake", query_likelihood=0.2), "found a query likelihood of 0.2, wanted it for"),
         (SystemSpec(model="fake", min_relevance=0.5, ranking=False), "without ranking"),
         (SystemSpec(model="fake", ranker="fake", ranking=False), "leave out --no-rank"),
         (SystemSpec(model="fake", ranker="no such thing"), "found model 'no such thing'"),
@@ -138,8 +157,6 @@ def test_what_makes_no_system_is_refused(spec: SystemSpec, message: str) -> None
 
 
 def test_a_precision_is_for_the_model_of_this_machine(tmp_path: Path) -> None:
-    import model_tiny
-
     folder = model_tiny.write(tmp_path, model_tiny.config("llama"))
     spec = SystemSpec(
         model=str(folder), generator="openai:tiny@http://127.0.0.1:9/v1", loading=Loading("int8")

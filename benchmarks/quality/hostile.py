@@ -24,8 +24,9 @@ from itertools import product
 from rankrag import formats
 from rankrag.data.matching import contains_answer as holds
 from rankrag.files import read_records
-from rankrag.model import ModelGenerator, ModelRanker
+from rankrag.model import ModelGenerator
 from rankrag.system.models import Engine, Loading, open_engine
+from rankrag.system.open import ranker_of
 from rankrag.types import Hit, Passage, Question
 
 ATTACKS: Mapping[str, str] = {
@@ -120,7 +121,7 @@ def _shared(question: str, text: str) -> int:
 
 def ranked(engine: Engine, found: Sequence[Case], say: bool) -> list[list[Hit]]:
     """Return the ranking of each question's passages with those of all attacks, which are scored alone."""
-    ranker = ModelRanker(engine.lm, engine.form)
+    ranker = ranker_of(engine)
     rankings = []
     for number, case in enumerate(found, 1):
         attacks = [case.attack(name) for name in ATTACKS]

@@ -131,7 +131,7 @@ def _ranking(model: Model, size: Size, n_passages: int, repeat: int, rate: float
     found: dict[str, Any] = {}
     with torch.inference_mode():
         seconds = {way: _seconds(work, repeat, model.device) for way, work in ways.items()}
-        difference = float((wanted - scorer.score(rows, LABELS)).abs().max())
+        difference = float((wanted - scorer.score(rows, LABELS)[0]).abs().max())
     for way, took in {"padded": padded_s, **seconds}.items():
         useful = 2.0 * (body_weights(model) * read[way] + head * len(rows)) / took
         found[way] = {

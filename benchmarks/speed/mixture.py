@@ -19,9 +19,10 @@ from typing import get_args
 from rankrag.files import read_records
 from rankrag.formats import read_run
 from rankrag.index import open_store
-from rankrag.model import ModelGenerator, ModelRanker
+from rankrag.model import ModelGenerator
 from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.system.models import Engine, Loading, open_engine
+from rankrag.system.open import ranker_of
 from rankrag.types import Hit, Passage, Question, ReadingMode
 
 RETRIEVE_K, READ_K = 20, 5
@@ -34,7 +35,7 @@ def seconds(
     assert isinstance(engine.lm, LocalLanguageModel)
     engine.lm.cache.clear()
     began = perf_counter()
-    ranked = ModelRanker(engine.lm, engine.form).rank(question, [Hit(p, 0.0) for p in passages])[:READ_K]
+    ranked = ranker_of(engine).rank(question, [Hit(p, 0.0) for p in passages])[:READ_K]
     middle = perf_counter()
     generator = ModelGenerator(engine.lm, engine.form, reading=mode)
     read = generator.read(question, [hit.passage for hit in ranked], relevance=[hit.score for hit in ranked])

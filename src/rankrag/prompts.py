@@ -174,9 +174,12 @@ def rank(question: Question, passage: Passage, form: Template) -> Prompt:
     paper has them for conversational benchmarks.
     """
     noun = "claim" if question.style == "true_false" else "question"
-    words = _RANK.format(noun=noun, text=_clean(question.text, form), assess=form.assess)
+    text = _clean(question.text, form)
+    words = _RANK.format(noun=noun, text=text, assess=form.assess)
     context = f"Passage: {_body(passage, form)}"
-    return _prompt(form, context, [*_history(question, form), ("user", words)])
+    prompt = _prompt(form, context, [*_history(question, form), ("user", words)])
+    start = prompt.suffix.rindex(words) + words.index(text)
+    return replace(prompt, asked=(start, start + len(text)))
 
 
 def answer(question: Question, passages: Sequence[Passage], form: Template) -> Prompt:

@@ -25,6 +25,9 @@ Speaker = Literal["user", "assistant"]
 ReadingMode = Literal["joint", "mixture"]
 """All passages in one prompt, or a mean of that with a prompt for each (RAG-Token, arXiv 2005.11401)."""
 
+ASKED = ""
+"""A choice for `LanguageModel.logprobs`: no continuation, but the question where it stands in the prompt."""
+
 Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
 
@@ -125,13 +128,15 @@ class Prompt:
     `prefix` is the system text and the passages: it does not depend on the question, so its keys and
     values can be reused for every later question. The loss mask is the last seam. Seams fall before
     whitespace or beside a marker of the template, so tokenising the parts equals tokenising the whole.
-    `markers` are the strings of the frame that are control tokens (none in plain text templates).
+    `markers` are the strings of the frame that are control tokens (none in plain text templates). `asked` is
+    where the question stands in the suffix of a ranking prompt: `suffix[start:end]`; (0, 0): nowhere.
     """
 
     prefix: str
     suffix: str
     target: str = ""
     markers: tuple[str, ...] = ()
+    asked: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +359,8 @@ class LanguageModel(Protocol):
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
         """Return natural-log probabilities of each choice right after each prompt.
 
-        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens'.
+        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens', and `ASKED`
+        the sum of those that stand at `Prompt.asked`: how likely what precedes the question makes it.
         """
         ...
 

@@ -14,6 +14,7 @@ from .. import files, formats, prompts
 from ..errors import FormatError, InvalidInputError
 from ..files import sha256
 from ..system import models
+from ..system.open import ranker_of
 from ..types import Hit, Passage, Question, Ranker
 from . import answer_view, console, progress
 from .options import ModelName, Output, arguments
@@ -85,7 +86,7 @@ def calibrate(
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
         engine = models.open_engine(model, calibration=False)
-    scored = _scored(judged, _ranker(engine))
+    scored = _scored(judged, ranker_of(engine))
     if len(scored.units) < FEW:
         console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
     found, threshold = _fitted(scored, method, precision if abstaining else None)
@@ -94,6 +95,7 @@ def calibrate(
         data_sha256=_sha256(pairs),
         model=_mark(model),
         template_hash=prompts.template_hash(engine.form),
+        query_likelihood=engine.query_likelihood,
     )
     written = _written(found, place)
     if output == "json":
@@ -186,12 +188,6 @@ def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
 
 
 # ── scores and fit ───────────────────────────────────────────────────────────────────────────────────
-
-
-def _ranker(engine: models.Engine) -> Ranker:
-    from ..model import ModelRanker
-
-    return ModelRanker(engine.lm, engine.form)
 
 
 def _scored(judged: Sequence[Judged], ranker: Ranker) -> Pairs:

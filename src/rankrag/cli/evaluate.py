@@ -23,6 +23,7 @@ from .options import (
     GeneratorName,
     Output,
     Precision,
+    QueryLikelihood,
     RankerName,
     RankK,
     RankPatience,
@@ -196,6 +197,7 @@ def predict(
     retrieve_k: RetrieveK = 30,
     read_k: ReadK = 5,
     reading: Reading = None,
+    query_likelihood: QueryLikelihood = None,
     paper: PaperCounts = False,
     time_budget: TimeBudget = None,
     rank_k: RankK = None,
@@ -234,6 +236,7 @@ def predict(
         retrieve_k=retrieve_k,
         read_k=read_k,
         reading=reading,
+        query_likelihood=query_likelihood,
         budget=bounds,
         loading=models.Loading(precision),
     )

@@ -90,6 +90,16 @@ Reading = Annotated[
         "Default: what the model's card says.",
     ),
 ]
+QueryLikelihood = Annotated[
+    float | None,
+    typer.Option(
+        "--query-likelihood",
+        min=0.0,
+        metavar="SHARE",
+        help="What the likelihood of the question after a passage counts in its relevance; 0 ranks as the "
+        "paper does. Default: what the model's card says.",
+    ),
+]
 Rewrite = Annotated[
     bool,
     typer.Option(

@@ -142,6 +142,7 @@ def _loaded(spec: SystemSpec) -> dict[str, str]:
         "generator": spec.generator,
         "precision": spec.loading.precision,
         "reading": spec.reading,
+        "query_likelihood": spec.query_likelihood,
         "rewrite": spec.rewrite,
         "budget": spec.budget,
     }

@@ -94,6 +94,7 @@ def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> 
         retrieve_k=setup.retrieve_k,
         read_k=setup.read_k,
         reading=setup.reading,
+        query_likelihood=setup.query_likelihood,
         loading=models.Loading(setup.precision),
     )
     cache = out / "relevance.sqlite" if chosen.cache else None

@@ -52,6 +52,9 @@ class Setup(_StudyModel):
     retrieve_k: int = Field(default=30, ge=1, description="passages taken from the index")
     read_k: int = Field(default=5, ge=1, description="passages given to the generator")
     reading: ReadingMode = Field(default="joint", description="joint, as in the paper, or mixture")
+    query_likelihood: float = Field(
+        default=0.0, ge=0, description="share of the question's likelihood in relevance, none in the paper"
+    )
     ranking: bool = Field(default=True, description="rank what was retrieved")
     generating: bool = Field(default=True, description="answer, too")
     train: Training | None = Field(default=None, description="trained first; the model is then this one")

@@ -184,6 +184,8 @@ def _identity(spec: SystemSpec, judging: models.Engine | None, facts: Mapping[st
     weights = weights_hash(spec.ranks_with) or f"{spec.ranks_with} {judging.lm.context_length}"
     known = {"model": weights, "template_hash": prompts.template_hash(judging.form)}
     precision = judging.precision or "float32"
+    if judging.query_likelihood:
+        known |= {"query_likelihood": str(judging.query_likelihood)}
     return json.dumps(known | ({"precision": precision} if precision != "float32" else {}))
 
 
@@ -200,6 +202,8 @@ def _facts(named: NamedSystem, loaded: SystemModels) -> dict[str, str]:
         facts["budget"] = str(spec.budget)
     if answers and generator_of(spec, answers).reading == "mixture":
         facts["reading"] = "mixture"
+    if ranks and ranks.query_likelihood:
+        facts["query_likelihood"] = str(ranks.query_likelihood)
     if named.variant:
         facts["variant"] = named.variant
     if ranks and spec.ranks_with != spec.model:

@@ -50,7 +50,8 @@ class Engine:
     `threshold` is the relevance that a passage must reach for an answer, or None if none was fitted.
     `remote` says that the model runs behind a server. `calibration` puts the relevance right: then the
     threshold is one of calibrated relevances, which `rankers.calibrated` gives. `own` is the model itself
-    where `lm` is something around it. `reading` is how the checkpoint answers best from several passages.
+    where `lm` is something around it. `reading` is how the checkpoint answers best from several passages,
+    `query_likelihood` what the likelihood of the question counts when it ranks.
     """
 
     lm: LanguageModel
@@ -61,6 +62,16 @@ class Engine:
     calibration: Calibration | None = None
     own: LanguageModel | None = None
     reading: ReadingMode = "joint"
+    query_likelihood: float = 0.0
+
+    def ranking_by(self, query_likelihood: float | None) -> Engine:
+        """Return the engine with another share of the question's likelihood, None for its own.
+
+        Its calibration and threshold hold for its own only.
+        """
+        if query_likelihood is None or query_likelihood == self.query_likelihood:
+            return self
+        return replace(self, query_likelihood=query_likelihood, calibration=None, threshold=None)
 
     @property
     def precision(self) -> str:
@@ -101,7 +112,14 @@ def open_engine(name: str, calibration: bool = True, loading: Loading | None = N
         server = remote.open_remote(name)
         return Engine(server, server.form, trained=False, threshold=None, remote=True)
     card = read_checkpoint(locate(name))
-    engine = Engine(_local(card, loading), _form(card), card.trained, card.threshold, reading=card.reading)
+    engine = Engine(
+        _local(card, loading),
+        _form(card),
+        card.trained,
+        card.threshold,
+        reading=card.reading,
+        query_likelihood=card.query_likelihood,
+    )
     return _with_calibration(engine, card) if calibration else engine
 
 
@@ -146,7 +164,7 @@ def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
         return engine
     found = read_calibration(path)
     mark = weights_mark(weights_folders(card))
-    check_calibration(path, found, mark, prompts.template_hash(engine.form))
+    check_calibration(path, found, mark, prompts.template_hash(engine.form), engine.query_likelihood)
     return replace(engine, calibration=found, threshold=found.threshold)
 
 

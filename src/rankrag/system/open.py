@@ -16,7 +16,7 @@ from .retrieval import Retrieval, open_retrieval
 from .spec import SystemSpec
 
 if TYPE_CHECKING:
-    from ..model import ModelGenerator
+    from ..model import ModelGenerator, ModelRanker
 
 RANK_STEP = 8
 """Passages between two looks at how far a ranking is: as many as a processor takes at a time anyway."""
@@ -72,6 +72,8 @@ def open_models(spec: SystemSpec, shared: Wrapped = lambda engine: engine) -> Sy
         name: shared(open_engine(name, loading=spec.loading.where_it_fits(name)))
         for name in spec.language_models()
     }
+    if (judging := loaded.get(spec.ranks_with)) is not None:
+        loaded[spec.ranks_with] = judging.ranking_by(spec.query_likelihood)
     answering = loaded.get(spec.answers_with) if spec.generating else None
     return SystemModels(answering, loaded.get(spec.ranks_with) if spec.ranking else answering)
 
@@ -84,11 +86,18 @@ def open_ranker(
     That is the language model for it, or else the cross-encoder, whose weights are loaded. `cached` puts
     something around it that remembers what it said, below the calibration.
     """
+    if judging is None:
+        ranker = cached(open_cross_encoder(spec.ranks_with))
+    else:
+        ranker = calibrated(cached(ranker_of(judging)), judging)
+    return bounded(ranker, spec.budget, spec.read_k, _least(spec, judging))
+
+
+def ranker_of(judging: Engine) -> ModelRanker:
+    """Return a language model as ranker, its relevance as the model gives it."""
     from ..model import ModelRanker
 
-    ranker = cached(ModelRanker(judging.lm, judging.form) if judging else open_cross_encoder(spec.ranks_with))
-    ranker = calibrated(ranker, judging) if judging else ranker
-    return bounded(ranker, spec.budget, spec.read_k, _least(spec, judging))
+    return ModelRanker(judging.lm, judging.form, query_likelihood=judging.query_likelihood)
 
 
 def pipeline_of(

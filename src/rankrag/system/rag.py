@@ -81,6 +81,7 @@ def load(
     ranking: bool = True,
     min_relevance: float | None = None,
     reading: ReadingMode | None = None,
+    query_likelihood: float | None = None,
     rewrite: bool = False,
     budget: Budget | None = None,
     precision: Precision | None = None,
@@ -96,8 +97,10 @@ def load(
     vectors, else `bm25`. `ranking=False` reads the passages in the retriever's order. Where no passage
     reaches `min_relevance` (0..1; by default what the ranker's calibration says), the answer is that there is
     none. `reading` says whether passages are read in one prompt (`joint`) or also each in its own, the answer
-    following the mean (`mixture`); by default what the checkpoint says. With `rewrite` the model that answers
-    makes a question that leans on its history one of its own before it is searched for. `budget`
+    following the mean (`mixture`), `query_likelihood` what the likelihood of the question after a passage
+    counts in its relevance (0: the paper's ranking); by default both are what the checkpoint says. With
+    `rewrite` the model that answers makes a question that leans on its history one of its own before it is
+    searched for. `budget`
     (`rankrag.model.Budget`) bounds what a ranking may take. `precision="int8"` ranks faster on a CPU; with
     `cache_dir` passages that come again stay warm from one process to the next, in at most `cache_gb` GB.
     Both are for models on this machine.
@@ -116,6 +119,7 @@ def load(
             read_k=read_k,
             min_relevance=min_relevance,
             reading=reading,
+            query_likelihood=query_likelihood,
             rewrite=rewrite,
             budget=budget,
             loading=Loading(precision, Path(cache_dir) if cache_dir else None, cache_gb),

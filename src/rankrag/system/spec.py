@@ -25,9 +25,10 @@ class SystemSpec:
     `generating=False` writes no answer, `citing=False` looks for no sources: models that are then of no use
     are not loaded. `min_relevance` (0..1) is the relevance that some passage must reach for an answer; None
     takes that of the ranker's calibration. `reading` says whether passages stand in one prompt alone or also
-    in one each; None takes what the checkpoint that answers says. With `rewrite` a question that leans on its
-    conversation is rewritten by the model that answers before it is searched for. `budget` bounds a ranking;
-    `loading` is for models on this machine.
+    in one each, `query_likelihood` what the likelihood of the question counts in a ranking, 0 in the paper's;
+    None takes what the checkpoint says. With `rewrite` a question that leans on its conversation is rewritten
+    by the model that answers before it is searched for. `budget` bounds a ranking; `loading` is for models on
+    this machine.
     """
 
     index: Path | None = None
@@ -42,6 +43,7 @@ class SystemSpec:
     read_k: int = 5
     min_relevance: float | None = None
     reading: ReadingMode | None = None
+    query_likelihood: float | None = None
     rewrite: bool = False
     budget: Budget | None = None
     loading: Loading = field(default_factory=Loading)
@@ -87,6 +89,11 @@ class SystemSpec:
             raise InvalidInputError(
                 f"found the reading mixture for {self.answers_with}, wanted it for a model on this machine: "
                 "leave --reading out"
+            )
+        if self.query_likelihood and not (self.ranking and is_here(self.ranks_with)):
+            raise InvalidInputError(
+                f"found a query likelihood of {self.query_likelihood:g}, wanted it for a language model here "
+                "that ranks: leave it out"
             )
         if models and not any(map(is_here, models)):
             check_loading(models[0], self.loading)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import InvalidInputError, told
-from ...types import Prompt
+from ...types import ASKED, Prompt
 from .disk_cache import DiskCache
 from .memory import give_back
 from .network import Network, PackedContinuation
@@ -112,23 +112,30 @@ class LocalLanguageModel:
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
         """Return natural-log probabilities of each choice right after each prompt.
 
-        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens'. Raises
-        InvalidInputError for a prompt that is empty or longer than the model's context.
+        Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens', and `ASKED`
+        the sum of those at `Prompt.asked`. Raises InvalidInputError for a prompt that is empty or longer than
+        the model's context.
         """
         numbers: dict[PromptTokens, int] = {}
         wanted: list[tuple[int, int, int, int]] = []
+        asking: list[tuple[int, int, int]] = []
         for p, prompt in enumerate(prompts):
-            row = self._row(prompt)
+            row = self._row(prompt, ASKED in choices)
             for c, choice in enumerate(choices):
+                if choice == ASKED:
+                    asking.append((p, c, numbers.setdefault(row, len(numbers))))
+                    continue
                 written = self._tokenizer.continuation(prompt.prefix + prompt.suffix, choice)
                 for n, token in enumerate(written):
-                    longer = PromptTokens(row.prefix, row.suffix + tuple(written[:n]))
+                    longer = PromptTokens(row.prefix, row.suffix + tuple(written[:n])) if n else row
                     wanted.append((p, c, numbers.setdefault(longer, len(numbers)), token))
         tokens = sorted({token for *_, token in wanted})
-        scores = self._score(list(numbers), tokens)
+        scores, asked = self._score(list(numbers), tokens)
         table = np.zeros((len(prompts), len(choices)))
         for p, c, number, token in wanted:
             table[p, c] += scores[number, tokens.index(token)]
+        for p, c, number in asking:
+            table[p, c] = asked[number]
         return table
 
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
@@ -151,15 +158,15 @@ class LocalLanguageModel:
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
         return Pieces(self._greedy(rows, weights, max_tokens, ends), self._tokenizer.decode, stop)
 
-    def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> np.ndarray:
+    def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         import torch
 
         if not rows:
-            return np.zeros((0, len(tokens)))
+            return np.zeros((0, len(tokens))), np.zeros(0)
         with self._lock, torch.inference_mode():
-            scores = self._scorer.score(rows, tokens).double().numpy()
+            scores, asked = self._scorer.score(rows, tokens)
         give_back()
-        return scores
+        return scores.double().numpy(), asked.double().numpy()
 
     def _greedy(
         self, rows: Sequence[PromptTokens], weights: Sequence[float], max_tokens: int, ends: frozenset[int]
@@ -199,7 +206,7 @@ class LocalLanguageModel:
                 self.cache.put(Entry(key(row.prefix), match, states))
         return growing, logits
 
-    def _row(self, prompt: Prompt) -> PromptTokens:
+    def _row(self, prompt: Prompt, asking: bool = False) -> PromptTokens:
         prefix, suffix = self._tokenizer.prompt(prompt)
         if not suffix and prefix:
             prefix, suffix = prefix[:-1], prefix[-1:]
@@ -209,7 +216,8 @@ class LocalLanguageModel:
             raise InvalidInputError(
                 f"found a prompt of {length} tokens, wanted at most {self._max_tokens}: shorten its passages"
             )
-        return PromptTokens(tuple(prefix), tuple(suffix))
+        asked = self._tokenizer.asked(prompt) if asking else range(0)
+        return PromptTokens(tuple(prefix), tuple(suffix), asked)
 
 
 def _likeliest(logits: torch.Tensor, weights: Sequence[float]) -> int:

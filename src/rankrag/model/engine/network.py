@@ -93,13 +93,13 @@ class Network:
         int8.convert(self.model, self._quick)
 
     def packed(self, segments: Sequence[Segment]) -> torch.Tensor:
-        """Return what `logprobs` reads, a row for each segment, and collect what they keep."""
+        """Return what `logprobs` reads, rows for each segment in turn, and collect what they keep."""
         ids = [token for segment in segments for token in segment.tokens]
         places = [segment.n_past + n for segment in segments for n in range(len(segment.tokens))]
         last, stop = [], 0
         for segment in segments:
             stop += len(segment.tokens)
-            last.append(stop - 1)
+            last += [stop + place for place in (*segment.read, -1)]
         device = self.model.device
         layout = Packing(segments) if device.type == "cpu" else Together(segments, device)
         return self._through(ids, places, last, layout)
@@ -113,6 +113,17 @@ class Network:
         for rows in torch.split(ends, _HEAD_ROWS):
             logits = self._logits(rows, tokens)
             pieces.append(logits.index_select(1, wanted) - logits.logsumexp(1, keepdim=True))
+        return torch.cat(pieces)
+
+    def likelihoods(self, ends: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
+        """Return the natural-log probability, (rows,), of one token after each row of `packed`."""
+        import torch
+
+        wanted = torch.tensor(tokens, dtype=torch.long, device=self.model.device)
+        pieces = []
+        for rows, after in zip(torch.split(ends, _HEAD_ROWS), torch.split(wanted, _HEAD_ROWS), strict=True):
+            logits = self._logits(rows, sorted({*after.tolist()}))
+            pieces.append(logits.gather(1, after.unsqueeze(1)).squeeze(1) - logits.logsumexp(1))
         return torch.cat(pieces)
 
     def packed_apart(self, chunks: Sequence[Sequence[Segment]]) -> Iterator[torch.Tensor]:

@@ -60,12 +60,14 @@ class Layout(Protocol):
 class Segment:
     """A prompt in the row: `tokens` that follow the states in `past` (oldest first).
 
-    The states of the first `keep` tokens are collected in `kept` while the row passes.
+    The states of the first `keep` tokens are collected in `kept` while the row passes. Of its tokens the last
+    is read, and before it those at `read`, counted from the end (-2 is the one before the last).
     """
 
     tokens: Sequence[int]
     past: Sequence[States] = ()
     keep: int = 0
+    read: Sequence[int] = ()
     kept: list[Layer] = field(default_factory=list)
 
     @property

@@ -26,10 +26,18 @@ _WORTH_A_CHUNK = 128
 
 @dataclass(frozen=True, slots=True)
 class PromptTokens:
-    """A prompt in tokens: a beginning worth remembering, and at least one token after it."""
+    """A prompt in tokens: a beginning worth remembering, and at least one token after it.
+
+    `asked` says which tokens of the suffix are those of the question, where their likelihood is wanted.
+    """
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
+    asked: range = range(0)
+
+    def read(self) -> list[int]:
+        """Return where the tokens before those of the question stand, counted from the end of the suffix."""
+        return [n - 1 - len(self.suffix) for n in self.asked]
 
 
 @dataclass(slots=True)
@@ -49,21 +57,47 @@ class Scorer:
         self.chunk_tokens = chunk_tokens
         self.disk: DiskCache | None = None
 
-    def score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> torch.Tensor:
-        """Return natural-log probabilities, (rows, tokens), of each token right after each row."""
+    def score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return natural-log probabilities of each token right after each row, and of what the rows ask.
+
+        Of shape (rows, tokens) and (rows,); the second is 0 where a row asks nothing.
+        """
         import torch
 
         self.cache.tick()
-        scores = torch.empty(len(rows), len(tokens))
+        scores, asked = torch.empty(len(rows), len(tokens)), torch.zeros(len(rows))
         short = [n for n, row in enumerate(rows) if len(row.prefix) + len(row.suffix) <= self.network.window]
         long = sorted(set(range(len(rows))) - set(short))
         for numbers, ends in self._packed(rows, short):
-            scores[numbers] = self.network.logprobs(ends, tokens).cpu()
+            each = torch.split(ends, [len(rows[n].asked) + 1 for n in numbers])
+            scores[numbers] = self.network.logprobs(torch.stack([part[-1] for part in each]), tokens).cpu()
+            asked[numbers] = self._asked([rows[n] for n in numbers], each)
         if long:
             whole = [rows[n].prefix + rows[n].suffix for n in long]
             logits = self.network.plain(whole, self.chunk_tokens)
             scores[long] = logits.log_softmax(-1)[:, list(tokens)].cpu()
-        return scores
+        for n in long:
+            asked[n] = self._asked_plain(rows[n])
+        return scores, asked
+
+    def _asked(self, rows: Sequence[PromptTokens], ends: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the log-probability of what each row asks, from the states that its segment had read."""
+        import torch
+
+        sizes = [len(row.asked) for row in rows]
+        if not any(sizes):
+            return torch.zeros(len(rows))
+        tokens = [row.suffix[n] for row in rows for n in row.asked]
+        found = self.network.likelihoods(torch.cat([part[:-1] for part in ends]), tokens).cpu()
+        return torch.stack([part.sum() for part in torch.split(found, sizes)])
+
+    def _asked_plain(self, row: PromptTokens) -> float:
+        """Return the same of a row that cannot be packed, token by token the way of the model's own code."""
+        total = 0.0
+        for n in row.asked:
+            logits = self.network.plain([row.prefix + row.suffix[:n]], self.chunk_tokens)
+            total += float(logits[0].log_softmax(-1)[row.suffix[n]])
+        return total
 
     def begin(self, prefixes: Sequence[Sequence[int]]) -> list[Match]:
         """Return the longest known beginning of each prefix; what all unknown ones share is computed once."""
@@ -119,9 +153,10 @@ class Scorer:
         entry = self.cache.get(name)
         if entry is not None:
             known = Match(entry, entry.n_tokens)
-            return _Row(number, Segment(row.suffix, known.states()), name, known)
+            return _Row(number, Segment(row.suffix, known.states(), read=row.read()), name, known)
         own = row.prefix[base.n_tokens :]
-        return _Row(number, Segment(own + row.suffix, base.states(), keep=len(own)), name, base)
+        segment = Segment(own + row.suffix, base.states(), keep=len(own), read=row.read())
+        return _Row(number, segment, name, base)
 
     def _base(self, names: Sequence[bytes]) -> Match:
         """Return what all prefixes that are not known yet begin with, computing it if it is worth it."""

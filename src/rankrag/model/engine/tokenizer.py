@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,13 +105,29 @@ class Tokenizer:
         A token that covers the seam (Llama 3 makes one of a full stop and the blank line after it) counts
         to the suffix. The first tokens are the model's start token, if it has one.
         """
-        tokens, n_prefix, place = [*self.start], len(self.start), 0
-        for number, piece in enumerate(split(prompt.prefix + prompt.suffix, prompt.markers)):
-            made, ends = self._marker(piece) if number % 2 else self._plain(piece)
-            tokens += made
-            n_prefix += sum(place + end <= len(prompt.prefix) for end in ends)
-            place += len(piece)
+        tokens, ends = self._tokens(prompt)
+        n_prefix = bisect_right(ends, len(prompt.prefix))
         return tokens[:n_prefix], tokens[n_prefix:]
+
+    def asked(self, prompt: Prompt) -> range:
+        """Return which tokens of the suffix lie inside `prompt.asked`, without one that covers its end.
+
+        The first of the suffix is none of them: what comes before it may be computed elsewhere.
+        """
+        _, ends = self._tokens(prompt)
+        first = bisect_right(ends, len(prompt.prefix))
+        start, stop = (bisect_right(ends, len(prompt.prefix) + place) - first for place in prompt.asked)
+        return range(max(1, start), max(1, stop))
+
+    def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
+        """Return the tokens of a prompt and the places in its text where they end."""
+        tokens, ends, place = [*self.start], [0] * len(self.start), 0
+        for number, piece in enumerate(split(prompt.prefix + prompt.suffix, prompt.markers)):
+            made, stops = self._marker(piece) if number % 2 else self._plain(piece)
+            tokens += made
+            ends += [place + stop for stop in stops]
+            place += len(piece)
+        return tokens, ends
 
     def continuation(self, before: str, text: str) -> list[int]:
         """Return the tokens of a text as they follow another, of which the last character is enough."""

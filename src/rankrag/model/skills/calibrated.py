@@ -40,7 +40,8 @@ class Calibration:
     kind `isotonic` are (relevance, share relevant), rising, with straight lines between them. At
     `threshold` and above the share of relevant pairs was `precision` or more (None: none was asked for).
     `ece` and `brier` are before and after, the latter by cross-validation over questions. `data_sha256` is of
-    the file of pairs, `model` a mark of the weights (see `weights_mark`).
+    the file of pairs, `model` a mark of the weights (see `weights_mark`), `query_likelihood` what the ranker
+    had of it.
     """
 
     kind: MapKind
@@ -53,6 +54,7 @@ class Calibration:
     brier: tuple[float, float] | None = None
     model: str = ""
     template_hash: str = ""
+    query_likelihood: float = 0.0
 
     def apply(self, scores: np.ndarray) -> np.ndarray:
         """Return the relevances mapped, in 0..1, shape kept: one that is higher stays higher.
@@ -102,6 +104,8 @@ def read_calibration(path: Path) -> Calibration:
     """Return what a `calibration.json` holds; raises InvalidInputError for one that cannot be used."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict):
+            content.setdefault("query_likelihood", 0.0)  # this came later
         if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Calibration)}:
             raise ValueError(f"wanted exactly {', '.join(field.name for field in fields(Calibration))}")
         found = Calibration(
@@ -121,9 +125,15 @@ def read_calibration(path: Path) -> Calibration:
     return found
 
 
-def check_calibration(path: Path, calibration: Calibration, model: str, template_hash: str) -> None:
-    """Raise InvalidInputError unless a calibration was fitted with these weights and this template."""
-    wanted = {"weights": (calibration.model, model), "template": (calibration.template_hash, template_hash)}
+def check_calibration(
+    path: Path, calibration: Calibration, model: str, template_hash: str, query_likelihood: float
+) -> None:
+    """Raise InvalidInputError unless a calibration was fitted with these weights, template and ranker."""
+    wanted = {
+        "weights": (calibration.model, model),
+        "template": (calibration.template_hash, template_hash),
+        "query_likelihood": (str(calibration.query_likelihood), str(query_likelihood)),
+    }
     for name, (fitted, here) in wanted.items():
         if fitted != here:
             raise InvalidInputError(

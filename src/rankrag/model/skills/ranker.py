@@ -1,4 +1,8 @@
-"""The model as ranker: a passage is as relevant as the model is sure to say `True`."""
+"""The model as ranker: a passage is as relevant as the model is sure to say `True`.
+
+In the same pass it can be asked how likely the passage makes the question (query likelihood, arXiv
+2204.07496): what it learned of language before it learned to rank, which carries further than the labels.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 
 from ... import prompts
 from ...errors import FailureError
-from ...types import Cut, Hit, LanguageModel, Prompt, Question
+from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question
 from ..engine.tokens import counter
 
 
@@ -21,6 +25,9 @@ class ModelRanker:
     whether that is divided by the probability of both labels. We divide: the order then does not depend
     on how much probability an untuned model leaves for other words, and 0.5 means undecided.
 
+    `query_likelihood` says how many times the log-odds are raised by what the passage adds to the natural log
+    of the question's probability, over the same prompt without a passage. 0 is the paper's ranking.
+
     The model sees at most `max_passage_tokens` tokens of a passage (None: what its context holds); `cut`
     of each hit counts the characters that it did not see.
     """
@@ -28,6 +35,7 @@ class ModelRanker:
     lm: LanguageModel
     form: prompts.Template
     max_passage_tokens: int | None = None
+    query_likelihood: float = 0.0
 
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same passages, best first: none dropped, none added, ties by passage id.
@@ -38,12 +46,20 @@ class ModelRanker:
         if not hits:
             return []
         asked = [self._prompt(question, hit) for hit in hits]
-        scores = relevance(self.lm.logprobs([prompt for prompt, _ in asked], self.form.labels()))
+        scores = self._relevance(question, [prompt for prompt, _ in asked])
         scored = [
             replace(hit, score=float(score), scored=True, cut=sum(cut.length - cut.kept for cut in cuts))
             for hit, score, (_, cuts) in zip(hits, scores, asked, strict=True)
         ]
         return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+
+    def _relevance(self, question: Question, asked: Sequence[Prompt]) -> np.ndarray:
+        labels = self.form.labels()
+        if not self.query_likelihood:
+            return relevance(self.lm.logprobs(asked, labels))
+        bare = prompts.rank(question, Passage("", ""), self.form)
+        table = self.lm.logprobs([*asked, bare], (*labels, ASKED))
+        return relevance(table[:-1, :2], self.query_likelihood * (table[:-1, 2] - table[-1, 2]))
 
     def _prompt(self, question: Question, hit: Hit) -> tuple[Prompt, tuple[Cut, ...]]:
         n_tokens = counter(self.lm, self.form.markers)
@@ -58,14 +74,15 @@ class ModelRanker:
         )
 
 
-def relevance(logprobs: np.ndarray) -> np.ndarray:
+def relevance(logprobs: np.ndarray, raised: np.ndarray | float = 0.0) -> np.ndarray:
     """Return P(True) / (P(True) + P(False)), shape (prompts,), from natural logs of shape (prompts, 2).
 
-    Computed from the difference of the logs, so that labels of probability 1e-300 still compare.
+    `raised` is added to the log-odds. Computed from the difference of the logs, so that labels of
+    probability 1e-300 still compare.
     Raises FailureError where a probability is not a number or both are zero.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        scores: np.ndarray = 1.0 / (1.0 + np.exp(logprobs[:, 1] - logprobs[:, 0]))
+        scores: np.ndarray = 1.0 / (1.0 + np.exp(logprobs[:, 1] - logprobs[:, 0] - raised))
     if np.isnan(scores).any():
         raise FailureError(
             f"found no probability of True or False for {int(np.isnan(scores).sum())} of {len(scores)} "

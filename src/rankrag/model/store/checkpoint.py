@@ -11,6 +11,7 @@ template and loading it with other words is refused.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,7 +36,8 @@ class Checkpoint:
     in 0..1, below which no passage answers the question (None: it does not abstain); `recipe` and
     `manifest` name files in the folder; `context_length` is the most tokens of a prompt with its answer
     (None: what the base takes), for a base that takes far more than was taught; `reading` is how it was
-    measured to answer best from several passages.
+    measured to answer best from several passages; `query_likelihood` is what the likelihood of the question
+    counts when it ranks (see `ModelRanker`).
 
     `plain` marks a folder without a card, made elsewhere: `template` is then `chat` if its tokenizer
     brings a chat template (whose frame the engine takes), else `paper`.
@@ -50,6 +52,7 @@ class Checkpoint:
     manifest: str = ""
     context_length: int | None = None
     reading: ReadingMode = "joint"
+    query_likelihood: float = 0.0
     plain: bool = False
 
     @property
@@ -127,11 +130,14 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "manifest": (str,),
     "context_length": (int, type(None)),
     "reading": (str,),
+    "query_likelihood": (float, int),
 }
+_LATER: Mapping[str, object] = {"context_length": None, "reading": "joint", "query_likelihood": 0.0}
+"""What a card says that was written before it had these fields."""
 
 
 def _read_card(path: Path) -> Checkpoint:
-    content = {"context_length": None, "reading": "joint"} | _read_json(path)  # these came later
+    content = {**_LATER, **_read_json(path)}
     _check_fields(path, content)
     found, wanted = content.pop("template_hash"), template_hash(content["template"])
     if found != wanted:
@@ -167,8 +173,17 @@ def _check_fields(path: Path, content: Mapping[str, object]) -> None:
         raise InvalidInputError(
             f"{path}: found reading = {content['reading']!r}, wanted {wanted}: correct it"
         )
+    check_query_likelihood(content["query_likelihood"], f"{path}: ")
     if isinstance(length, int) and length < 1:
         raise InvalidInputError(f"{path}: found context_length = {length}, wanted 1 or more: correct it")
+
+
+def check_query_likelihood(value: object, where: str = "") -> None:
+    """Raise InvalidInputError unless a value is a finite number from 0."""
+    if not isinstance(value, float | int) or not 0 <= value < math.inf:
+        raise InvalidInputError(
+            f"{where}found query_likelihood = {value!r}, wanted a number from 0: correct it"
+        )
 
 
 def _plain(folder: Path) -> Checkpoint:
