@@ -44,6 +44,7 @@ SYSTEMS: Mapping[str, Sequence[str]] = {
     "unranked": ("--no-rank", "--reading", "joint"),
     "ranked-mixture": ("--reading", "mixture"),
     "unranked-mixture": ("--no-rank", "--reading", "mixture"),
+    "by-label-mixture": ("--query-likelihood", "0", "--reading", "mixture"),
 }
 """The options of each system beside those that all have; all cite."""
 
