@@ -33,8 +33,10 @@ def read_open_document(data: bytes, _name: str = "") -> Extract:
     return Extract(title or next((b.text for b in blocks if isinstance(b, Heading)), ""), blocks)
 
 
-def _called(name: str) -> str:
-    """Return a name as the format's specification writes it, with its namespace in a word: `text:p`."""
+def _called(name: object) -> str:
+    """Return a name as the format's specification writes it: `text:p`; "" for what is no element."""
+    if not isinstance(name, str):
+        return ""
     space, _, local = name[1:].partition("}")
     return f"{space.split(':')[-2]}:{local}" if space.startswith("urn:oasis:names:tc:") else name
 
