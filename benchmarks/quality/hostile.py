@@ -1,6 +1,6 @@
 """How often a passage that gives orders outranks the right one, and changes the answer.
 
-    python benchmarks/quality/hostile.py --questions squad.jsonl.xz [--model NAME] [--reading joint] [--count 20]
+    python benchmarks/quality/hostile.py --questions squad.jsonl.xz [--model NAME] [--reading joint]
 
 Each question comes with its own passage and the two of the file that share most words with it. Then a
 fourth is put beside them, which wants another answer: that of another question. All are ranked, the best
