@@ -232,6 +232,7 @@ def test_a_strict_build_refuses_a_collection_for_its_first_bad_line() -> None:
     report = build(["a.csv", "b.jsonl"], INDEX, Settings(strict=True))
     assert report.failed == (("a.csv", "a.csv:3: found 3 cells, wanted 2 as in the header"),)
     assert (report.added, report.n_passages) == (("b.jsonl",), 1)
+    assert (report.n_records, report.n_skipped, report.n_made) == (1, 0, 1)
 
 
 def test_a_name_that_is_no_utf8_is_named() -> None:
@@ -410,9 +411,11 @@ def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
     }
     for message, content in cases.items():
         (INDEX / "manifest.json").write_text(content)
-        with pytest.raises(InvalidInputError, match=message) as error:
-            open_store(INDEX)
-        assert "\n" not in str(error.value)
+        for touch in (open_store, lambda index: build(["docs"], index)):
+            with pytest.raises(InvalidInputError, match=message) as error:
+                touch(INDEX)
+            assert "\n" not in str(error.value)
+        assert (INDEX / "manifest.json").read_text() == content
     (INDEX / "manifest.json").write_text(manifest)
     store = open_store(INDEX)
     shutil.move(INDEX / "passages.lance" / "data", "elsewhere")
@@ -427,6 +430,22 @@ def test_broken_and_newer_indexes_are_refused_in_one_line() -> None:
 
 
 # ── encoders ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_older_version_is_found_until_the_new_one_is_encoded() -> None:
+    seen: list[list[str]] = []
+
+    class Looking(LetterEncoder):
+        def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
+            seen.append(found("cats"))
+            return super().encode_passages(passages)
+
+    write({"a.txt": "cats"})
+    build(["a.txt"], INDEX, Settings(encoder=LetterEncoder()))
+    write({"a.txt": "dogs"})
+    build(["a.txt"], INDEX, Settings(encoder=Looking()))
+    assert seen == [["a.txt#1"]]
+    assert (found("cats"), found("dogs")) == ([], ["a.txt#1"])
 
 
 def test_vectors_are_stored_and_their_encoder_is_held_to() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,27 @@ def test_a_power_cut_in_the_first_build_leaves_what_the_next_one_makes(
         open_store(INDEX)
     assert len(build(["docs"], INDEX).added) == 3
     assert found("owls") == ["docs/owls.txt#1"]
+
+
+@pytest.mark.skipif(not sums_module.boot(), reason="the system does not tell when it was started")
+@pytest.mark.parametrize(("every_s", "kept"), [(-1.0, 40), (60.0, 0)])
+def test_a_build_reaches_the_disk_on_its_way(
+    every_s: float, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["rankrag.index.build"], "SYNCED_S", every_s)
+    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH", 10)
+    Path("more.jsonl").write_text("".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(40)))
+
+    def cut(done: int, total: int, unit: str) -> None:
+        if unit == "passages":  # all are committed
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        build(["more.jsonl"], INDEX, progress=cut)
+    assert len(open_store(INDEX)) == 43
+    moved_machine()
+    assert len(open_store(INDEX)) == 3 + kept
+    assert build(["more.jsonl"], INDEX).n_passages == 43
 
 
 def test_a_killed_process_loses_nothing_that_was_committed() -> None:

@@ -121,12 +121,26 @@ def test_the_answer_ends_at_the_end_token_and_keeps_its_limits(llama: Path) -> N
     assert "".join(lm.generate(PROMPT, 40)) == ended.rstrip("\ufffd") != whole
 
 
+@pytest.mark.parametrize(("more", "cut"), [(0, False), (1, False), (-1, True)])
+def test_an_answer_is_cut_only_where_there_was_more_of_it(llama: Path, more: int, cut: bool) -> None:
+    lm = LocalLanguageModel(llama)
+    tokens = list(lm._greedy([lm._row(PROMPT)], [1.0], 40, frozenset()))
+    lm._ends = frozenset({tokens[7]})
+    n_tokens = tokens.index(tokens[7])
+    written = lm.generate(PROMPT, n_tokens + more)
+    assert isinstance(written, Pieces)
+    assert list(written)
+    assert (written.n_tokens, written.cut) == (min(n_tokens, n_tokens + more), cut)
+
+
 def test_the_answer_ends_where_the_context_is_full(tmp_path: Path) -> None:
     lm = LocalLanguageModel(write(tmp_path, config("llama", max_position_embeddings=32)))
     prompt = Prompt("owls " * 3, "hunt")
     n_prompt = sum(map(len, lm._tokenizer.prompt(prompt)))
-    taken = list(lm._greedy([lm._row(prompt)], [1.0], 1000, frozenset()))
-    assert len(taken) == 32 - n_prompt
+    written = lm.generate(prompt, 1000)
+    assert isinstance(written, Pieces)
+    assert list(written)
+    assert (written.n_tokens, written.cut) == (32 - n_prompt, True)
 
 
 def test_a_stop_string_ends_the_answer_before_it(llama: Path) -> None:

@@ -102,7 +102,7 @@ def test_usage_counts_the_whole_prompt_with_a_marker_as_one_token() -> None:
     prompt = prompts.answer(question, [CURIE], prompts.CHAT)
     spaced = (prompt.prefix + prompt.suffix).replace("<|im_start|>", " @ ").replace("<|im_end|>", " @ ")
     reading = ModelGenerator(PiecesLM([]), prompts.CHAT).read(question, [CURIE])
-    assert reading.usage("In Warsaw.") == Usage(len(spaced.split()), completion_tokens=2, limit=128)
+    assert reading.usage("In Warsaw.") == Usage(len(spaced.split()), completion_tokens=2)
     assert reading.usage("").completion_tokens == 0
 
 
@@ -110,15 +110,20 @@ class CountingLM(PiecesLM):
     """Writes the one piece of two tokens that its tokenizer would read as one."""
 
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
-        return Pieces(iter("é".encode()), lambda seen: bytes(seen).decode("utf-8", errors="replace"), stop)
+        decode = lambda seen: bytes(seen).decode("utf-8", errors="replace")  # noqa: E731
+        return Pieces(iter("é".encode()), decode, stop, max_tokens)
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_usage_is_what_the_model_counted_while_it_wrote(shared: bool) -> None:
+@pytest.mark.parametrize(("limit", "written", "cut"), [(2, "é", False), (1, "", True)])
+def test_usage_is_what_the_model_counted_while_it_wrote(
+    shared: bool, limit: int, written: str, cut: bool
+) -> None:
     lm: LanguageModel = SharedLanguageModel(CountingLM([])) if shared else CountingLM([])
-    reading = ModelGenerator(lm, prompts.CHAT).read(Question("q", "Why?"), [CURIE], max_tokens=2)
-    assert "".join(reading.pieces()) == "é"
-    assert reading.usage("é").completion_tokens == 2, "so the answer was cut, though it is one letter"
+    reading = ModelGenerator(lm, prompts.CHAT).read(Question("q", "Why?"), [CURIE], limit)
+    assert "".join(reading.pieces()) == written
+    usage = reading.usage(written)
+    assert (usage.completion_tokens, usage.cut) == (limit, cut)
     if isinstance(lm, SharedLanguageModel):
         lm.close()
 
@@ -156,7 +161,7 @@ def test_a_mixture_reads_all_passages_together_and_each_alone(
     assert [prompt for prompt, _, _ in lm.asked] == asked
     assert lm.weights == [pytest.approx(weights)]
     read = sum(lm.n_tokens(prompt.prefix) + lm.n_tokens(prompt.suffix) for prompt in asked)
-    assert reading.usage("In Warsaw.") == Usage(read, completion_tokens=2, limit=128)
+    assert reading.usage("In Warsaw.") == Usage(read, completion_tokens=2)
 
 
 def test_a_mixture_of_one_passage_or_none_is_one_prompt_and_cuts_are_those_of_a_passage_alone() -> None:

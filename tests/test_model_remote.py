@@ -211,7 +211,7 @@ def test_an_answer_comes_piece_by_piece_with_the_server_s_usage(server: Server, 
     pieces = list(reading.pieces())
     assert "".join(pieces) == "Marie Curie was born in Warsaw."
     assert len(pieces) == 6
-    assert reading.usage("".join(pieces)) == Usage(77, 6, limit=128)
+    assert reading.usage("".join(pieces)) == Usage(77, 6)
 
 
 def test_without_the_server_s_usage_it_is_estimated(server: Server) -> None:

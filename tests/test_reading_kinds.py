@@ -249,6 +249,29 @@ def test_html_in_any_encoding(encoding: str) -> None:
     assert found.notes == (("read as cp949",) if encoding == "cp949" else ())
 
 
+def test_libreoffice_s_files_are_read_with_all_that_stands_in_a_paragraph() -> None:
+    names = {"o": "office", "t": "text", "d": "drawing", "b": "table", "p": "presentation"}
+    spaces = (f'xmlns:{a}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for a, name in names.items())
+    note = (
+        "<t:note><t:note-citation>1</t:note-citation><t:note-body><t:p>Monthly.</t:p></t:note-body></t:note>"
+    )
+    cell = '<b:table-cell b:number-columns-repeated="2"><t:p>a</t:p></b:table-cell>'
+    inner = f"<b:table><b:table-row>{cell}<b:covered-table-cell/></b:table-row></b:table>"
+    body = f"""<d:page><d:frame p:class="title"><d:text-box><t:p>Pump</t:p></d:text-box></d:frame>
+      <t:tracked-changes><t:p>deleted</t:p></t:tracked-changes><t:h t:outline-level="2">Care</t:h>
+      <t:p>Oil<t:s t:c="2"/>the <t:span>pump{note}</t:span><o:annotation><t:p>Really?</t:p></o:annotation>,
+      <t:line-break/>then rest.</t:p><b:table><b:table-header-rows><b:table-row>{cell}
+      <b:table-cell><t:p>x</t:p>{inner}</b:table-cell></b:table-row></b:table-header-rows></b:table></d:page>"""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("content.xml", f"<o:body {' '.join(spaces)}>{body}</o:body>")
+    found = read("a.odp", out.getvalue())
+    assert found.text.split("\n\n") == [
+        "Pump", "Care", "Oil  the pump, \nthen rest.", "Monthly.", "Really?", "a | a | x", "a | a |",
+    ]  # fmt: skip
+    assert (found.title, found.pages) == ("Pump", (0,))
+
+
 def test_books_are_read_in_their_order() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:

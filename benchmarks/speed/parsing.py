@@ -31,6 +31,7 @@ MARKITDOWN = """
 import json, sys, time
 from markitdown import MarkItDown
 reader = MarkItDown(enable_plugins=False)
+reader.convert(sys.argv[1])
 seconds = []
 for path in sys.argv[1:]:
     started = time.process_time()

@@ -170,12 +170,12 @@ class Citation:
 class Usage:
     """Tokens of the answering prompt and of the answer.
 
-    `limit` is the most that the answer could have: one that is as long was cut. 0: nobody knows.
+    `cut` says that the answer would go on where its limit was, as far as is known.
     """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    limit: int = field(default=0, compare=False)
+    cut: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

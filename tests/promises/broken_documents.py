@@ -214,6 +214,7 @@ def sound() -> Mapping[str, bytes]:
         ".xls": old_sheet(),
         ".xlsb": binary_sheet(),
         ".ods": open_sheet(),
+        ".odt": open_sheet(),  # a document is the same archive
         ".epub": book(),
         ".pdf": pdf("Setup", "Care \\(of\\) it", title="Pump"),
         ".html": PAGE.encode(),

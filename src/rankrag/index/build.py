@@ -307,7 +307,8 @@ class _Builder:
 
     def _read_collection(self, file: File, digest: str, after: int) -> None:
         older = self._begin_collection(file.name, digest)
-        problem, renamed, made, seen = "", 0, self.done.n_made, set[str]()
+        problem, renamed, seen = "", 0, set[str]()
+        counts = self.done.n_records, self.done.n_skipped, self.done.n_made
         try:
             for portion in self.reader.portions(file, after):
                 rows, again = self._distinct(file.name, portion.rows)
@@ -322,13 +323,14 @@ class _Builder:
                     self._commit(file.name)
                     self._advance(self.at)
             self._commit(file.name)
-            if self.done.n_made == made and (older or not self.store.last_record(file.name)):
+            if self.done.n_made == counts[-1] and (older or not self.store.last_record(file.name)):
                 raise InvalidInputError(problem or "it holds no text")
         except (InvalidInputError, MissingExtraError, OSError):
             self._let_go()
             self.ids = None
             if not older:
                 self.store.remove_files([file.name])
+                self.done.n_records, self.done.n_skipped, self.done.n_made = counts
             raise
         if renamed:
             note = f"{renamed:,} ids are in the index already: here they are called {file.name}#ID"

@@ -89,6 +89,11 @@ class _Watched(Iterator[str]):
         return counted
 
     @property
+    def cut(self) -> bool:
+        """Whether there was more to write; known where tokens are counted."""
+        return getattr(self._pieces, "cut", False)
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens read and written, as a model behind a server told them."""
         told: Usage | None = getattr(self._pieces, "usage", None)

@@ -15,6 +15,7 @@ from .code import LANGUAGES, read_code
 from .html import read_html
 from .mail import mailbox, read_eml
 from .notebooks import read_ipynb
+from .open_document import read_open_document
 from .pdf import read_pdf
 from .plain import read_markdown, read_rst, read_text
 from .records import FromCollection, csv_rows, json_lines
@@ -64,6 +65,8 @@ DOCUMENTS: Mapping[str, DocumentKind] = {
     ".docx": DocumentKind(read_docx),
     ".pptx": DocumentKind(read_pptx),
     ".xlsx": _SHEETS,
+    ".odt": DocumentKind(read_open_document),
+    ".odp": DocumentKind(read_open_document),
     ".epub": DocumentKind(read_epub),
     ".eml": DocumentKind(read_eml, packs=True),
     ".ipynb": DocumentKind(read_ipynb, packs=True),

@@ -39,7 +39,7 @@ def read_docx(data: bytes, _name: str = "") -> Extract:
     """Read a Word file; its title is that of its properties, else its first title or heading."""
     archive = Archive(data, "Word")
     main = _main_part(archive)
-    body = _tree(archive, main)
+    body = xml_tree(archive, main)
     found = body.find(_W + "body")
     if found is None:
         raise InvalidInputError("it is no Word file (it has no body)")
@@ -52,7 +52,7 @@ def read_docx(data: bytes, _name: str = "") -> Extract:
 
 def property_title(archive: Archive) -> str:
     """Return the title in the properties of an Office file, "" where there is none of its own."""
-    tree = _tree(archive, "docProps/core.xml", may_miss=True)
+    tree = xml_tree(archive, "docProps/core.xml", may_miss=True)
     found = None if tree is None else tree.find("{http://purl.org/dc/elements/1.1/}title")
     return "" if found is None else own_title(found.text)
 
@@ -69,7 +69,7 @@ def _main_part(archive: Archive) -> str:
 def _related(archive: Archive, part: str) -> Iterator[tuple[str, str]]:
     """Yield the kind and the name of each part that a part refers to."""
     folder, name = posixpath.split(part)
-    tree = _tree(archive, posixpath.join(folder, "_rels", f"{name}.rels"), may_miss=True)
+    tree = xml_tree(archive, posixpath.join(folder, "_rels", f"{name}.rels"), may_miss=True)
     for relation in () if tree is None else tree.iter(_RELATION):
         if relation.get("TargetMode") != "External":
             target = relation.get("Target", "")
@@ -77,7 +77,8 @@ def _related(archive: Archive, part: str) -> Iterator[tuple[str, str]]:
             yield relation.get("Type", "").rpartition("/")[2], posixpath.normpath(joined)
 
 
-def _tree(archive: Archive, part: str, may_miss: bool = False) -> etree._Element:
+def xml_tree(archive: Archive, part: str, may_miss: bool = False) -> etree._Element:
+    """Return a part of an Office file; None for one that may be missing and is missing or broken."""
     try:
         from lxml import etree
     except ImportError as error:
@@ -95,7 +96,7 @@ def _tree(archive: Archive, part: str, may_miss: bool = False) -> etree._Element
     except (etree.XMLSyntaxError, ValueError) as error:
         if may_miss:
             return None
-        raise InvalidInputError(f"it is no Word file ({part}: {error or 'empty'})") from error
+        raise InvalidInputError(f"it is no {archive.what} file ({part}: {error or 'empty'})") from error
 
 
 @dataclass
@@ -116,7 +117,7 @@ class _Reader:
         levels: dict[str, int] = {}
         parents: dict[str, str] = {}
         for part in self.parts.get("styles", []):
-            tree = _tree(self.archive, part, may_miss=True)
+            tree = xml_tree(self.archive, part, may_miss=True)
             for style in () if tree is None else tree.iter(_W + "style"):
                 name = _value(style.find(_W + "name")).lower()
                 identity = style.get(_W + "styleId", "")
@@ -196,7 +197,7 @@ class _Reader:
         if kind not in self.notes:
             self.notes[kind] = {}
             for part in self.parts.get(kind, []) or [f"word/{kind}.xml"]:
-                tree = _tree(self.archive, part, may_miss=True)
+                tree = xml_tree(self.archive, part, may_miss=True)
                 for note in () if tree is None else tree:
                     if note.get(_W + "type") in (None, "normal"):
                         self.notes[kind][note.get(_W + "id", "")] = note
@@ -208,7 +209,7 @@ class _Reader:
         """Yield the headers or the footers, each text once."""
         seen: set[str] = set()
         for part in self.parts.get(kind, []):
-            tree = _tree(self.archive, part, may_miss=True)
+            tree = xml_tree(self.archive, part, may_miss=True)
             for block in () if tree is None else self.blocks(tree, 1):
                 text = block.text if isinstance(block, Paragraph | Heading) else repr(block)
                 if text.strip() and text not in seen and not text.strip().isdecimal():

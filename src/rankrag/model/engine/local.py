@@ -155,8 +155,10 @@ class LocalLanguageModel:
         2005.11401. The weights are positive; only their ratios count. Ends and raises like `generate`.
         """
         rows = [self._row(prompt) for prompt in prompts]
+        longest = max(len(row.prefix) + len(row.suffix) for row in rows)
+        room = min(max_tokens, self._max_tokens - longest)
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
-        return Pieces(self._greedy(rows, weights, max_tokens, ends), self._tokenizer.decode, stop)
+        return Pieces(self._greedy(rows, weights, room, ends), self._tokenizer.decode, stop, room)
 
     def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         import torch
@@ -169,22 +171,21 @@ class LocalLanguageModel:
         return scores.double().numpy(), asked.double().numpy()
 
     def _greedy(
-        self, rows: Sequence[PromptTokens], weights: Sequence[float], max_tokens: int, ends: frozenset[int]
+        self, rows: Sequence[PromptTokens], weights: Sequence[float], room: int, ends: frozenset[int]
     ) -> Iterator[int]:
+        """Yield the tokens for which there is room, and the one after them if the model would go on."""
         import torch
 
-        longest = max(len(row.prefix) + len(row.suffix) for row in rows)
-        room = min(max_tokens, self._max_tokens - longest)
         if room < 1:
             return
         with self._lock, torch.inference_mode():
             growing, logits = self._begin(rows, room)
             token = _likeliest(logits, weights)
-        for n in range(room):
+        for n in range(room + 1):
             if token in ends:
                 return
             yield token
-            if n < room - 1:
+            if n < room:
                 with self._lock, torch.inference_mode():
                     token = _likeliest(self._network.feed(growing, [[token]] * len(rows)), weights)
 

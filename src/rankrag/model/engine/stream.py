@@ -14,13 +14,18 @@ class Pieces(Iterator[str]):
 
     Text that may turn out to be the beginning of a stop string is held back until that is known. No more
     tokens are taken once a stop string is complete. `n_tokens` counts those taken so far: the text may show
-    fewer, where it was cut within a character.
+    fewer, where it was cut within a character. One token beyond `most` sets `cut` and is left out.
     """
 
     def __init__(
-        self, tokens: Iterator[int], decode: Callable[[Sequence[int]], str], stop: Sequence[str]
+        self,
+        tokens: Iterator[int],
+        decode: Callable[[Sequence[int]], str],
+        stop: Sequence[str],
+        most: int | None = None,
     ) -> None:
-        self.n_tokens = 0
+        self.n_tokens, self.cut = 0, False
+        self._most = most
         self._texts = self._read(tokens, decode, stop)
 
     def __iter__(self) -> Self:
@@ -40,6 +45,9 @@ class Pieces(Iterator[str]):
         done = 0
         text = ""
         for token in tokens:
+            if self.n_tokens == self._most:
+                self.cut = True
+                break
             seen.append(token)
             self.n_tokens += 1
             # The whole answer is decoded each time: answers are short, and only so is the text exact.

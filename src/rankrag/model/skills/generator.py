@@ -60,6 +60,11 @@ class Counted(Iterator[str], Protocol):
         """The tokens written so far; None where nobody counts them."""
         ...
 
+    @property
+    def cut(self) -> bool:
+        """Whether there was more to write than there was room for, where tokens are counted."""
+        ...
+
 
 @dataclass(slots=True)
 class ModelReading:
@@ -89,15 +94,18 @@ class ModelReading:
         Where nobody counted while it was written, `text` is.
         """
         if isinstance(self._written, Metered) and (told := self._written.usage) is not None:
-            return replace(told, limit=self.limit)
-        written = self._written.n_tokens if isinstance(self._written, Counted) else None
-        if written is None:
+            return replace(told, cut=told.completion_tokens >= self.limit)
+        counted = self._written if isinstance(self._written, Counted) else None
+        if counted is not None and counted.n_tokens is not None:
+            written, cut = counted.n_tokens, counted.cut
+        else:
             written = self.lm.n_tokens(self.form.target(text)) if text else 0
+            cut = written >= self.limit
         n_tokens = counter(self.lm, self.form.markers)
         return Usage(
             prompt_tokens=sum(n_tokens(p.prefix) + n_tokens(p.suffix) for p in self.prompts),
             completion_tokens=written,
-            limit=self.limit,
+            cut=cut,
         )
 
     def _write(self) -> Iterator[str]:

@@ -404,5 +404,4 @@ def _usage(answer: Answer) -> Record:
 
 
 def _reason(answer: Answer) -> str:
-    cut = 0 < answer.usage.limit <= answer.usage.completion_tokens
-    return "length" if cut else "stop"
+    return "length" if answer.usage.cut else "stop"

@@ -22,7 +22,7 @@ UNPACKED = 16
 ENTRIES = 10_000
 """Most files in an archive: a document with a thousand pictures has a tenth of that."""
 
-_ZIPPED = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb", ".ods", ".epub")
+_ZIPPED = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb", ".odt", ".odp", ".ods", ".epub")
 _OLE = (".xls",)
 _OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of the container of older Office files
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # marks of UTF-16 and UTF-32, which hold zeros
