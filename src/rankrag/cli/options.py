@@ -169,6 +169,10 @@ RayAddress = Annotated[
     ),
 ]
 
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
+]
+SystemName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the system in every table.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]
 SettingList = Annotated[
     list[str] | None,
