@@ -11,7 +11,7 @@ from rich.text import Text
 
 from ..errors import InvalidInputError
 from ..system import SystemSpec, models
-from . import answer_view, completion, console
+from . import completion, console
 from .asking import Asking, predict_all
 from .options import (
     DataRoot,
@@ -62,11 +62,11 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
             f"{row.questions:,}" if row.questions else "–",
             f"{row.benchmark.paper.size:,}" if row.benchmark.paper else "",
             " ".join(row.benchmark.measures),
-            Text(row.path or row.benchmark.source, "" if row.path else answer_view.QUIET),
+            Text(row.path or row.benchmark.source, "" if row.path else console.QUIET),
         )
         for row in rows
     ]
-    console.table([[Text(head, answer_view.QUIET) for head in heads], *cells], right=[1, 2])
+    console.table(cells, right=[1, 2], heads=heads)
 
 
 def export(
@@ -89,10 +89,8 @@ def export(
     from ..eval.load import export as write
 
     written = {path: count for name in benchmarks for path, count in write(name, data_root, to)}
-    if output == "json":
-        console.emit({"written": written})
-    else:
-        console.say("\n".join(f"{path}: {count:,} lines" for path, count in written.items()))
+    words = "\n".join(f"{path}: {count:,} lines" for path, count in written.items())
+    console.give(output, {"written": written}, words)
 
 
 # ── predict ──────────────────────────────────────────────────────────────────────────────────────────

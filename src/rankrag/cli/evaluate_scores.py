@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 
 from .. import formats
 from ..errors import InvalidInputError
-from . import answer_view, console
+from . import console
 from .options import DataRoot, Output, SystemName
 from .systems import short_hash
 
@@ -115,8 +116,6 @@ def score(
     cells = [cell(score_folder(folder, data_root, n, data, skip)) for folder in answer_folders(folders)]
     _warn_of_zeros(cells)
     if output == "json":
-        from dataclasses import asdict
-
         console.emit({"cells": [asdict(one) for one in cells]})
     else:
         _show(cells)
@@ -134,13 +133,13 @@ def _warn_of_zeros(cells: Iterable[Cell]) -> None:
 
 def _show(cells: Iterable[Cell]) -> None:
     heads = ("system", "benchmark", "questions", "measure", "x100", "95 % interval")
-    rows: list[tuple[str | Text, ...]] = [tuple(Text(head, answer_view.QUIET) for head in heads)]
+    rows: list[tuple[str | Text, ...]] = []
     for one in cells:
         asked = f"{one.questions:,}" + (f" ({one.unanswered:,} without answer)" if one.unanswered else "")
         for place, (name, value) in enumerate(one.measures.items()):
             first = (Text(one.system, "cyan"), one.benchmark, asked) if place == 0 else ("", "", "")
             rows.append((*first, name, f"{value.value * 100:.1f}", _interval(value)))
-    console.table(rows, right=[2, 4])
+    console.table(rows, right=[2, 4], heads=heads)
 
 
 def _interval(value: Value) -> str:
@@ -179,10 +178,8 @@ def report(
 
     results = _earlier(folders) or _results(folders, compare, title, missing or (), browse)
     written = write_report(to, results, page)
-    if output == "json":
-        console.emit({"written": [str(path) for path in written]})
-    else:
-        console.say("\n".join(map(str, written)))
+    names = [str(path) for path in written]
+    console.give(output, {"written": names}, "\n".join(names))
 
 
 def _earlier(folders: Sequence[Path]) -> Results | None:

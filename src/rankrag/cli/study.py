@@ -19,7 +19,7 @@ from rich.text import Text
 from ..errors import InvalidInputError, NotFoundError
 from ..files import read_records
 from ..system import SystemSpec, models
-from . import answer_view, completion, console, progress
+from . import completion, console, progress
 from .asking import Asking, predict_all
 from .options import DataRoot, Output, SettingList
 from .systems import NamedSystem
@@ -75,10 +75,9 @@ def study(
         folders += answer_folders([out / name])
     results = _results(chosen, folders, data_root)
     written = write_report(out / "report", results)
-    if output == "json":
-        console.emit({"written": [str(path) for path in written], "claim": results.claim})
-    else:
-        console.say("\n".join([*results.claim, *map(str, written)]))
+    names = [str(path) for path in written]
+    record = {"written": names, "claim": results.claim}
+    console.give(output, record, "\n".join([*results.claim, *names]))
 
 
 def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> NamedSystem:
@@ -252,5 +251,5 @@ def _part(training: Training, part: Path) -> Path:
     counts = json.loads(said.read_text(encoding="utf-8"))["examples"]
     total = sum(counts.values()) or 1
     parts = ", ".join(f"{task} {count:,} ({count / total:.0%})" for task, count in counts.items())
-    console.err().print(Text(f"stage two is trained on {parts}", answer_view.QUIET))
+    console.err().print(Text(f"stage two is trained on {parts}", console.QUIET))
     return part
