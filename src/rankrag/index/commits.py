@@ -6,8 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Container
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..types import Progress
 from .passage_ids import PassageIds
@@ -15,6 +14,9 @@ from .reading import Portion
 from .settings import PassageEncoder
 from .stores.store import REPLACED, FileRow, Store, StoredPassage
 from .words import scripts
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BATCH = 16_384
 """Passages in a commit. With vectors a commit comes after fewer, since each costs much to make again."""
@@ -122,7 +124,7 @@ class Commits:
         held = self.held
         if held.rows:
             # Encoding may take long: what is replaced is found until it is done, and after that the new.
-            vectors = np.concatenate(held.vectors) if held.vectors else self._encoded()
+            vectors = self._vectors()
             rows = held.rows if collection else self.ids.of_documents(held.rows)
             if held.documents:
                 self.store.replace([collection], rows, vectors, held.documents)
@@ -149,7 +151,12 @@ class Commits:
         if self.encoder is None or not self.held.rows:
             self.progress.tell()
 
-    def _encoded(self) -> np.ndarray | None:
+    def _vectors(self) -> np.ndarray | None:
+        """Return the vectors of what is held, as they came or encoded now; None in an index without any."""
+        import numpy as np  # here, since a process that only reads files apart does without
+
+        if self.held.vectors:
+            return np.concatenate(self.held.vectors)
         if self.encoder is None:
             return None
         passages = [row.passage for row in self.held.rows]
