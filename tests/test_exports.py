@@ -67,6 +67,8 @@ FACES: dict[str, set[str]] = {
         "read_lines",
         "read_records",
         "read_yaml",
+        "remember",
+        "remembered",
         "replacing",
         "rows",
         "sha256",

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from .systems import (
     short_hash,
     there,
 )
+from .version import installed
 
 if TYPE_CHECKING:
     from ..eval.answers import Facts
@@ -217,10 +217,5 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides numbers."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    versions = {package: version for package in PACKAGES if (version := installed(package))}
+    return {"python": platform.python_version(), **versions}

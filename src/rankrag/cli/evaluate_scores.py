@@ -18,7 +18,7 @@ from .systems import short_hash
 
 if TYPE_CHECKING:
     from ..eval.load import Loaded
-    from ..eval.results import Cell, Results, Value
+    from ..eval.results import Cell, Results
 
 Folders = Annotated[
     list[Path], typer.Argument(help="Folders of answers, or folders above them.", metavar="DIR")
@@ -138,12 +138,10 @@ def _show(cells: Iterable[Cell]) -> None:
         asked = f"{one.questions:,}" + (f" ({one.unanswered:,} without answer)" if one.unanswered else "")
         for place, (name, value) in enumerate(one.measures.items()):
             first = (Text(one.system, "cyan"), one.benchmark, asked) if place == 0 else ("", "", "")
-            rows.append((*first, name, f"{value.value * 100:.1f}", _interval(value)))
+            rows.append(
+                (*first, name, f"{value.value * 100:.1f}", f"{value.low * 100:.1f} to {value.high * 100:.1f}")
+            )
     console.table(rows, right=[2, 4], heads=heads)
-
-
-def _interval(value: Value) -> str:
-    return f"{value.low * 100:.1f} to {value.high * 100:.1f}"
 
 
 # ── report ───────────────────────────────────────────────────────────────────────────────────────────

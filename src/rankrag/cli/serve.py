@@ -243,7 +243,6 @@ def _run(
 
 
 def _url(host: str, listener: socket.socket) -> str:
-    """Return the URL under which a server on this machine is reached."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 

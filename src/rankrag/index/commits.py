@@ -53,12 +53,8 @@ class BytesRead:
     at: int = 0
     encoded: int = 0
 
-    def tell(self) -> None:
-        """Tell how far reading is."""
-        self.report(self.at, self.total, "bytes")
-
-    def tell_encoded(self, share: float) -> None:
-        """Tell that this share (0..1) of what was read since the last commit has its vectors."""
+    def tell(self, share: float = 1.0) -> None:
+        """Tell how far reading is; of what was read since the last commit only this share (0..1) counts."""
         self.report(round(self.encoded + (self.at - self.encoded) * share), self.total, "bytes")
 
 
@@ -163,6 +159,6 @@ class Commits:
         parts: list[np.ndarray] = []
         for first in range(0, len(passages), _ENCODED_AT_ONCE):
             parts.append(self.encoder.encode_passages(passages[first : first + _ENCODED_AT_ONCE]))
-            self.progress.tell_encoded(min(1.0, (first + _ENCODED_AT_ONCE) / len(passages)))
+            self.progress.tell(min(1.0, (first + _ENCODED_AT_ONCE) / len(passages)))
         self.progress.encoded = self.progress.at
         return np.concatenate(parts)

@@ -68,7 +68,7 @@ class PassageIds:
         """Return the passages of documents, `./` before names under which the index has records."""
         if not self.has_records:
             return rows
-        names = {row.document: _path(row) for row in rows}
+        names = {row.document: row.passage.source.path if row.passage.source else "" for row in rows}
         owners = {row.passage.id: row.document for row in rows} | {name: name for name in names}
         while taken := {
             owners[id]
@@ -85,10 +85,6 @@ class PassageIds:
 
 def _is_collection(name: str) -> bool:
     return any(suffix.lower() in COLLECTIONS for suffix in Path(name).suffixes[-2:])
-
-
-def _path(row: StoredPassage) -> str:
-    return row.passage.source.path if row.passage.source else ""
 
 
 def _under(document: str, row: StoredPassage) -> StoredPassage:

@@ -81,15 +81,10 @@ async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     pipeline = granted(state.pipeline, wish, state.limits)
     if body.stream:
         steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))
-        told = each(changes(steps, lambda answer: _step_record(answer, state.documents)))
+        told = each(changes(steps, lambda step: {**_shown(step, state.documents), "n_ranked": step.n_ranked}))
         return EventStream(state.desk, _events(told), fault_event)
     answer = await state.desk.run(request, lambda: pipeline.ask(question, body.filters))
     return JSONResponse({**_shown(state.finished(answer), state.documents), "done": True})
-
-
-def _step_record(answer: Answer, documents: Documents | None) -> dict[str, object]:
-    """Return an answer as its events show it: with how far the ranking is."""
-    return {**_shown(answer, documents), "n_ranked": answer.n_ranked}
 
 
 def _shown(answer: Answer, documents: Documents | None) -> dict[str, object]:
