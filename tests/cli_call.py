@@ -1,6 +1,11 @@
-"""Run a command in this process, for tests of the command line."""
+"""Run a command, or a tool of the repository, in this process: a new one would import everything again."""
 
 from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -14,3 +19,12 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> 
     out, err = capsys.readouterr()
     assert found == code, err
     return out, err
+
+
+def run_tool(tool: Path, *arguments: object) -> None:
+    """Run a Python file as a program, with its folder on the path; what it raises comes out."""
+    with (
+        mock.patch.object(sys, "argv", [str(tool), *map(str, arguments)]),
+        mock.patch.object(sys, "path", [str(tool.parent), *sys.path]),
+    ):
+        runpy.run_path(str(tool), run_name="__main__")

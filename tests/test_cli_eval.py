@@ -11,8 +11,8 @@ import pytest
 
 from cli_call import call
 from eval_place import make, predict
-from rankrag.cli.evaluate_scores import score_folder
 from rankrag.eval.answers import read_answers
+from rankrag.eval.folders import score_folder
 from rankrag.eval.results import read_results
 from rankrag.eval.score import read_scores
 from rankrag.formats import read_run

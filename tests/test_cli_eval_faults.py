@@ -166,7 +166,7 @@ def test_work_that_goes_on_does_not_rewrite_what_was_done(
     folder = tmp_path / "s" / "capitals"
     call(capsys, *predict(place, tmp_path, "s", "-n", "4"))
     before = (folder / "facts.json").read_text()
-    monkeypatch.setattr("rankrag.cli.evaluate.device", lambda: "another machine")
+    monkeypatch.setattr("rankrag.cli.asking.device", lambda: "another machine")
     for n in ("4", "2"):  # nothing is left to ask
         call(capsys, *predict(place, tmp_path, "s", "-n", n))
         assert (folder / "facts.json").read_text() == before

@@ -138,12 +138,13 @@ def _names(node: ast.AST, here: list[str]) -> list[str]:
         module = ".".join([*base, *([node.module] if node.module else [])])
         # `from .. import prompts` names a room, `from ..types import Hit` a room and a noun in it.
         return [f"{module}.{alias.name}" for alias in node.names]
-    if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in (
-        "import_module",
-        "__import__",
-    ):
+    if isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
         return [a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     return []
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
 def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:

@@ -289,7 +289,7 @@ def test_a_changed_collection_is_replaced_record_by_record(monkeypatch: pytest.M
             encoded.extend(passage.id for passage in passages)
             return super().encode_passages(passages)
 
-    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH_WITH_VECTORS", 4)
+    monkeypatch.setattr(sys.modules["rankrag.index.commits"], "BATCH_WITH_VECTORS", 4)
     rows = {f"r{n}": f"record {n} " + "word " * (n * 30) for n in range(8)}
 
     def save() -> None:
@@ -483,7 +483,7 @@ def test_vectors_that_are_not_there_are_not_searched() -> None:
 
 def test_commits_grow_with_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     collection("big.jsonl", 600)
-    module = sys.modules["rankrag.index.build"]
+    module = sys.modules["rankrag.index.commits"]
     monkeypatch.setattr(module, "BATCH_WITH_VECTORS", 8)
     monkeypatch.setattr(module, "_SHARE", 4)
     build(["big.jsonl"], INDEX, Settings(encoder=LetterEncoder()))
@@ -523,7 +523,7 @@ CHILD = textwrap.dedent(
     import os, signal, sys
     from pathlib import Path
     from rankrag.index import build
-    module = sys.modules["rankrag.index.build"]
+    module = sys.modules["rankrag.index.commits"]
     module.BATCH = 50
     left = int(sys.argv[1])
     def progress(done, total, unit):
@@ -550,7 +550,7 @@ def test_a_killed_build_opens_searches_and_goes_on(monkeypatch: pytest.MonkeyPat
     assert (len(store), store.last_record("big.jsonl")) == (200, 200)
     assert found("record 7 set")[0] == "r7"
 
-    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH", 50)
+    monkeypatch.setattr(sys.modules["rankrag.index.commits"], "BATCH", 50)
     calls: list[tuple[int, int, str]] = []
     report = build(["big.jsonl", "docs"], INDEX, None, lambda *call: calls.append(call))
     assert (len(report.added), report.n_passages) == (61, 560)

@@ -215,7 +215,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from rankrag.index import Settings, StorePlace, build
-sys.modules["rankrag.index.build"].BATCH = 50
+sys.modules["rankrag.index.commits"].BATCH = 50
 left = int(sys.argv[2])
 def progress(done, total, unit):
     global left

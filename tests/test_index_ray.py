@@ -21,7 +21,7 @@ from cli_call import call
 from letters import LetterEncoder
 from mixed_corpus import assert_same, lines, write_corpus
 from qdrant_small import small_qdrant
-from rankrag.cli.evaluate import _worker
+from rankrag.cli.asking import _worker
 from rankrag.cli.search import _searcher
 from rankrag.cli.systems import NamedSystem, assemble, there
 from rankrag.errors import FailureError, InvalidInputError
@@ -174,7 +174,7 @@ CHILD = textwrap.dedent(
     from pathlib import Path
     from letters import LetterEncoder
     from rankrag.index import Settings, build
-    module = sys.modules["rankrag.index.build"]
+    module = sys.modules["rankrag.index.commits"]
     module.BATCH_FROM_WORKERS = 50
     from rankrag.index.cluster import reader as ray_reader
     ray_reader.PART_BYTES = 12_000

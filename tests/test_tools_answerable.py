@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from cli_call import run_tool
 
 TOOL = Path(__file__).parents[1] / "tools" / "answerable.py"
 
@@ -24,7 +26,7 @@ def lines(path: Path, records: Sequence[Mapping[str, object]]) -> Path:
     return path
 
 
-def ask(tool: Path, place: Path, names: str, *options: object) -> tuple[Path, bytes]:
+def ask(tool: Path, place: Path, names: str, *options: object) -> tuple[Path, str]:
     """Run a tool on the questions, with a run of those named; return what it wrote and what it printed."""
     corpus = lines(place / "corpus.jsonl", [{"_id": name, "text": text} for name, text in CORPUS.items()])
     asked = [
@@ -34,9 +36,9 @@ def ask(tool: Path, place: Path, names: str, *options: object) -> tuple[Path, by
     run = place / "a.run"
     hits = [f"{name} Q0 {hit} {rank} {-rank} x" for name in names for rank, hit in enumerate(CORPUS)]
     run.write_text("\n".join(hits) + "\n", encoding="utf-8")
-    command = [sys.executable, tool, questions, "--run", run, "--corpus", corpus, "-n", 9, "--out", out]
-    done = subprocess.run([*map(str, command), *map(str, options)], check=True, capture_output=True)
-    return out, done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        run_tool(tool, questions, "--run", run, "--corpus", corpus, "-n", 9, "--out", out, *options)
+    return out, printed.getvalue()
 
 
 def draw(place: Path, *options: object) -> list[str]:

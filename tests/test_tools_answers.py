@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import lzma
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from cli_call import call
+from cli_call import call, run_tool
 from eval_place import FACTS, make, predict
 from rankrag.eval.answers import StoredAnswers, read_answers
 from rankrag.eval.score import read_scores
 
 TOOL = Path(__file__).parents[1] / "tools" / "answers.py"
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(TOOL), *map(str, arguments)]
-    return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def rankings(answers: StoredAnswers) -> list[list[tuple[str, str, str, float]]]:
@@ -35,13 +28,13 @@ def test_answers_without_text_and_the_text_put_back(
 ) -> None:
     place, out, back, file = make(tmp_path), tmp_path / "out", tmp_path / "back", tmp_path / "a.jsonl.xz"
     call(capsys, *predict(place, out, "ranked"))
-    assert run("pack", out, file).returncode == 0
+    run_tool(TOOL, "pack", out, file)
     text = lzma.decompress(file.read_bytes()).decode()
     assert "What is the" not in text
     assert "The weather of" not in text, "a passage that was found, and that no answer repeats"
     assert str(tmp_path) not in text
     given = ("--data-root", place, "--index", place / "index")
-    assert run("unpack", file, back, *given).returncode == 0
+    run_tool(TOOL, "unpack", file, back, *given)
     before, after = (read_answers(folder / "ranked" / "capitals") for folder in (out, back))
     assert rankings(before) == rankings(after)
     for folder in (out, back):
@@ -55,11 +48,10 @@ def test_answers_without_text_and_the_text_put_back(
 def test_a_corpus_that_lacks_a_passage_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     place, out, file = make(tmp_path), tmp_path / "out", tmp_path / "a.jsonl.xz"
     call(capsys, *predict(place, out, "ranked"))
-    assert run("pack", out, file).returncode == 0
+    run_tool(TOOL, "pack", out, file)
     (tmp_path / "less.jsonl").write_text('{"_id": "p0", "text": "Paris is the capital of France."}\n')
     call(
         capsys, "index", str(tmp_path / "less.jsonl"), "--index", str(tmp_path / "less"), "--encoder", "none"
     )
-    found = run("unpack", file, tmp_path / "back", "--data-root", place, "--index", tmp_path / "less")
-    assert found.returncode == 1
-    assert "found no passage" in found.stderr
+    with pytest.raises(SystemExit, match="found no passage"):
+        run_tool(TOOL, "unpack", file, tmp_path / "back", "--data-root", place, "--index", tmp_path / "less")

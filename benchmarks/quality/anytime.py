@@ -25,10 +25,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
-from rankrag.cli.evaluate_scores import answer_folders
 from rankrag.errors import InvalidInputError
 from rankrag.eval.answers import read_answers
 from rankrag.eval.benchmarks import FINDABLE
+from rankrag.eval.folders import answer_folders
 from rankrag.eval.gold import GoldQuestion
 from rankrag.eval.load import load_benchmark
 from rankrag.eval.measures.retrieval import ranking_values

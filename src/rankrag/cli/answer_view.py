@@ -18,13 +18,12 @@ from rich.text import Text
 from ..pipeline import Level, level
 from ..spans import Excerpt, Span, excerpt, window
 from ..types import Answer, Hit, Passage, Question
-from .console import show, warn
+from .console import QUIET, show, warn
 
 if TYPE_CHECKING:
     from ..index import Location
 
 MARK = "cyan"
-QUIET = "bright_black"
 EXCERPT = 200
 """Characters of a passage that a terminal shows in a list."""
 AROUND = 8
@@ -125,7 +124,8 @@ def show_sources(answer: Answer, console: Console, index: Path | None = None) ->
         return
     title = "Closest passages, not read" if answer.abstained else "Sources"
     console.print(Text.assemble((title, "bold"), (f"  {_columns(answer)}", QUIET)))
-    moved = moves(answer) if _was_ranked(answer) else None
+    given = [hit.passage for hit in answer.retrieved]
+    moved = moves(given, answer.ranked) if _was_ranked(answer) else None
     for n, hit in enumerate(_read(answer)):
         found = _found(answer, hit)
         line = _line(index, hit.passage, found.start)
@@ -264,10 +264,10 @@ def place(hit: Hit, line: int | None = None) -> Text:
     return text
 
 
-def moves(answer: Answer) -> list[int]:
+def moves(given: Sequence[Passage], ranked: Sequence[Hit]) -> list[int]:
     """Return for each ranked hit by how many places ranking moved it up (below zero: down)."""
-    before = {hit.passage.id: n for n, hit in reversed([*enumerate(answer.retrieved)])}
-    return [before[hit.passage.id] - n for n, hit in enumerate(answer.ranked)]
+    before = {passage.id: n for n, passage in reversed([*enumerate(given)])}
+    return [before[hit.passage.id] - n for n, hit in enumerate(ranked)]
 
 
 def _arrow(places: int) -> Text:

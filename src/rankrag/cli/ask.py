@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
@@ -11,34 +12,19 @@ from typing import Annotated
 import typer
 
 from .. import formats
-from ..system import RAG, Retrieval, SystemSpec, models, open_retrieval, open_system
+from ..system import RAG, Retrieval, SystemSpec, open_retrieval, open_system
 from ..system.rag import as_question
 from ..types import Answer, Filters, Question, Style
 from . import answer_view, console, conversation, resident
 from .options import (
     DEFAULT_INDEX,
-    CacheDir,
-    CacheGB,
-    GeneratorName,
     IndexFolder,
-    MinRelevance,
-    ModelName,
     Output,
     PathGlob,
-    Precision,
-    RankerName,
-    RankK,
-    RankPatience,
-    Reading,
-    ReadK,
-    RetrieveK,
-    RetrieverName,
-    Rewrite,
-    TimeBudget,
     Where,
     arguments,
-    budget,
     filters,
+    takes_system,
     warn_untrained,
 )
 
@@ -51,25 +37,12 @@ Asked = Annotated[
 ]
 
 
+@takes_system
 def ask(
     question: Asked = None,
     index: IndexFolder = DEFAULT_INDEX,
-    model: ModelName = models.DEFAULT_MODEL,
-    ranker: RankerName = None,
-    generator: GeneratorName = None,
-    retriever: RetrieverName = None,
-    retrieve_k: RetrieveK = 30,
-    read_k: ReadK = 5,
-    rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
-    min_relevance: MinRelevance = None,
-    reading: Reading = None,
-    rewrite: Rewrite = False,
-    time_budget: TimeBudget = None,
-    rank_k: RankK = None,
-    rank_patience: RankPatience = None,
-    precision: Precision = None,
-    cache_dir: CacheDir = None,
-    cache_gb: CacheGB = models.CACHE_GB,
+    *,
+    spec: SystemSpec,
     style: Annotated[Style, typer.Option(help="The kind of answer wanted.")] = "plain",
     where: Where = None,
     path: PathGlob = None,
@@ -83,21 +56,7 @@ def ask(
     """
     wanted = filters(where, path)
     with arguments():
-        spec = SystemSpec(
-            index=index,
-            retriever=retriever,
-            model=model,
-            ranker=ranker,
-            generator=generator,
-            ranking=rank,
-            retrieve_k=retrieve_k,
-            read_k=read_k,
-            min_relevance=min_relevance,
-            reading=reading,
-            rewrite=rewrite,
-            budget=budget(time_budget, rank_k, rank_patience, rank),
-            loading=models.Loading(precision, cache_dir, cache_gb),
-        )
+        spec = replace(spec, index=index)
         spec.check()
         text = _question(question, output)
     asked = Question("1", text, formats.read_history(history) if history else (), style)

@@ -16,7 +16,7 @@ from ..files import sha256
 from ..system import models
 from ..system.open import ranker_of
 from ..types import Hit, Passage, Question, Ranker
-from . import answer_view, console, progress
+from . import console, progress
 from .options import ModelName, Output, arguments
 
 if TYPE_CHECKING:
@@ -244,13 +244,12 @@ def _written(found: Calibration, folder: Path | None) -> Path | None:
 
 
 def _show(found: Calibration, threshold: Threshold | None, written: Path | None) -> None:
-    heads = [Text(head, answer_view.QUIET) for head in ("", "before", "after, unseen questions")]
     rows: list[list[str | Text]] = [
         [Text(name, "cyan"), *(f"{value:.3f}" for value in pair)]
         for name, pair in (("ECE", found.ece), ("Brier score", found.brier))
         if pair is not None
     ]
-    console.table([heads, *rows], right=[1, 2])
+    console.table(rows, right=[1, 2], heads=("", "before", "after, unseen questions"))
     console.say(_abstaining(threshold))
     console.say(
         str(written)

@@ -8,18 +8,19 @@ from pathlib import Path
 
 def language_models(incomplete: str) -> list[str]:
     """Return the language models whose name begins so, and folders."""
-    from ..model.store.registry import MODELS
-
-    names = (name for name, model in MODELS.items() if model.kind == "language_model")
-    return [*_beginning(incomplete, ("fake", *names)), *_paths(incomplete, folders=True)]
+    return _models(incomplete, "language_model", "fake")
 
 
 def encoders(incomplete: str) -> list[str]:
     """Return the encoders whose name begins so, none, and folders."""
+    return _models(incomplete, "encoder", "none")
+
+
+def _models(incomplete: str, kind: str, without: str) -> list[str]:
     from ..model.store.registry import MODELS
 
-    names = (name for name, model in MODELS.items() if model.kind == "encoder")
-    return [*_beginning(incomplete, ("none", *names)), *_paths(incomplete, folders=True)]
+    names = (name for name, model in MODELS.items() if model.kind == kind)
+    return [*_beginning(incomplete, (without, *names)), *_paths(incomplete, folders=True)]
 
 
 def model_names(incomplete: str) -> list[str]:

@@ -13,6 +13,9 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+QUIET = "bright_black"
+"""The colour of what stands beside the matter."""
+
 PIPED_WIDTH = 10_000
 """Columns when the reader is a program: nothing is wrapped or shortened there."""
 
@@ -52,7 +55,7 @@ def err() -> Console:
 @contextlib.contextmanager
 def working(words: str) -> Iterator[None]:
     """Show on a terminal's standard error that something takes a while."""
-    with err().status(Text(words, style="bright_black"), spinner="dots", spinner_style="cyan"):
+    with err().status(Text(words, style=QUIET), spinner="dots", spinner_style="cyan"):
         yield
 
 
@@ -66,10 +69,18 @@ def emit(record: Mapping[str, object]) -> None:
     sys.stdout.write(json.dumps(record, ensure_ascii=False, indent=2) + "\n")
 
 
-def table(rows: Iterable[Iterable[str | Text]], right: Sequence[int] = ()) -> None:
+def give(output: str, record: Mapping[str, object], words: str) -> None:
+    """Write the result of a command to standard output: as a JSON document, or in words."""
+    if output == "json":
+        emit(record)
+    else:
+        say(words)
+
+
+def table(rows: Iterable[Iterable[str | Text]], right: Sequence[int] = (), heads: Sequence[str] = ()) -> None:
     """Write rows in aligned columns to standard output; `right` numbers the columns that align right."""
     grid = Table.grid(padding=(0, 2))
-    for row in rows:
+    for row in ([Text(head, QUIET) for head in heads], *rows) if heads else rows:
         cells = [Text(cell) if isinstance(cell, str) else cell for cell in row]
         while len(grid.columns) < len(cells):
             number = len(grid.columns)

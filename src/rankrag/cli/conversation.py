@@ -82,4 +82,4 @@ def _sources(answer: Answer | None, index: Path | None) -> None:
 
 
 def _quiet(words: str) -> None:
-    console.out().print(Text(words, style=answer_view.QUIET))
+    console.out().print(Text(words, style=console.QUIET))

@@ -15,7 +15,7 @@ from ..errors import FailureError
 from ..prompts import TEMPLATES
 from ..system import retrieval
 from ..types import Example, Prompt, Task
-from . import answer_view, console, progress
+from . import console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 from .prompt import draw, parts
 from .questions import questions
@@ -84,8 +84,7 @@ def _show_needs(needs: list[Need], output: str) -> None:
     if output == "json":
         console.emit({"ok": not missing, "needs": [asdict(need) for need in needs]})
     else:
-        heads = [Text(head, answer_view.QUIET) for head in ("state", "path", "for", "found", "get it")]
-        console.table([heads, *map(_need_row, needs)])
+        console.table(map(_need_row, needs), heads=("state", "path", "for", "found", "get it"))
         console.say(f"{len(needs) - len(missing)} of {len(needs)} can be had, {len(missing)} missing")
     if missing:
         raise typer.Exit(MISSING_FILE)
@@ -97,7 +96,7 @@ def _need_row(need: Need) -> tuple[str | Text, ...]:
 
 
 def _tell(what: str, count: int) -> None:
-    console.err().print(Text(f"{what}: {count:,}", answer_view.QUIET))
+    console.err().print(Text(f"{what}: {count:,}", console.QUIET))
 
 
 # ── the searches of a recipe ─────────────────────────────────────────────────────────────────────────
@@ -109,7 +108,7 @@ def _carry_out(one: Search) -> None:
     from ..model.store import registry
 
     folder = Path(one.run).with_suffix(".index")
-    console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", answer_view.QUIET))
+    console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", console.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
         corpora = [path for path in one.corpus if Path(path).stat().st_size]
@@ -131,9 +130,8 @@ def _show_manifest(out: Path, made: Manifest) -> None:
         rows = {name: one[stage] for name, one in made["ingredients"].items() if stage in one}
         if rows:
             console.out().print(Text(f"{stage[:-1]} {stage[-1]}", "bold"))
-            heads = [Text(head, answer_view.QUIET) for head in ("ingredient", "share", *COLUMNS)]
             cells = (_row(name, cast("dict[str, float]", row)) for name, row in rows.items())
-            console.table([heads, *cells], right=[1, 2, 3, 4])
+            console.table(cells, right=[1, 2, 3, 4], heads=("ingredient", "share", *COLUMNS))
     drops = sum(sum(cast("dict[str, int]", one["drops"]).values()) for one in made["ingredients"].values())
     console.say(f"{out}: {drops:,} items dropped, each with its reason in manifest.json")
 

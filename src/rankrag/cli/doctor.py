@@ -18,7 +18,7 @@ from rich.text import Text
 from ..errors import MissingModelError, RankRAGError
 from . import console
 from .options import Output
-from .version import __version__
+from .version import __version__, installed
 
 NEEDED = ("", "local")
 """What `ask` needs: the core and the extra that runs models."""
@@ -75,7 +75,7 @@ def _machine() -> Iterator[Check]:
 def packages() -> Iterator[Check]:
     """Yield a check for the core and for each extra, as the installed package itself names them."""
     for extra, names in requirements().items():
-        found = {name: _version(name) for name in names}
+        found = {name: installed(name) for name in names}
         missing = [name for name, version in found.items() if version is None]
         have = ", ".join(f"{name} {version}" for name, version in found.items() if version)
         target = f"'rankrag[{extra}]'" if extra else "rankrag"
@@ -96,13 +96,6 @@ def requirements() -> dict[str, list[str]]:
         if name and name.group() != "rankrag" and not (extra and extra.group(1) == EVERYTHING):
             found.setdefault(extra.group(1) if extra else "", []).append(name.group())
     return found
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _device() -> Iterator[Check]:

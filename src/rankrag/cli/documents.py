@@ -12,7 +12,7 @@ from rich.text import Text
 from ..errors import FailureError, NotFoundError, PartialError
 from ..system import retrieval
 from ..types import Document
-from . import answer_view, console, progress
+from . import console, progress
 from .index import show_list
 from .options import DEFAULT_INDEX, Collection, IndexFolder, Output, StoreName, StoreURL, arguments
 
@@ -35,7 +35,7 @@ def list_documents(index: IndexFolder = DEFAULT_INDEX, output: Output = "text") 
 
 def _row(document: Document) -> tuple[str | Text, ...]:
     elsewhere = "" if document.path == document.id else document.path
-    return f"{document.n_passages:,}", document.id, Text(elsewhere, answer_view.QUIET)
+    return f"{document.n_passages:,}", document.id, Text(elsewhere, console.QUIET)
 
 
 @app.command("check")
@@ -94,10 +94,8 @@ def delete(
             f"found none of the {len(ids)} documents in {index}, wanted ids that are there: "
             f"see `rankrag documents list --index {index}`"
         )
-    if output == "json":
-        console.emit({"index": str(index), "deleted": n_deleted})
-    else:
-        console.say(f"{n_deleted:,} of {len(ids):,} documents deleted")
+    words = f"{n_deleted:,} of {len(ids):,} documents deleted"
+    console.give(output, {"index": str(index), "deleted": n_deleted}, words)
 
 
 @app.command("copy")
@@ -120,14 +118,6 @@ def copy(
         place = retrieval.store_place(to, store, store_url, collection)
     with progress.reporting() as report:
         made = copy_index(index, to, place, report)
-    if output == "json":
-        console.emit(
-            {
-                "index": str(to),
-                "store": made.store.name,
-                "n_files": made.n_files,
-                "n_passages": made.n_passages,
-            }
-        )
-    else:
-        console.say(f"{to}: {made.n_files:,} files, {made.n_passages:,} passages, in {made.store}")
+    counts = {"n_files": made.n_files, "n_passages": made.n_passages}
+    words = f"{to}: {made.n_files:,} files, {made.n_passages:,} passages, in {made.store}"
+    console.give(output, {"index": str(to), "store": made.store.name, **counts}, words)

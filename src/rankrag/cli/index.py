@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ..errors import FailureError, InUseError, NotFoundError, PartialError
 from ..system import retrieval
-from . import answer_view, completion, console, progress
+from . import completion, console, progress
 from .options import (
     DEFAULT_INDEX,
     Collection,
@@ -108,7 +108,7 @@ def index(
     if old := older_kind(index, read_manifest(index)):
         console.warn(old)
     if changes is not None:
-        console.err().print(Text(f"Watching {', '.join(paths)}; Ctrl-C ends it.", answer_view.QUIET))
+        console.err().print(Text(f"Watching {', '.join(paths)}; Ctrl-C ends it.", console.QUIET))
         waiting: set[str] = set()
         for changed in changes:
             waiting.update(changed)
@@ -147,7 +147,7 @@ def _announce(cost: BuildEstimate, yes: bool, spread: bool) -> None:
     if cost.seconds < LONG_S:
         return
     err = console.err()
-    err.print(Text(_cost(cost) + (" Workers share the time." if spread else ""), answer_view.QUIET))
+    err.print(Text(_cost(cost) + (" Workers share the time." if spread else ""), console.QUIET))
     if cost.seconds >= VERY_LONG_S and not yes and not spread and sys.stdin.isatty() and err.is_terminal:
         typer.confirm("Go on?", default=True, abort=True, err=True)
 
@@ -196,7 +196,7 @@ def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
         console.say(f"  {read}, {_number(report.n_made, 'passage')} made")
     if report.failed:
         console.table(
-            (Text(f"  {path}", "yellow"), Text(reason, answer_view.QUIET)) for path, reason in report.failed
+            (Text(f"  {path}", "yellow"), Text(reason, console.QUIET)) for path, reason in report.failed
         )
     show_list("read, but note", report.notes)
     show_list("not read", _grouped(report.passed_over))
@@ -207,7 +207,7 @@ def show_list(words: str, pairs: Sequence[tuple[str, str]], most: int = NOTES_SH
     if not pairs:
         return
     console.say(f"  {words}:")
-    console.table((Text(f"    {name}"), Text(what, answer_view.QUIET)) for name, what in pairs[:most])
+    console.table((Text(f"    {name}"), Text(what, console.QUIET)) for name, what in pairs[:most])
     if len(pairs) > most:
         console.say(f"    and {len(pairs) - most:,} more (--output json lists all)")
 

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ..errors import FailureError
-from . import answer_view, completion, console, progress
+from . import completion, console, progress
 from .options import Output, arguments
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def list_models(output: Output = "text") -> None:
 
 
 def _row(row: ModelRow) -> tuple[str | Text, ...]:
-    here = Text(f"{row.n_bytes / 1e6:,.0f} MB", "green") if row.present else Text("–", answer_view.QUIET)
+    here = Text(f"{row.n_bytes / 1e6:,.0f} MB", "green") if row.present else Text("–", console.QUIET)
     note = Text(f"{row.note}{' (default)' if row.default else ''}")
-    return Text(row.name, "cyan"), here, note.append(f" · {row.licence}", answer_view.QUIET)
+    return Text(row.name, "cyan"), here, note.append(f" · {row.licence}", console.QUIET)
 
 
 @app.command("path")
@@ -96,10 +96,7 @@ def path(name: Name, output: Output = "text") -> None:
     from ..model.store import registry
 
     folder = registry.locate(_known([name])[0])
-    if output == "json":
-        console.emit({"name": name, "path": str(folder)})
-    else:
-        console.say(str(folder))
+    console.give(output, {"name": name, "path": str(folder)}, str(folder))
 
 
 @app.command("verify")
@@ -134,10 +131,8 @@ def remove(name: Name, output: Output = "text") -> None:
     from ..model.store.pull import remove as delete
 
     there = delete(_known([name])[0])
-    if output == "json":
-        console.emit({"name": name, "removed": there})
-    else:
-        console.say(f"{name} was {'removed' if there else 'not here'}")
+    words = f"{name} was {'removed' if there else 'not here'}"
+    console.give(output, {"name": name, "removed": there}, words)
 
 
 @app.command("export")
@@ -159,10 +154,8 @@ def export(
 
     with console.working("merging the weights"):
         folder = write(checkpoint, out, precision)
-    if output == "json":
-        console.emit({"checkpoint": str(checkpoint), "path": str(folder)})
-    else:
-        console.say(f"{checkpoint} is in {folder}")
+    record = {"checkpoint": str(checkpoint), "path": str(folder)}
+    console.give(output, record, f"{checkpoint} is in {folder}")
 
 
 def _known(names: list[str] | None) -> list[str]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import InvalidInputError
-from ..system import models, retrieval
+from ..system import SystemSpec, models, retrieval
 from ..types import ReadingMode
 from . import completion, console
 
@@ -169,6 +171,10 @@ RayAddress = Annotated[
     ),
 ]
 
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
+]
+SystemName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the system in every table.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]
 SettingList = Annotated[
     list[str] | None,
@@ -203,6 +209,64 @@ def budget(seconds: float | None, rank_k: int | None, patience: int | None, rank
     from ..model import Budget
 
     return Budget(seconds, rank_k, patience)
+
+
+def _system(
+    model: ModelName = models.DEFAULT_MODEL,
+    ranker: RankerName = None,
+    generator: GeneratorName = None,
+    retriever: RetrieverName = None,
+    retrieve_k: RetrieveK = 30,
+    read_k: ReadK = 5,
+    rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
+    min_relevance: MinRelevance = None,
+    reading: Reading = None,
+    rewrite: Rewrite = False,
+    time_budget: TimeBudget = None,
+    rank_k: RankK = None,
+    rank_patience: RankPatience = None,
+    precision: Precision = None,
+    cache_dir: CacheDir = None,
+    cache_gb: CacheGB = models.CACHE_GB,
+) -> SystemSpec:
+    """Return the system that these options describe, without an index."""
+    return SystemSpec(
+        retriever=retriever,
+        model=model,
+        ranker=ranker,
+        generator=generator,
+        ranking=rank,
+        retrieve_k=retrieve_k,
+        read_k=read_k,
+        min_relevance=min_relevance,
+        reading=reading,
+        rewrite=rewrite,
+        budget=budget(time_budget, rank_k, rank_patience, rank),
+        loading=models.Loading(precision, cache_dir, cache_gb),
+    )
+
+
+def takes_system(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with the options of a system in place of its parameter `spec`, which they make."""
+    make: Callable[..., SystemSpec] = _system
+    shared = inspect.signature(make, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+    options = [
+        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in own.items()
+        for option in (shared.values() if name == "spec" else [parameter])
+    ]
+
+    @wraps(command)
+    def run(**given: object) -> None:
+        with arguments():
+            spec = make(**{name: given.pop(name) for name in shared})
+        command(spec=spec, **given)
+
+    # What Typer makes options of.
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    return run
 
 
 @contextlib.contextmanager

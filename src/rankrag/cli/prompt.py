@@ -12,7 +12,7 @@ from .. import formats, prompts
 from ..system import models
 from ..system.rag import as_question
 from ..types import Example, Passage, Prompt, Style, Task
-from . import answer_view, console
+from . import console
 from .options import Output, arguments
 
 app = typer.Typer(help="Show the prompts.", no_args_is_help=True)
@@ -131,4 +131,4 @@ def draw(prompt: Prompt, counts: dict[str, int] | None = None) -> None:
 def _legend(part: str, text: str, counts: dict[str, int] | None) -> tuple[str | Text, ...]:
     style, meaning = PARTS[part]
     length = f"{counts[part]} tokens" if counts else f"{len(text)} characters"
-    return Text(part, style), length, Text(meaning, answer_view.QUIET)
+    return Text(part, style), length, Text(meaning, console.QUIET)

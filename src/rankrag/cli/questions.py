@@ -105,11 +105,10 @@ def questions(
                 yield item
 
     n_kept = write_records(str(to), kept())
-    if output == "json":
-        console.emit({"questions": str(to), "passages": len(passages), "kept": n_kept, "dropped": dropped})
-    else:
-        reasons = "; ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
-        console.say(f"{to}: {n_kept} questions on {len(passages)} passages. {reasons}".rstrip())
+    record = {"questions": str(to), "passages": len(passages), "kept": n_kept, "dropped": dropped}
+    reasons = "; ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
+    words = f"{to}: {n_kept} questions on {len(passages)} passages. {reasons}".rstrip()
+    console.give(output, record, words)
 
 
 def drawn(store: Store, n: int, seed: int) -> list[Passage]:

@@ -104,7 +104,5 @@ def _read(path: str) -> list[Passage]:
 
 
 def _show(asked: Question, given: list[Passage], ranked: list[Hit], calibrated: bool, took: str) -> None:
-    before = {passage.id: place for place, passage in reversed([*enumerate(given)])}
-    moved = [before[hit.passage.id] - place for place, hit in enumerate(ranked)]
-    answer_view.show_hits(ranked, console.out(), asked, moved, calibrated)
-    console.out().print(Text(f"{len(given)} passages · {took}", style=answer_view.QUIET))
+    answer_view.show_hits(ranked, console.out(), asked, answer_view.moves(given, ranked), calibrated)
+    console.out().print(Text(f"{len(given)} passages · {took}", style=console.QUIET))

@@ -139,8 +139,7 @@ def _ranked(
     if output == "json":
         console.emit({"retriever": shelf.kind, "model": spec.ranks_with, **_record(shelf, asked, ranked)})
         return
-    before = {hit.passage.id: n for n, hit in enumerate(hits)}
-    moved = [before[hit.passage.id] - n for n, hit in enumerate(ranked)]
+    moved = answer_view.moves([hit.passage for hit in hits], ranked)
     answer_view.show_hits(ranked, console.out(), asked, moved, rag.pipeline.calibrated)
 
 

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -16,28 +17,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
-from ..system import SystemSpec, models
+from ..system import SystemSpec
 from . import console, resident
-from .options import (
-    INDEX_VARIABLE,
-    CacheDir,
-    CacheGB,
-    GeneratorName,
-    MinRelevance,
-    ModelName,
-    Precision,
-    RankerName,
-    RankK,
-    RankPatience,
-    Reading,
-    ReadK,
-    RetrieveK,
-    RetrieverName,
-    Rewrite,
-    TimeBudget,
-    arguments,
-    budget,
-)
+from .options import INDEX_VARIABLE, arguments, takes_system
 from .served import app_of, default_index, make_index
 
 if TYPE_CHECKING:
@@ -80,7 +62,6 @@ ServedIndex = Annotated[
 NoIndex = Annotated[
     bool, typer.Option("--no-index", help="No index: only passages that are sent are ranked.")
 ]
-Rank = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen at.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes a free one.")]
 KeyFile = Annotated[
@@ -120,25 +101,12 @@ Grace = Annotated[
 ]
 
 
+@takes_system
 def serve(
     index: ServedIndex = None,
     no_index: NoIndex = False,
-    model: ModelName = models.DEFAULT_MODEL,
-    ranker: RankerName = None,
-    generator: GeneratorName = None,
-    retriever: RetrieverName = None,
-    retrieve_k: RetrieveK = 30,
-    read_k: ReadK = 5,
-    rank: Rank = True,
-    min_relevance: MinRelevance = None,
-    reading: Reading = None,
-    rewrite: Rewrite = False,
-    time_budget: TimeBudget = None,
-    rank_k: RankK = None,
-    rank_patience: RankPatience = None,
-    precision: Precision = None,
-    cache_dir: CacheDir = None,
-    cache_gb: CacheGB = models.CACHE_GB,
+    *,
+    spec: SystemSpec,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     api_key_file: KeyFile = None,
@@ -165,21 +133,7 @@ def serve(
         if no_index and index is not None:
             raise InvalidInputError("found --index beside --no-index, wanted one of them: leave one out")
         index = None if no_index else index or default_index()
-        spec = SystemSpec(
-            index=index,
-            retriever=retriever,
-            model=model,
-            ranker=ranker,
-            generator=generator,
-            ranking=rank,
-            retrieve_k=retrieve_k,
-            read_k=read_k,
-            min_relevance=min_relevance,
-            reading=reading,
-            rewrite=rewrite,
-            budget=budget(time_budget, rank_k, rank_patience, rank),
-            loading=models.Loading(precision, cache_dir, cache_gb),
-        )
+        spec = replace(spec, index=index)
         spec.check()
         _check_open(host, keys := _keys(api_key_file), no_key)
     _check_extra()
@@ -200,45 +154,18 @@ def serve(
     _run(spec, settings, read_only, (host, port), grace)
 
 
+@takes_system
 def mcp(
     index: Index = None,
-    model: ModelName = models.DEFAULT_MODEL,
-    ranker: RankerName = None,
-    generator: GeneratorName = None,
-    retriever: RetrieverName = None,
-    retrieve_k: RetrieveK = 30,
-    read_k: ReadK = 5,
-    rank: Rank = True,
-    min_relevance: MinRelevance = None,
-    reading: Reading = None,
-    rewrite: Rewrite = False,
-    time_budget: TimeBudget = None,
-    rank_k: RankK = None,
-    rank_patience: RankPatience = None,
-    precision: Precision = None,
-    cache_dir: CacheDir = None,
-    cache_gb: CacheGB = models.CACHE_GB,
+    *,
+    spec: SystemSpec,
 ) -> None:
     """Give an assistant search, rerank and ask as tools (MCP).
 
     This is the Model Context Protocol over standard input and output; `rankrag serve` has the same at /mcp.
     """
     with arguments():
-        spec = SystemSpec(
-            index=index,
-            retriever=retriever,
-            model=model,
-            ranker=ranker,
-            generator=generator,
-            ranking=rank,
-            retrieve_k=retrieve_k,
-            read_k=read_k,
-            min_relevance=min_relevance,
-            reading=reading,
-            rewrite=rewrite,
-            budget=budget(time_budget, rank_k, rank_patience, rank),
-            loading=models.Loading(precision, cache_dir, cache_gb),
-        )
+        spec = replace(spec, index=index)
         spec.check()
     _check_extra()
     from ..server import ServerSettings, speak
@@ -316,7 +243,6 @@ def _run(
 
 
 def _url(host: str, listener: socket.socket) -> str:
-    """Return the URL under which a server on this machine is reached."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listener.getsockname()[1]}"
 

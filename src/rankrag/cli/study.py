@@ -19,10 +19,9 @@ from rich.text import Text
 from ..errors import InvalidInputError, NotFoundError
 from ..files import read_records
 from ..system import SystemSpec, models
-from . import answer_view, completion, console, progress
-from .evaluate import Asking, DataRoot, predict_all
-from .evaluate_scores import answer_folders, pairs_of, results_of, score_folder
-from .options import Output, SettingList
+from . import completion, console, progress
+from .asking import Asking, predict_all
+from .options import DataRoot, Output, SettingList
 from .systems import NamedSystem
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def study(
 
     What is done already is not done again.
     """
+    from ..eval.folders import answer_folders
     from ..eval.report import write_report
     from .study_recipe import read_study
 
@@ -75,10 +75,9 @@ def study(
         folders += answer_folders([out / name])
     results = _results(chosen, folders, data_root)
     written = write_report(out / "report", results)
-    if output == "json":
-        console.emit({"written": [str(path) for path in written], "claim": results.claim})
-    else:
-        console.say("\n".join([*results.claim, *map(str, written)]))
+    names = [str(path) for path in written]
+    record = {"written": names, "claim": results.claim}
+    console.give(output, record, "\n".join([*results.claim, *names]))
 
 
 def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> NamedSystem:
@@ -104,8 +103,8 @@ def system_of(chosen: Study, name: str, setup: Setup, model: str, out: Path) -> 
 
 def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> Results:
     """Return what a study found, with its curves and, to browse, its questions."""
-    from ..eval.answers import read_answers
-    from ..eval.summary import curves, question_rows
+    from ..eval.folders import browsable, score_folder
+    from ..eval.summary import curves, pairs_of, results_of
 
     data: dict[str, Loaded] = {}
     scores = [score_folder(folder, data_root, data=data) for folder in folders]
@@ -113,9 +112,7 @@ def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> 
     if chosen.claim is not None:
         results = replace(results, claim=_claimed(chosen.claim, results, scores))
     if chosen.browse:
-        places = [(one.system.name, one.benchmark.name) for one in scores]
-        answers = dict(zip(places, map(read_answers, folders), strict=True))
-        results = replace(results, questions=question_rows(scores, answers))
+        results = browsable(results, scores, folders)
     if chosen.x is not None:
         points = {name: (one.line, one.x) for name, one in chosen.setups().items() if one.x is not None}
         results = replace(results, curves=curves(results.cells, points, chosen.x))
@@ -254,5 +251,5 @@ def _part(training: Training, part: Path) -> Path:
     counts = json.loads(said.read_text(encoding="utf-8"))["examples"]
     total = sum(counts.values()) or 1
     parts = ", ".join(f"{task} {count:,} ({count / total:.0%})" for task, count in counts.items())
-    console.err().print(Text(f"stage two is trained on {parts}", answer_view.QUIET))
+    console.err().print(Text(f"stage two is trained on {parts}", console.QUIET))
     return part

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.text import Text
 
-from . import answer_view, console, progress
+from . import console, progress
 from .options import STAGES, Output, RecipeFile, SettingList, StageName
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _show_estimate(cost: TrainingEstimate, ways: Sequence[str], output: str) -> 
     if output == "json":
         console.emit({**asdict(cost), "fits": cost.fits, "ways_to_fit": ways})
         return
-    console.table((Text(name, answer_view.QUIET), value) for name, value in cost.rows())
+    console.table((Text(name, console.QUIET), value) for name, value in cost.rows())
     if not cost.fits:
         console.say("to make it fit:" if ways else "no number of devices that shares the batch makes it fit")
     for way in ways:
@@ -112,8 +112,7 @@ def _show_outcome(out: Path, output: str) -> None:
     before, after = facts.get("before", {}), facts.get("after", {})
     rows = [(name.removeprefix("eval_"), f"{before[name]:.4f}", f"{after[name]:.4f}") for name in after]
     if rows:
-        heads = [Text(head, answer_view.QUIET) for head in ("held out", "before", "after")]
-        console.table([heads, *rows], right=[1, 2])
+        console.table(rows, right=[1, 2], heads=("held out", "before", "after"))
     dropped = sum(facts["rows"]["dropped"].values())
     console.say(
         f"{out}: {facts['step']:,} steps, {facts['tokens']:,} tokens in {facts['elapsed_s']:,.0f} s; "

@@ -1,7 +1,15 @@
-"""The version of the installed package."""
+"""The versions of installed packages, ours first of all."""
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 __version__ = version("rankrag")
+
+
+def installed(package: str) -> str | None:
+    """Return the version of a package, None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -70,7 +70,6 @@ def _searched(text: str) -> str:
 
 
 def _plain_words(text: str) -> list[str]:
-    """Return the words of a text without their accents."""
     if text.isascii():
         return words(text)
     return words("".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c)))

@@ -154,7 +154,6 @@ def _query_record(item: GoldQuestion) -> dict[str, object]:
 
 
 def _official(name: str, data_root: Path) -> Loaded:
-    """Return a benchmark of the table from its official file."""
     if not data_root.is_dir():
         raise NotFoundError(f"found no folder {data_root}, wanted one with benchmarks: check the path")
     if name not in BENCHMARKS:

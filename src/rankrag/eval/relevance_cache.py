@@ -86,7 +86,6 @@ class CachedRanker:
 
 
 def _key(identity: str, question: Question, hit: Hit) -> bytes:
-    """Return the digest of everything that a relevance depends on."""
     turns = [[turn.role, turn.text] for turn in question.history]
     asked = [question.text, question.style, turns]
     whole = json.dumps([identity, asked, hit.passage.title, hit.passage.text])

@@ -315,18 +315,16 @@ class _RecordReader:
                 return float(value)
         elif isinstance(wanted, type) and type(value) is wanted:
             return value
-        name = getattr(wanted, "__name__", str(wanted))
-        raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted {name}")
+        return self._refuse(value, getattr(wanted, "__name__", str(wanted)), where)
 
     def _object(self, value: object, where: str) -> dict[str, object]:
-        if not isinstance(value, dict):
-            raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted an object")
-        return value
+        return value if isinstance(value, dict) else self._refuse(value, "an object", where)
 
     def _list(self, value: object, where: str) -> list[object]:
-        if not isinstance(value, list):
-            raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted a list")
-        return value
+        return value if isinstance(value, list) else self._refuse(value, "a list", where)
+
+    def _refuse(self, value: object, wanted: str, where: str) -> typing.NoReturn:
+        raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted {wanted}")
 
     def _error(self, where: str, problem: str) -> FormatError:
         return FormatError(self.path, None, f"{where}: {problem}: make the report again")

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
+from ..errors import InvalidInputError
 from .answers import StoredAnswers
+from .benchmarks import BENCHMARKS
 from .calibration import brier, ece, reliability
 from .measures.abstention import aurc
-from .results import POOLED, Cell, Comparison, Curve, QuestionRow, Reliability, ShownAnswer, Value
+from .results import (
+    POOLED,
+    Cell,
+    Comparison,
+    Curve,
+    QuestionRow,
+    Reliability,
+    Results,
+    ShownAnswer,
+    System,
+    Value,
+    joined,
+)
 from .score import QuestionScore, Scores, check_paired
 from .statistics import Paired, compare, holm, interval, pooled, student
 
@@ -272,3 +289,78 @@ def question_rows(
         QuestionRow(benchmark, name, row.question, row.gold, shown[benchmark, name])
         for (benchmark, name), row in asked.items()
     )
+
+
+# ── the results ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def results_of(
+    scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], title: str, missing: Sequence[str]
+) -> Results:
+    """Return the results of systems, with comparisons of each pair (a, b)."""
+    _check_names(scores)
+    # In the order of the paper's tables; what the paper does not have follows.
+    order = {name: place for place, name in enumerate(BENCHMARKS)}
+    scores = sorted(scores, key=lambda scored: order.get(scored.benchmark.name, len(order)))
+    cells = tuple(cell(scored) for scored in scores)
+    judged = (calibrations(scored, measured) for scored, measured in zip(scores, cells, strict=True))
+    return Results(
+        title=title,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=shlex.join(["rankrag", *sys.argv[1:]]),
+        systems=_systems(scores),
+        benchmarks=tuple({scored.benchmark.name: scored.benchmark for scored in scores}.values()),
+        cells=cells,
+        comparisons=comparisons(scores, pairs),
+        reliability=tuple(bins for bins in judged if bins),
+        missing=tuple(missing),
+    )
+
+
+def _check_names(scores: Sequence[Scores]) -> None:
+    """Raise InvalidInputError where one name stands for two systems, or a system was scored twice."""
+    known: dict[str, System] = {}
+    seen: set[tuple[str, str]] = set()
+    for scored in scores:
+        system, place = scored.system, (scored.system.name, scored.benchmark.name)
+        if place in seen:
+            raise InvalidInputError(f"found {place[0]!r} on {place[1]} twice, wanted it once")
+        seen.add(place)
+        # What is searched may differ between benchmarks, with what says so; the rest is the system.
+        same = replace(system, retriever="", corpus="", facts=_own_facts(system))
+        if known.setdefault(system.name, same) != same:
+            raise InvalidInputError(
+                f"found two systems called {system.name!r} (one of them on {place[1]}), wanted a name for "
+                "each: predict again with another --name"
+            )
+
+
+def _own_facts(system: System) -> dict[str, str]:
+    names = (
+        *("template_hash", "model_sha256", "ranker_sha256", "generator_sha256", "calibration", "variant"),
+        *("precision", "budget", "generator_template_hash"),
+    )
+    return {name: system.facts[name] for name in names if name in system.facts}
+
+
+def _systems(scores: Sequence[Scores]) -> tuple[System, ...]:
+    """Return the systems; facts that differ between the benchmarks of one stand beside each other."""
+    systems: dict[str, System] = {}
+    for scored in scores:
+        before = systems.get(scored.system.name, scored.system)
+        systems[scored.system.name] = replace(before, facts=joined(before.facts, scored.system.facts))
+    return tuple(systems.values())
+
+
+def pairs_of(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tuple[str, str]]:
+    """Return the pairs of systems to compare; by default each against the first."""
+    names = list(dict.fromkeys(scored.system.name for scored in scores))
+    if compare is None:
+        return [(names[0], name) for name in names[1:]]
+    found = []
+    for pair in compare:
+        a, sign, b = pair.partition(":")
+        if not sign or not {a, b} <= set(names):
+            raise InvalidInputError(f"found --compare {pair!r}, wanted A:B with systems {', '.join(names)}")
+        found.append((a, b))
+    return found

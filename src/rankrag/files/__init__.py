@@ -14,7 +14,19 @@ from .lines import (
 )
 from .recipes import put_setting, read_yaml
 from .rows import Row, messages, rows, stem, whole_object
-from .whole import locked, replacing, sha256, summed, sync, unsummed, write_json, write_records, writing
+from .whole import (
+    locked,
+    remember,
+    remembered,
+    replacing,
+    sha256,
+    summed,
+    sync,
+    unsummed,
+    write_json,
+    write_records,
+    writing,
+)
 
 __all__ = [
     "Record",
@@ -32,6 +44,8 @@ __all__ = [
     "read_lines",
     "read_records",
     "read_yaml",
+    "remember",
+    "remembered",
     "replacing",
     "rows",
     "sha256",

@@ -67,6 +67,22 @@ def write_json(path: Path, value: object, *, durable: bool = False) -> None:
         stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def remembered(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file that may be gone or broken: then what it held is found out again."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def remember(path: Path, content: Mapping[str, object]) -> None:
+    """Write what was found out, where one may write."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+
+
 def write_records(path: str, records: Iterable[Mapping[str, object]]) -> int:
     """Write a JSON-lines file; return the number of lines."""
     count = 0

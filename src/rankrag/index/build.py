@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
-from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
-
-import numpy as np
 
 from ..errors import InvalidInputError, MissingExtraError, NotFoundError
 from ..types import Progress
+from .commits import BytesRead, Commits
 from .manifest import building, plan, updated, write_manifest
+from .passage_ids import PassageIds
 from .reading import (
     COLLECTIONS,
     Apart,
@@ -41,34 +39,12 @@ from .reading import (
 from .reading.ocr import REMEDY
 from .settings import PassageEncoder, Settings
 from .stores.by_name import make_store
-from .stores.store import REPLACED, SCANS, FileRow, Store, StoredPassage
-from .words import scripts
-
-BATCH = 16_384
-"""Passages in a commit. With vectors a commit comes after fewer, since each costs much to make again."""
-
-BATCH_WITH_VECTORS = 512
-
-BATCH_FROM_WORKERS = 4096
-"""Passages in a commit where workers encode: many do it at once, and each commit is one more file."""
-
-_SHARE = 100
-"""A commit holds at least the index's passages divided by this, up to `BATCH`: a kill then loses a hundredth
-at most. Each commit writes a list of all before it, 50 bytes for each: 21 million passages in commits of 512
-would write 85 GB of lists."""
-
-_ENCODED_AT_ONCE = 128
+from .stores.store import SCANS, FileRow, Store, StoredPassage
 
 _MAY_WAIT, _FEW = 500, 1000
 """Passages that may wait outside of the index for words while more files follow; at other times a thousandth
 of all, and no more than these. A search goes through them one by one: among 200,000 passages it took 20 ms,
 with 330 outside 35. To take them in writes that index anew: 3 s of a processor, for one as for a thousand."""
-
-SYNCED_S = 5.0
-"""Seconds of a build that a power cut may take from it; once it has ended, none."""
-
-_CHARACTERS = 64 * 2**20
-"""Characters in a commit, whatever the number of passages: this bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +101,7 @@ def build(
     with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
         store = make_store(folder, manifest)
-        builder = _Builder(store, settings.encoder, progress, reader, ray is not None, settings.ocr)
+        builder = _Builder(store, settings, reader, progress, from_workers=ray is not None)
         builder.recover()
         if settings.prune:
             builder.prune(given, root)
@@ -167,42 +143,22 @@ class _Done:
 
 
 class _Builder:
-    """Builds an index; `ahead` says that its reader also encodes, `ocr` that it reads scanned pages."""
+    """Builds an index; `from_workers` says that what its reader gives is encoded already."""
 
     def __init__(
-        self,
-        store: Store,
-        encoder: PassageEncoder | None,
-        progress: Progress,
-        reader: FileReader,
-        ahead: bool,
-        ocr: bool,
+        self, store: Store, settings: Settings, reader: FileReader, progress: Progress, from_workers: bool
     ) -> None:
         self.store = store
-        self.encoder = None if ahead else encoder
-        self.progress = progress
         self.reader = reader
-        self.ocr = ocr
-        self.scanned: set[str] = set()  # files whose scanned pages were left
-        self.total = 0  # bytes of all files
-        self.finished = 0  # bytes of the files that are through
-        self.at = 0  # bytes read
-        self.shown = 0  # bytes whose passages also have their vectors
+        self.ocr = settings.ocr
         self.known = store.files()
-        self.batch = (BATCH_FROM_WORKERS if ahead else BATCH_WITH_VECTORS) if encoder else BATCH
-        self.n_passages = len(store)
-        self.rows: list[StoredPassage] = []
-        self.vectors: list[np.ndarray] = []
-        self.characters = 0
-        self.files: list[FileRow] = []
-        self.changed: list[str] = []  # those of them that the index has in an older version
+        self.ids = PassageIds(store, self.known)
+        self.progress = BytesRead(progress)
+        self.commits = Commits(store, self.ids, settings.encoder, self.progress, from_workers)
+        self.finished = 0  # bytes of the files that are through
+        self.scanned: set[str] = set()  # files whose scanned pages were left
         self.stray: set[str] = set()  # files without a row whose passages a killed build left
-        self.documents: list[str] = []  # those of a changed collection that take the place of an older one
-        self.synced = time.monotonic()
         self.done = _Done()
-        self.ids: set[str] | None = None
-        self.has_records = any(map(_is_collection, self.known))
-        self.scripts: Counter[str] = Counter()
 
     # ── before and after ─────────────────────────────────────────────────────────────────────────────
 
@@ -224,18 +180,18 @@ class _Builder:
 
     def finish(self, more: bool) -> BuildReport:
         """Commit what is left, bring the indexes up to date, or nearly so, and count."""
-        self._commit()
+        self.commits.commit()
         self.store.remove_files(self.stray)
-        done = self.done
+        done, scripts = self.done, self.commits.scripts
         n_passages = len(self.store)
         if done.added or done.replaced or done.removed or self.store.n_unindexed:
-            self.progress(0, n_passages, "passages")
+            self.progress.report(0, n_passages, "passages")
             may_wait = 0 if done.removed else _MAY_WAIT if more else min(_MAY_WAIT, n_passages // _FEW)
             self.store.index(may_wait)
-            self.progress(n_passages, n_passages, "passages")
+            self.progress.report(n_passages, n_passages, "passages")
         self.store.sync()
         n_files = len(self.store.files())
-        write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, self.scripts))
+        write_manifest(self.store.folder, updated(self.store.manifest, n_files, n_passages, scripts))
         return BuildReport(
             added=tuple(done.added),
             replaced=tuple(done.replaced),
@@ -244,7 +200,7 @@ class _Builder:
             failed=tuple(done.failed),
             n_files=n_files,
             n_passages=n_passages,
-            scripts=dict(self.scripts.most_common()),
+            scripts=dict(scripts.most_common()),
             notes=tuple(done.notes),
             n_records=done.n_records,
             n_skipped=done.n_skipped,
@@ -255,7 +211,7 @@ class _Builder:
 
     def read_all(self, files: list[File]) -> None:
         """Read what is new or changed among the files."""
-        self.total = sum(file.size for file in files)
+        self.progress.total = sum(file.size for file in files)
         self.reader.begin(files, self.after)
         for file in files:
             self.read(file)
@@ -288,22 +244,21 @@ class _Builder:
         except (InvalidInputError, MissingExtraError, OSError) as error:
             self.done.failed.append((clean(file.name), str(error)))
         self.finished += size
-        self._advance(self.finished)
+        self.commits.advance(self.finished)
 
     def _read(self, file: File, digest: str, after: int) -> None:
         if file.kind in COLLECTIONS:
-            self._commit()
+            self.commits.commit()
             self._read_collection(file, digest, after)
             return
         for portion in self.reader.portions(file, 0):
-            self._hold(portion)
+            self.commits.hold(portion)
             self._note(file.name, portion)
-        self.files.append(FileRow(file.name, self._state(file.name, digest), complete=True))
-        if file.name in self.known or file.name in self.stray:
-            self.changed.append(file.name)
-            self.stray.discard(file.name)
-        if self._full():
-            self._commit()
+        has_older = file.name in self.known or file.name in self.stray
+        self.commits.hold_file(self._whole(file.name, digest), has_older)
+        self.stray.discard(file.name)
+        if self.commits.is_full:
+            self.commits.commit()
 
     def _read_collection(self, file: File, digest: str, after: int) -> None:
         older = self._begin_collection(file.name, digest)
@@ -311,23 +266,23 @@ class _Builder:
         counts = self.done.n_records, self.done.n_skipped, self.done.n_made
         try:
             for portion in self.reader.portions(file, after):
-                rows, again = self._distinct(file.name, portion.rows)
+                rows, again = self.ids.of_records(file.name, portion.rows)
                 renamed += again
                 if portion.skipped and portion.notes and not problem:
                     problem = portion.notes[0].removeprefix("passed over ")
                 seen.update(row.document for row in rows if row.document in older)
-                self._hold(_changed(replace(portion, rows=rows), older), older)
+                self.commits.hold(_changed(replace(portion, rows=rows), older), older)
                 self._note(file.name, portion)
-                if self._full():
-                    self.at = self.finished + portion.read
-                    self._commit(file.name)
-                    self._advance(self.at)
-            self._commit(file.name)
+                if self.commits.is_full:
+                    self.progress.at = self.finished + portion.read
+                    self.commits.commit(file.name)
+                    self.commits.advance(self.progress.at)
+            self.commits.commit(file.name)
             if self.done.n_made == counts[-1] and (older or not self.store.last_record(file.name)):
                 raise InvalidInputError(problem or "it holds no text")
         except (InvalidInputError, MissingExtraError, OSError):
-            self._let_go()
-            self.ids = None
+            self.commits.let_go()
+            self.ids.forget()
             if not older:
                 self.store.remove_files([file.name])
                 self.done.n_records, self.done.n_skipped, self.done.n_made = counts
@@ -337,12 +292,12 @@ class _Builder:
             self.done.notes.append((file.name, note))
         if gone := older.keys() - seen:
             self.store.remove_documents(gone)
-        self.store.set_files([FileRow(file.name, self._state(file.name, digest), complete=True)])
-        self.has_records = True
+        self.store.set_files([self._whole(file.name, digest)])
+        self.ids.has_records = True
 
-    def _state(self, name: str, digest: str) -> str:
-        """Return the digest of a file, marked where scanned pages of it were left."""
-        return digest + SCANS if name in self.scanned else digest
+    def _whole(self, name: str, digest: str) -> FileRow:
+        """Return the row of a file that is read, marked where scanned pages of it were left."""
+        return FileRow(name, digest + SCANS if name in self.scanned else digest, complete=True)
 
     def _note(self, name: str, portion: Portion) -> None:
         """Count what a portion holds, and take down what there is to tell about it."""
@@ -358,141 +313,13 @@ class _Builder:
         before = self.known.get(name)
         if before is None:
             self.store.set_files([FileRow(name, digest, complete=False)])
-        if self.ids is None:  # once, not for each of many files: it takes time that grows with the index
-            self.ids = self.store.ids()
+        self.ids.load()
         older: dict[str, int] = defaultdict(int)
         if before is not None and not self._is_as_it_was(before, digest):
             for row in self.store.rows_of(name):
                 older[row.document] += _fingerprint(row)
-                self.ids.discard(row.passage.id)
+                self.ids.free([row.passage.id])
         return older
-
-    def _distinct(self, name: str, rows: list[StoredPassage]) -> tuple[list[StoredPassage], int]:
-        """Return the passages of records under ids that no other passage has, and how many were renamed.
-
-        An id that is taken is the file's own: `42` becomes `NAME#42`.
-        """
-        found: list[StoredPassage] = []
-        renamed = 0
-        for (document, record), group in groupby(rows, key=lambda row: (row.document, row.record)):
-            passages = list(group)
-            ids = [row.passage.id for row in passages]
-            own = f"{name}#{document}"
-            names = (document, own, f"{own}@{record}", f"{name}#@{record}")
-            new = next(
-                new for new in names if not self._is_taken(new, [new + i[len(document) :] for i in ids])
-            )
-            if new != document:
-                renamed += 1
-                passages = [_under(new, row) for row in passages]
-            if self.ids is not None:
-                self.ids.update(row.passage.id for row in passages)
-            found += passages
-        return found, renamed
-
-    def _is_taken(self, document: str, ids: list[str]) -> bool:
-        taken = self.ids or set()
-        return document in taken or f"{document}#1" in taken or any(one in taken for one in ids)
-
-    # ── commits ──────────────────────────────────────────────────────────────────────────────────────
-
-    def _hold(self, portion: Portion, older: Container[str] = ()) -> None:
-        for row in portion.rows:
-            if row.document in older and row.document not in self.documents[-1:]:
-                self.documents.append(row.document)
-            self.rows.append(row)
-            self.characters += len(row.passage.text)
-            self.scripts.update(scripts(row.passage.text))
-            if self.ids is not None:
-                self.ids.add(row.passage.id)
-        if portion.vectors is not None:
-            self.vectors.append(portion.vectors)
-
-    def _full(self) -> bool:
-        enough = max(self.batch, min(BATCH, self.n_passages // _SHARE))
-        many = len(self.rows) >= enough or self.characters >= _CHARACTERS
-        return many or len(self.changed) >= REPLACED
-
-    def _commit(self, collection: str = "") -> None:
-        """Commit the passages held, of documents or of a collection, in the place of the older ones."""
-        if self.rows:
-            # Encoding may take long: what is replaced is found until it is done, and after that the new.
-            vectors = np.concatenate(self.vectors) if self.vectors else self._encoded()
-            if not collection and self.has_records:
-                self._rename()
-            if self.documents:
-                self.store.replace([collection], self.rows, vectors, self.documents)
-            elif self.changed:
-                self.store.replace(self.changed, self.rows, vectors)
-                self.ids = None
-            else:
-                self.store.add(self.rows, vectors)
-            self.n_passages += len(self.rows)
-        if self.files:
-            self.store.set_files(self.files)
-        self._let_go()
-        if time.monotonic() - self.synced > SYNCED_S:
-            self.store.sync()
-            self.synced = time.monotonic()
-
-    def _let_go(self) -> None:
-        self.rows, self.vectors, self.files, self.changed, self.documents = [], [], [], [], []
-        self.characters = 0
-
-    def _rename(self) -> None:
-        """Put `./` before the names of documents under which the index has records of collections."""
-        names = {row.document: _path(row) for row in self.rows}
-        owners = {row.passage.id: row.document for row in self.rows} | {name: name for name in names}
-        while taken := {
-            owners[id]
-            for id, passage in self.store.passages(owners).items()
-            if passage.source is None or passage.source.path != names[owners[id]]
-        }:
-            self.rows = [
-                _under(f"./{row.document}", row) if row.document in taken else row for row in self.rows
-            ]
-            names = {f"./{name}": names[name] for name in taken}
-            owners = {row.passage.id: row.document for row in self.rows if row.document in names}
-            if self.ids is not None:
-                self.ids.update(owners)
-            owners |= {name: name for name in names}
-
-    def _encoded(self) -> np.ndarray | None:
-        if self.encoder is None:
-            return None
-        passages = [row.passage for row in self.rows]
-        parts: list[np.ndarray] = []
-        for first in range(0, len(passages), _ENCODED_AT_ONCE):
-            parts.append(self.encoder.encode_passages(passages[first : first + _ENCODED_AT_ONCE]))
-            done = min(1.0, (first + _ENCODED_AT_ONCE) / len(passages))
-            self.progress(round(self.shown + (self.at - self.shown) * done), self.total, "bytes")
-        self.shown = self.at
-        return np.concatenate(parts)
-
-    # ── progress ─────────────────────────────────────────────────────────────────────────────────────
-
-    def _advance(self, at: int) -> None:
-        """Tell how far reading is; encoding takes far longer, so with an encoder that is what is told."""
-        self.at = at
-        if self.encoder is None or not self.rows:
-            self.progress(at, self.total, "bytes")
-
-
-# ── rows ─────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _is_collection(name: str) -> bool:
-    return any(suffix.lower() in COLLECTIONS for suffix in Path(name).suffixes[-2:])
-
-
-def _path(row: StoredPassage) -> str:
-    return row.passage.source.path if row.passage.source else ""
-
-
-def _under(document: str, row: StoredPassage) -> StoredPassage:
-    """Return a passage under another name of its document."""
-    name = document + row.passage.id[len(row.document) :]
-    return replace(row, document=document, passage=replace(row.passage, id=name))
 
 
 def _changed(portion: Portion, older: Mapping[str, int]) -> Portion:

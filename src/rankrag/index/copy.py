@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import FailureError, InvalidInputError
 from ..files import write_json
 from ..types import Progress
-from .build import SYNCED_S
+from .commits import SYNCED_S
 from .manifest import (
     COPYING,
     FORMAT,

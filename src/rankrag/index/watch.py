@@ -46,7 +46,6 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
 
 
 def _folder(path: str) -> str:
-    """Return the folder to watch for a file, a folder or a glob."""
     place = Path(path)
     while has_magic(str(place)) and not place.exists():
         place = place.parent

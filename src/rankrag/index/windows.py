@@ -29,7 +29,6 @@ def windows(text: str, room: int, tokenizer: PreTrainedTokenizerBase) -> list[st
 
 
 def _firsts(pieces: list[tuple[int, int]], room: int) -> Iterator[int]:
-    """Yield the number of the first piece of each window."""
     first = 0
     while first < len(pieces):
         yield first

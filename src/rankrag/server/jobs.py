@@ -416,7 +416,6 @@ class Jobs:
                 self.place(name).unlink(missing_ok=True)
 
     def _told(self, error: Exception) -> str:
-        """Return what a client is told of a failure."""
         if isinstance(error, RankRAGError):
             return str(error)
         if isinstance(error, OSError) and error.strerror:
@@ -459,7 +458,6 @@ class Jobs:
             self._jobs[job.id] = job
 
     def _forget(self) -> None:
-        """Forget the oldest of too many finished jobs."""
         over = [job for job in self.list() if job.is_over]
         for job in over[KEPT:]:
             (self._states() / f"{job.id}.json").unlink(missing_ok=True)
@@ -497,12 +495,10 @@ def brief(job: Job) -> dict[str, object]:
 
 
 def _anew(job: Job) -> Job:
-    """Return a job as it stood in line."""
     return replace(job, status="queued", done=0, problems=(), documents=(), at=(), waits_for="")
 
 
 def _until(job: Job, file: str) -> tuple[str, ...]:
-    """Return the files of a job up to one of them."""
     return job.files[: job.files.index(file) + 1]
 
 

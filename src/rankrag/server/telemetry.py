@@ -16,6 +16,19 @@ from ..types import Answer
 SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 PROMPTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+GAUGES = {
+    "requests_running": "Requests at work",
+    "requests_waiting": "Requests in line",
+    "cache_entries": "Passages whose states are remembered",
+    "cache_bytes": "Memory of the remembered states",
+    "cache_hits": "Passages whose states were in memory",
+    "cache_misses": "Passages whose states were not in memory",
+    "disk_cache_bytes": "States of frequent passages on disk",
+    "disk_cache_hits": "Passages whose states came from disk",
+    "disk_cache_misses": "Passages whose states were not on disk",
+}
+"""What has a value at any time, by name."""
+
 _log = logging.getLogger("rankrag.server")
 
 
@@ -37,21 +50,12 @@ class Telemetry:
         self.answers = self._counter("answers", "Answers given")
         self.abstained = self._counter("abstentions", "Answers that abstained")
         self.tokens = Counter("rankrag_tokens", "Tokens read and written", ["kind"], registry=self.registry)
-        self.running = self._gauge("requests_running", "Requests at work")
-        self.waiting = self._gauge("requests_waiting", "Requests in line")
-        self.cache_entries = self._gauge("cache_entries", "Passages whose states are remembered")
-        self.cache_bytes = self._gauge("cache_bytes", "Memory of the remembered states")
-        self.cache_hits = self._gauge("cache_hits", "Passages whose states were in memory")
-        self.cache_misses = self._gauge("cache_misses", "Passages whose states were not in memory")
-        self.disk_bytes = self._gauge("disk_cache_bytes", "States of frequent passages on disk")
-        self.disk_hits = self._gauge("disk_cache_hits", "Passages whose states came from disk")
-        self.disk_misses = self._gauge("disk_cache_misses", "Passages whose states were not on disk")
+        self.gauges = {
+            name: Gauge(f"rankrag_{name}", about, registry=self.registry) for name, about in GAUGES.items()
+        }
 
     def _counter(self, name: str, about: str) -> Counter:
         return Counter(f"rankrag_{name}", about, registry=self.registry)
-
-    def _gauge(self, name: str, about: str) -> Gauge:
-        return Gauge(f"rankrag_{name}", about, registry=self.registry)
 
     def _histogram(self, name: str, about: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"rankrag_{name}", about, labels, buckets=buckets, registry=self.registry)

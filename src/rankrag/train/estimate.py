@@ -326,7 +326,6 @@ def activations(stage: Stage, config: PretrainedConfig) -> float:
 
 
 def _layer_parameters(config: PretrainedConfig) -> int:
-    """Return the weights of one decoder layer."""
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // heads
     attention = 2 * config.hidden_size * head * (heads + config.num_key_value_heads)

@@ -70,6 +70,5 @@ def _clean_macro(marks: Iterable[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text as a Jinja string."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
     return f"'{escaped}'"

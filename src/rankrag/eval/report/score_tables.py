@@ -335,7 +335,6 @@ def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[RowGro
 
 
 def _retrievers(results: Results, benchmarks: Container[str]) -> set[str]:
-    """Return who retrieved on some benchmarks."""
     return {searched(results, system, benchmarks)[0] for system in results.systems if retrieves(system)}
 
 

@@ -20,7 +20,7 @@ from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
 from ..sums import seal
 from ..words import query_words, words
-from .conditions import attribute, attributes, condition, is_in, quote
+from .conditions import attribute, condition, is_in, quote
 from .lance_tables import (
     committing,
     files_schema,
@@ -31,7 +31,7 @@ from .lance_tables import (
     reading,
     words_column,
 )
-from .store import Batch, FileRow, StoredPassage
+from .store import Batch, FileRow, StoredPassage, passage_of, stored_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +88,6 @@ class LanceStore:
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
-        """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
         with committing(self.folder):
             self._passages.add(_batch(rows, vectors, self.manifest, self._passages.schema))
@@ -115,7 +114,6 @@ class LanceStore:
             )
 
     def set_files(self, rows: Sequence[FileRow]) -> None:
-        """Write the rows of files, replacing those of the same name."""
         import pyarrow as pa
 
         columns = [[r.name for r in rows], [r.state for r in rows], [r.complete for r in rows]]
@@ -127,14 +125,12 @@ class LanceStore:
             )
 
     def remove_files(self, names: Iterable[str]) -> None:
-        """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
         names = list(names)
         with committing(self.folder):
             for table in (self._files, self._passages):
                 _delete(table, is_in("path", names))
 
     def remove_documents(self, ids: Iterable[str]) -> None:
-        """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
         with committing(self.folder):
             _delete(self._passages, is_in("document", ids))
         self.remove_files(set(self.files()) - self.names())
@@ -174,7 +170,6 @@ class LanceStore:
         return stats["fragment_stats"]["num_fragments"]
 
     def sync(self) -> None:
-        """Have all changes so far survive a power cut."""
         with committing(self.folder):
             seal(self.folder)
 
@@ -207,28 +202,23 @@ class LanceStore:
             return self._passages.count_rows()
 
     def files(self) -> dict[str, FileRow]:
-        """Return the files by name."""
         with reading(self.folder):
             rows = self._files.search().to_arrow().to_pylist()
         return {row["path"]: FileRow(row["path"], row["sha256"], row["complete"]) for row in rows}
 
     def names(self) -> set[str]:
-        """Return the names of the files that have passages here, complete or not."""
         return set(self._read(["path"])["path"].unique().to_pylist())
 
     def ids(self) -> set[str]:
-        """Return the ids of all passages."""
         return set(self._read(["id"])["id"].to_pylist())
 
     def last_record(self, name: str) -> int:
-        """Return the number of the last record of a file that is in; 0 if none is."""
         import pyarrow.compute as pc
 
         found = self._read(["record"], f"path = {quote(name)}")
         return int(pc.max(found["record"]).as_py() or 0)
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
-        """Return the passages of these ids by id; ids that are not in the index are left out."""
         found: dict[str, Passage] = {}
         for only in is_in("id", ids):
             rows = self._read(_COLUMNS, only).to_pylist()
@@ -236,10 +226,6 @@ class LanceStore:
         return found
 
     def documents(self, names: Iterable[str] | None = None) -> list[Document]:
-        """Return the documents, or those of the files named, ordered by id.
-
-        The digest is that of the file that holds the document.
-        """
         digests = {name: row.sha256 for name, row in self.files().items()}
         found: list[Document] = []
         for only in (None,) if names is None else is_in("path", names):
@@ -251,7 +237,6 @@ class LanceStore:
         return sorted(found, key=lambda document: document.id)
 
     def batches(self) -> Iterator[Batch]:
-        """Yield all that was added, in batches that fit into memory, in no order."""
         encoder = self.manifest.encoder
         columns = [*_COLUMNS, "document", "record", *(["vector"] if encoder else [])]
         for batch in self._scan(columns):
@@ -259,7 +244,6 @@ class LanceStore:
             yield rows, _vectors(batch["vector"], encoder.dimension) if encoder else None
 
     def rows_of(self, name: str) -> Iterator[StoredPassage]:
-        """Yield what is stored of a file, in no order."""
         for batch in self._scan([*_COLUMNS, "document", "record"], f"path = {quote(name)}"):
             yield from _rows(batch)
 
@@ -276,10 +260,6 @@ class LanceStore:
     # ── search ───────────────────────────────────────────────────────────────────────────────────────
 
     def search_words(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        """Return the best passages by BM25 (k1 = 1.2, b = 0.75) over title and text, ties by id.
-
-        The query is words, nothing in it is an operator; one without any word of the index finds nothing.
-        """
         from lancedb.query import FullTextOperator, MatchQuery
 
         if self.manifest.own_words:
@@ -306,7 +286,6 @@ class LanceStore:
         return self._best(ask, "_score", k, filters)
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
-        """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
         encoder = searched_by(self.folder, self.manifest.encoder, vector)
 
         from lancedb.query import LanceVectorQueryBuilder
@@ -391,10 +370,7 @@ def _vectors(column: pa.FixedSizeListArray, dimension: int) -> np.ndarray:
 
 
 def _rows(batch: pa.RecordBatch) -> list[StoredPassage]:
-    return [
-        StoredPassage(_passage(row), str(row["document"]), _number(row["record"]) or 0)
-        for row in batch.to_pylist()
-    ]
+    return [stored_of(row, _passage(row)) for row in batch.to_pylist()]
 
 
 def _delete(table: Table, conditions: Iterator[str]) -> None:
@@ -408,16 +384,7 @@ def _hit(row: dict[str, object], order: str) -> Hit:
 
 
 def _passage(row: dict[str, object]) -> Passage:
-    title, content = str(row["title"]), str(row["content"])
-    source = Source(str(row["path"]), *(_number(row[name]) for name in ("page", "start", "end")))
-    stored = row["attributes"]
-    return Passage(
-        id=str(row["id"]),
-        text=content[len(title) + 1 :],
-        title=title,
-        source=source,
-        attributes=attributes(stored if isinstance(stored, list) else ()),
-    )
+    return passage_of(row, str(row["content"])[len(str(row["title"])) + 1 :])
 
 
 def _score(row: dict[str, object], order: str) -> float:
@@ -428,7 +395,3 @@ def _score(row: dict[str, object], order: str) -> float:
 
 def _sorted(rows: list[dict[str, object]], order: str) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: (-_score(row, order), str(row["id"])))
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) else None

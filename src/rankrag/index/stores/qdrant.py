@@ -26,7 +26,6 @@ from .qdrant_points import (
     POINTS,
     SCROLLED,
     Payload,
-    as_number,
     as_passage,
     as_point,
     is_in,
@@ -47,7 +46,7 @@ from .qdrant_server import (
     read_about,
     write_about,
 )
-from .store import Batch, FileRow, StoredPassage
+from .store import Batch, FileRow, StoredPassage, number_of, stored_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +79,6 @@ class QdrantStore:
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
-        """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
         if not rows:
             return
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
@@ -129,7 +127,6 @@ class QdrantStore:
         return self._about.average or 1.0
 
     def set_files(self, rows: Sequence[FileRow]) -> None:
-        """Write the rows of files, replacing those of the same name."""
         from qdrant_client.models import PointStruct
 
         for part in parts(rows, NAMED):
@@ -145,7 +142,6 @@ class QdrantStore:
                 self._client.upsert(files_of(self._place), points, wait=True)
 
     def remove_files(self, names: Iterable[str]) -> None:
-        """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
         from qdrant_client.models import Filter, FilterSelector, PointIdsList
 
         for part in parts(names, NAMED):
@@ -156,7 +152,6 @@ class QdrantStore:
                 self._client.delete(self._place.collection, theirs, wait=True)
 
     def remove_documents(self, ids: Iterable[str]) -> None:
-        """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
         from qdrant_client.models import Filter, FilterSelector
 
         for part in parts(ids, NAMED):
@@ -176,7 +171,7 @@ class QdrantStore:
         self._about = read_about(self._place) or self._about
         if not self.n_unindexed:
             return
-        lengths = [as_number(p["n_words"]) or 0 for p in self._scroll(["n_words"])]
+        lengths = [number_of(p["n_words"]) or 0 for p in self._scroll(["n_words"])]
         if not lengths:
             return
         average = max(1.0, sum(lengths) / len(lengths))
@@ -211,7 +206,6 @@ class QdrantStore:
             return self._client.count(self._place.collection, exact=True).count
 
     def files(self) -> dict[str, FileRow]:
-        """Return the files by name."""
         rows = (p for p in self._scroll(True, files_of(self._place)) if "name" in p)
         return {
             str(row["name"]): FileRow(str(row["name"]), str(row["sha256"]), bool(row["complete"]))
@@ -219,15 +213,12 @@ class QdrantStore:
         }
 
     def names(self) -> set[str]:
-        """Return the names of the files that have passages here, complete or not."""
         return {str(payload["path"]) for payload in self._scroll(["path"])}
 
     def ids(self) -> set[str]:
-        """Return the ids of all passages."""
         return {str(payload["id"]) for payload in self._scroll(["id"])}
 
     def last_record(self, name: str) -> int:
-        """Return the number of the last record of a file that is in; 0 if none is."""
         from qdrant_client.models import Direction, Filter, OrderBy
 
         with asking(self._place):
@@ -238,10 +229,9 @@ class QdrantStore:
                 limit=1,
                 with_payload=["record"],
             )
-        return as_number((found[0].payload or {}).get("record")) or 0 if found else 0
+        return number_of((found[0].payload or {}).get("record")) or 0 if found else 0
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
-        """Return the passages of these ids by id; ids that are not in the index are left out."""
         found: dict[str, Passage] = {}
         for part in parts(ids, NAMED):
             with asking(self._place):
@@ -250,10 +240,6 @@ class QdrantStore:
         return found
 
     def documents(self, names: Iterable[str] | None = None) -> list[Document]:
-        """Return the documents, or those of the files named, ordered by id.
-
-        The digest is that of the file that holds the document.
-        """
         from qdrant_client.models import Filter
 
         digests = {name: row.sha256 for name, row in self.files().items()}
@@ -277,7 +263,6 @@ class QdrantStore:
             yield rows, np.asarray(vectors, dtype=np.float32) if wanted else None
 
     def rows_of(self, name: str) -> Iterator[StoredPassage]:
-        """Yield what is stored of a file, in no order."""
         from qdrant_client.models import Filter
 
         for points in self._pages(
@@ -318,17 +303,12 @@ class QdrantStore:
     # ── search ───────────────────────────────────────────────────────────────────────────────────────
 
     def search_words(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        """Return the best passages by BM25 (k1 = 1.2, b = 0.75) over title and text, ties by id.
-
-        The query is words, nothing in it is an operator; one without any word of the index finds nothing.
-        """
         split = query_words if self.manifest.own_words else words_before
         found = split(query, self.manifest.language)
         check_words(found)
         return self._best(sparse(query_vector(found)), WORDS, k, filters) if found else []
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
-        """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
         searched_by(self.folder, self.manifest.encoder, vector)
         return self._best([float(x) for x in vector], DENSE, k, filters)
 
@@ -379,10 +359,7 @@ class QdrantStore:
 
 
 def _rows(points: Sequence[models.Record]) -> list[StoredPassage]:
-    return [
-        StoredPassage(as_passage(p), str(p["document"]), as_number(p["record"]) or 0)
-        for p in (point.payload or {} for point in points)
-    ]
+    return [stored_of(p, as_passage(p)) for p in (point.payload or {} for point in points)]
 
 
 def _all_of(names: list[str] | None, wanted: Filters) -> models.Filter | None:

@@ -8,9 +8,9 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from ...types import Passage, Source
-from .conditions import attribute, attributes
+from .conditions import attribute
 from .qdrant_server import DENSE, WORDS
-from .store import StoredPassage
+from .store import StoredPassage, passage_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,19 +86,7 @@ def row_vector(vectors: np.ndarray | None, n: int) -> list[float] | None:
 
 def as_passage(payload: Payload) -> Passage:
     """Return the passage that a point carries."""
-    stored = payload["attributes"]
-    return Passage(
-        id=str(payload["id"]),
-        text=str(payload["text"]),
-        title=str(payload["title"]),
-        source=Source(str(payload["path"]), *(as_number(payload[name]) for name in ("page", "start", "end"))),
-        attributes=attributes(stored if isinstance(stored, list) else ()),
-    )
-
-
-def as_number(value: object) -> int | None:
-    """Return a number of a payload, None where there is none."""
-    return value if isinstance(value, int) else None
+    return passage_of(payload, str(payload["text"]))
 
 
 def is_in(name: str, values: Iterable[str]) -> models.FieldCondition:

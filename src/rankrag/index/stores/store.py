@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ...types import Document, Filters, Hit, Passage
+from ...types import Document, Filters, Hit, Passage, Source
 from ..manifest import IndexManifest
+from .conditions import attributes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,28 @@ class StoredPassage:
     passage: Passage
     document: str
     record: int
+
+
+def passage_of(row: Mapping[str, object], text: str) -> Passage:
+    """Return the passage of a row as stores hold it; each keeps its text in its own way."""
+    stored = row["attributes"]
+    return Passage(
+        id=str(row["id"]),
+        text=text,
+        title=str(row["title"]),
+        source=Source(str(row["path"]), *(number_of(row[name]) for name in ("page", "start", "end"))),
+        attributes=attributes(stored if isinstance(stored, list) else ()),
+    )
+
+
+def stored_of(row: Mapping[str, object], passage: Passage) -> StoredPassage:
+    """Return what a row holds besides its passage, beside it."""
+    return StoredPassage(passage, str(row["document"]), number_of(row["record"]) or 0)
+
+
+def number_of(value: object) -> int | None:
+    """Return a number of a row, None where there is none."""
+    return value if isinstance(value, int) else None
 
 
 SCANS = "+scans"

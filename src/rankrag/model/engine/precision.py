@@ -6,17 +6,16 @@ imitates them. So products of the model's own shapes are measured once, and reme
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Literal
 
 from ...errors import InvalidInputError
-from ...files import write_json
+from ...files import remember, remembered
 from . import int8
 from .blocks import KNOWN
 
@@ -38,28 +37,28 @@ _ROWS = 128
 _TRIES = 3
 
 
-def choose(folder: Path, remembered: Path) -> EnginePrecision | None:
+def choose(folder: Path, notes: Path) -> EnginePrecision | None:
     """Return the numbers for a model folder; None leaves it to the engine, which takes 16 bits on a GPU.
 
-    `remembered` is a file that keeps what was measured, made where it can be.
+    `notes` is a file that keeps what was measured, made where it can be.
     """
     import torch
 
     if torch.cuda.is_available():
         return None
-    found = rates(folder, remembered)
+    found = rates(folder, notes)
     best = max(EQUAL, key=lambda name: found.get(name, 0.0))
     return best if found and found[best] > WORTH_IT * found["float32"] else "float32"
 
 
-def rates(folder: Path, remembered: Path) -> dict[MeasuredPrecision, float]:
+def rates(folder: Path, notes: Path) -> dict[MeasuredPrecision, float]:
     """Return operations a second by kind of numbers; empty for a small model or an unknown architecture.
 
     What the processor cannot do is left out.
     """
     import torch
 
-    config = _read(folder / "config.json")
+    config = remembered(folder / "config.json")  # loading the model tells its faults
     width, inner = config.get("hidden_size"), config.get("intermediate_size")
     if not isinstance(width, int) or not isinstance(inner, int):
         return {}
@@ -69,12 +68,10 @@ def rates(folder: Path, remembered: Path) -> dict[MeasuredPrecision, float]:
         f"{platform.machine()} {_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     name = f"{machine}, {width} x {inner}"
-    table = _read(remembered)
+    table = remembered(notes)
     if not isinstance(table.get(name), dict):
         table[name] = _measured(width, inner)
-        with suppress(OSError):
-            remembered.parent.mkdir(parents=True, exist_ok=True)
-            write_json(remembered, table)
+        remember(notes, table)
     found: dict[MeasuredPrecision, float] = table[name]
     return found
 
@@ -105,15 +102,6 @@ def _seconds(work: Callable[[], object]) -> float:
     started = perf_counter()
     work()
     return perf_counter() - started
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Return what a JSON file holds, nothing for a broken one: loading the model tells its faults."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _processor() -> str:

@@ -173,7 +173,6 @@ def _read(
 
 
 def _name(name: str) -> str:
-    """Return what transformers calls a tensor of a GGUF file."""
     if name in _OUTER:
         return _OUTER[name]
     try:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from ...files import sha256, write_json
+from ...files import remember, remembered, sha256
 
 _READ = ("*.safetensors", "config.json", "adapter_config.json")
 
@@ -19,7 +17,9 @@ def weights_hash(folders: Sequence[Path], notes: Path) -> str:
     `notes` is a file for hashes by path, size and time of change, so that 16 GB are not read at every start;
     without the right to write it they are.
     """
-    known, found, digest = _notes(notes), {}, hashlib.sha256()
+    kept = remembered(notes)
+    known = kept if all(isinstance(value, str) for value in kept.values()) else {}
+    found, digest = {}, hashlib.sha256()
     for folder in folders:
         for path in sorted({path for pattern in _READ for path in folder.glob(pattern)}):
             stat = path.stat()
@@ -27,20 +27,5 @@ def weights_hash(folders: Sequence[Path], notes: Path) -> str:
             found[mark] = known.get(mark) or sha256(path)
             digest.update(f"{path.name} {found[mark]}\n".encode())
     if not found.keys() <= known.keys():
-        _note(notes, known | found)
+        remember(notes, known | found)
     return digest.hexdigest()
-
-
-def _notes(path: Path) -> dict[str, str]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    whole = isinstance(content, dict) and all(isinstance(value, str) for value in content.values())
-    return content if whole else {}
-
-
-def _note(path: Path, content: dict[str, str]) -> None:
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, content)

@@ -10,8 +10,9 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ...errors import InvalidInputError
-from ...formats import answer_record, excerpts_record, hit_record
+from ...formats import answer_record, hit_record
 from ...pipeline import HIGH, MEDIUM
+from ...spans import excerpt
 from ...types import Answer, Documents, Question, Style
 from ..desk import each
 from ..granting import PassRequest, changes, granted
@@ -80,24 +81,39 @@ async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     pipeline = granted(state.pipeline, wish, state.limits)
     if body.stream:
         steps = (state.finished(answer) for answer in pipeline.stream(question, body.filters))
-        told = each(changes(steps, lambda answer: _step_record(answer, state.documents)))
+        told = each(changes(steps, lambda step: {**_shown(step, state.documents), "n_ranked": step.n_ranked}))
         return EventStream(state.desk, _events(told), fault_event)
     answer = await state.desk.run(request, lambda: pipeline.ask(question, body.filters))
     return JSONResponse({**_shown(state.finished(answer), state.documents), "done": True})
 
 
-def _step_record(answer: Answer, documents: Documents | None) -> dict[str, object]:
-    """Return an answer as its events show it: with how far the ranking is."""
-    return {**_shown(answer, documents), "n_ranked": answer.n_ranked}
-
-
 def _shown(answer: Answer, documents: Documents | None) -> dict[str, object]:
     """Return an answer with what matters in each passage and, once it is done, the lines of those read."""
-    record = {**answer_record(answer), "excerpts": excerpts_record(answer)}
+    record = {**answer_record(answer), "excerpts": _excerpts(answer)}
     if not answer.done or documents is None:
         return record
     read = [hit.passage for hit in answer.ranked[: answer.read_k]]
     return {**record, "lines": {passage.id: documents.line(passage) for passage in read}}
+
+
+def _excerpts(answer: Answer) -> dict[str, object]:
+    """Return, by the id of each passage, its sentence that matters and the words in it that tell so.
+
+    `{start, end, marks: [[start, end], ...]}`, in characters of the passage's text: before the answer is done
+    by the question, then for the passages that were read by the answer too.
+    """
+    read = {hit.passage.id for hit in answer.ranked[: answer.read_k]} if answer.done else set()
+    said = "" if answer.abstained else answer.text
+    excerpts = {
+        hit.passage.id: excerpt(
+            hit.passage.text, answer.question.text, said if hit.passage.id in read else ""
+        )
+        for hit in answer.retrieved
+    }
+    return {
+        name: {"start": shown.start, "end": shown.end, "marks": shown.marks}
+        for name, shown in excerpts.items()
+    }
 
 
 @routes.get("/v1/examples")

@@ -27,18 +27,13 @@ async def ready(request: Request) -> JSONResponse:
 @routes.get("/metrics")
 async def metrics(state: Shared) -> PlainTextResponse:
     """Return the metrics in Prometheus' words."""
-    telemetry = state.telemetry
-    telemetry.running.set(state.desk.n_running)
-    telemetry.waiting.set(state.desk.n_waiting)
+    now = {"requests_running": state.desk.n_running, "requests_waiting": state.desk.n_waiting}
     if state.about.cache is not None:
-        entries, n_bytes, hits, misses = state.about.cache()
-        telemetry.cache_entries.set(entries)
-        telemetry.cache_bytes.set(n_bytes)
-        telemetry.cache_hits.set(hits)
-        telemetry.cache_misses.set(misses)
+        in_memory = ("cache_entries", "cache_bytes", "cache_hits", "cache_misses")
+        now |= dict(zip(in_memory, state.about.cache(), strict=True))
     if state.about.disk is not None:
-        n_bytes, hits, misses = state.about.disk()
-        telemetry.disk_bytes.set(n_bytes)
-        telemetry.disk_hits.set(hits)
-        telemetry.disk_misses.set(misses)
-    return PlainTextResponse(telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        on_disk = ("disk_cache_bytes", "disk_cache_hits", "disk_cache_misses")
+        now |= dict(zip(on_disk, state.about.disk(), strict=True))
+    for name, n in now.items():
+        state.telemetry.gauges[name].set(n)
+    return PlainTextResponse(state.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -71,5 +71,4 @@ class Guard:
 
 
 def _host(headers: Headers) -> str:
-    """Return the name of the host that was asked for, without its port."""
     return re.sub(r":\d+$", "", headers.get("host", "")).lower()

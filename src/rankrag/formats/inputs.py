@@ -1,4 +1,4 @@
-"""Every record that goes in or comes out, one reader and one writer for each.
+"""What users bring: passages, questions, conversations and examples, in JSON, TSV or plain lines.
 
 Readers stream. Every error is a `FormatError` that names the file and the line.
 """
@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import csv
 import json
-import math
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast, get_args
-from urllib.parse import quote, unquote
+from typing import cast, get_args
 
-from .errors import FormatError
-from .files import (
+from ..errors import FormatError
+from ..files import (
     Record,
     as_object,
     kind_of,
@@ -25,24 +22,8 @@ from .files import (
     read_lines,
     read_records,
     write_records,
-    writing,
 )
-from .spans import excerpt
-from .types import (
-    Answer,
-    Citation,
-    Cut,
-    Example,
-    Hit,
-    Passage,
-    Question,
-    Source,
-    Speaker,
-    Style,
-    Task,
-    Turn,
-    Usage,
-)
+from ..types import Example, Passage, Question, Source, Speaker, Style, Task, Turn
 
 # ── passages ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -148,61 +129,6 @@ def read_history(path: str) -> tuple[Turn, ...]:
     return _turns(messages, path, None)
 
 
-# ── runs and qrels (TREC) ────────────────────────────────────────────────────────────────────────────
-
-
-def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str) -> int:
-    """Write a TREC run (`qid Q0 docid rank score tag`, rank from 1); return the number of lines.
-
-    Evaluation tools order a run by its score alone, so where our order differs from that of the scores
-    (ties, hits left unscored) the score is lowered by the smallest step that keeps our order. The tag of
-    hits left unscored ends in `-unscored`.
-    """
-    count = 0
-    with writing(path) as stream:
-        for name, hits in rankings:
-            ceiling = float("inf")
-            for rank, hit in enumerate(hits, 1):
-                ceiling = min(hit.score, ceiling - max(1e-9, abs(ceiling) * 1e-9)) if rank > 1 else hit.score
-                by = run_name(tag if hit.scored else f"{tag}-unscored")
-                stream.write(f"{run_name(name)} Q0 {run_name(hit.passage.id)} {rank} {ceiling:.12g} {by}\n")
-                count += 1
-    return count
-
-
-def run_name(name: str) -> str:
-    """Return an id as a column of a run: white space, which separates columns, becomes `%20` and the like."""
-    return re.sub(r"\s|%(?=[0-9A-Fa-f]{2})", lambda found: quote(found[0]), name) or "_"
-
-
-def id_in_run(name: str) -> str:
-    """Return the id for which `run_name` gives a name; what it cannot have given stands for itself."""
-    spelled = unquote(name)
-    return spelled if run_name(spelled) == name else name
-
-
-def read_run(path: str) -> Iterator[tuple[str, str, float]]:
-    """Yield (question id, passage id, score) of every line of a TREC run, in the order of the file."""
-    for number, line in read_lines(path):
-        parts = line.split()
-        if len(parts) != 6:
-            raise FormatError(
-                path, number, f"found {len(parts)} columns, wanted 6 (qid Q0 docid rank score tag)"
-            )
-        yield parts[0], parts[2], _number(parts[4], path, number)
-
-
-def read_qrels(path: str) -> Iterator[tuple[str, str, int]]:
-    """Yield (question id, passage id, relevance) of TREC qrels (4 columns) or a BEIR TSV (3)."""
-    for number, line in read_lines(path):
-        parts = line.split()
-        if number == 1 and parts[:2] == ["query-id", "corpus-id"]:
-            continue
-        if len(parts) not in (3, 4):
-            raise FormatError(path, number, f"found {len(parts)} columns, wanted 4 (TREC) or 3 (BEIR)")
-        yield parts[0], parts[-2], _whole(parts[-1], path, number)
-
-
 # ── examples ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -228,94 +154,6 @@ def read_examples(path: str) -> Iterator[Example]:
             ),
             target=_one_of(record, ("target",), path, number),
         )
-
-
-# ── answers ──────────────────────────────────────────────────────────────────────────────────────────
-
-
-def answer_record(answer: Answer) -> Record:
-    """Return an answer as `ask --output json` prints it; `n_scored` where that is not all of `ranked`."""
-    record: Record = {
-        "id": answer.question.id,
-        "question": answer.question.text,
-        "query": answer.query,
-        "rewritten": answer.rewritten or None,
-        "text": answer.text,
-        "abstained": answer.abstained,
-        "weak": answer.weak,
-        "calibrated": answer.calibrated,
-        "citations": [asdict(citation) for citation in answer.citations],
-        "retrieved": [hit_record(hit) for hit in answer.retrieved],
-        "ranked": [hit_record(hit) for hit in answer.ranked],
-        "read_k": answer.read_k,
-        "cuts": [asdict(cut) for cut in answer.cuts],
-        "usage": {name: getattr(answer.usage, name) for name in ("prompt_tokens", "completion_tokens")},
-        "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
-    }
-    return record | ({"n_scored": answer.n_scored} if answer.n_scored < len(answer.ranked) else {})
-
-
-def answer_of(record: Mapping[str, object], question: Question) -> Answer:
-    """Return the answer to a question of which `answer_record` made a record."""
-    told = cast("Mapping[str, Any]", record)
-    return Answer(
-        question,
-        query=told["query"],
-        rewritten=told["rewritten"] or "",
-        retrieved=tuple(map(_hit_of, told["retrieved"])),
-        n_ranked=told.get("n_ranked", len(told["ranked"])),
-        ranked=tuple(map(_hit_of, told["ranked"])),
-        read_k=told["read_k"],
-        text=told["text"],
-        citations=tuple(Citation(**citation) for citation in told["citations"]),
-        abstained=told["abstained"],
-        weak=told["weak"],
-        calibrated=told["calibrated"],
-        cuts=tuple(Cut(**cut) for cut in told["cuts"]),
-        usage=Usage(**told["usage"]),
-        timings_s=told["timings_s"],
-        done=told.get("done", True),
-    )
-
-
-def _hit_of(told: Mapping[str, Any]) -> Hit:
-    source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
-    found = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
-    return Hit(found, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
-
-
-def excerpts_record(answer: Answer) -> Record:
-    """Return, by the id of each passage, its sentence that matters and the words in it that tell so.
-
-    `{start, end, marks: [[start, end], ...]}`, in characters of the passage's text: before the answer is done
-    by the question, then for the passages that were read by the answer too.
-    """
-    read = {hit.passage.id for hit in answer.ranked[: answer.read_k]} if answer.done else set()
-    said = "" if answer.abstained else answer.text
-    found = {
-        hit.passage.id: excerpt(
-            hit.passage.text, answer.question.text, said if hit.passage.id in read else ""
-        )
-        for hit in answer.retrieved
-    }
-    return {name: {"start": one.start, "end": one.end, "marks": one.marks} for name, one in found.items()}
-
-
-def hit_record(hit: Hit) -> Record:
-    """Return a hit as JSON shows it: path or URL, page and offsets flat; no score where it is unscored."""
-    source = hit.passage.source or Source(path="")
-    record: Record = {
-        "id": hit.passage.id,
-        "score": hit.score if hit.scored else None,
-        "title": hit.passage.title,
-        "text": hit.passage.text,
-        "source": source.path,
-        "page": source.page,
-        "source_start": source.start,
-        "source_end": source.end,
-        "attributes": dict(hit.passage.attributes),
-    }
-    return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────
@@ -378,23 +216,6 @@ def _turns(messages: object, path: str, line: int | None) -> tuple[Turn, ...]:
             )
         turns.append(Turn(cast("Speaker", role), text))
     return tuple(turns)
-
-
-def _number(text: str, path: str, line: int) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if math.isnan(number):
-        raise FormatError(path, line, f"found {text!r}, wanted a number")
-    return number
-
-
-def _whole(text: str, path: str, line: int) -> int:
-    number = _number(text, path, line)
-    if not number.is_integer():
-        raise FormatError(path, line, f"found {text!r}, wanted a whole number")
-    return int(number)
 
 
 def _plain(value: object) -> str:
