@@ -140,7 +140,7 @@ def test_a_build_reaches_the_disk_on_its_way(
     every_s: float, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["rankrag.index.commits"], "SYNCED_S", every_s)
-    monkeypatch.setattr(sys.modules["rankrag.index.build"], "BATCH", 10)
+    monkeypatch.setattr(sys.modules["rankrag.index.commits"], "BATCH", 10)
     Path("more.jsonl").write_text("".join(json.dumps({"text": f"number {n}"}) + "\n" for n in range(40)))
 
     def cut(done: int, total: int, unit: str) -> None:
