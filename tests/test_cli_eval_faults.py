@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from eval_place import make, predict
 from rankrag.eval.answers import read_facts
 from rankrag.eval.results import POOLED, read_results
 from rankrag.files import summed
+from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
 
 Capture = pytest.CaptureFixture[str]
 
@@ -229,6 +231,10 @@ def test_the_numbers_that_a_model_computes_with_and_how_it_reads_are_facts(
     assert "answers of another system" in refused(capsys, *same, "--precision", "bfloat16")
     assert "answers of another system" in refused(capsys, *same, "--reading", "mixture")
     assert "answers of another system" in refused(capsys, *same, "--query-likelihood", "0.2")
+    card = Checkpoint(Path(model), "paper", threshold=0.4)
+    write_checkpoint(card)
+    assert "answers of another system" in refused(capsys, *same)
+    write_checkpoint(replace(card, threshold=None))
     facts = json.loads((folder / "facts.json").read_text())
     del facts["system"]["facts"]["precision"]  # as it was written before
     (folder / "facts.json").write_text(json.dumps(facts))

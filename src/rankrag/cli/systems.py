@@ -202,6 +202,8 @@ def _facts(named: NamedSystem, loaded: SystemModels) -> dict[str, str]:
         facts["budget"] = str(spec.budget)
     if answers and generator_of(spec, answers).reading == "mixture":
         facts["reading"] = "mixture"
+    if ranks and ranks.threshold is not None:
+        facts["threshold"] = str(ranks.threshold)
     if ranks and ranks.query_likelihood:
         facts["query_likelihood"] = str(ranks.query_likelihood)
     if named.variant:
