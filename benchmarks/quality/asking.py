@@ -53,6 +53,12 @@ def _parser(
     parser.add_argument("--prefix", default="", help="of the systems' names, where a second model is asked")
     parser.add_argument("--base", default="smollm2-135m")
     parser.add_argument("--precision", default="int8")
+    parser.add_argument(
+        "--query-likelihood",
+        type=float,
+        default=0.0,
+        help="its share in a ranking: 0, the paper's, in every report that is kept but query-likelihood",
+    )
     parser.add_argument("--ranker", type=Path, help="a cross-encoder")
     parser.add_argument("--only", nargs="+", choices=only, default=[], help="all, unless some are named")
     parser.add_argument(

@@ -89,6 +89,7 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     mine = ["--model", chosen.model, "--precision", chosen.precision]
     untuned = ["--model", chosen.base, "--precision", chosen.precision]
     silent, cite = ["--no-rank", "--no-cite"], ["--no-cite"] if chosen.no_cite else []
+    cite += ["--query-likelihood", chosen.query_likelihood]
     wanted: dict[str, list[object]] = {
         "unranked": [*mine, *silent],
         "ranked": [*mine, *cite],

@@ -70,6 +70,7 @@ def systems(chosen: argparse.Namespace) -> dict[str, list[object]]:
     """Return the options of each system, by its name in the report."""
     mine, base = ["--model", chosen.model], ["--model", chosen.base]
     precision = ["--precision", chosen.precision]
+    mine += ["--query-likelihood", chosen.query_likelihood]
     wanted: dict[str, list[object]] = {
         "bm25": ["--no-rank"],
         "hybrid": ["--no-rank"],
