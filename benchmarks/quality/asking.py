@@ -57,7 +57,7 @@ def _parser(
         "--query-likelihood",
         type=float,
         default=0.0,
-        help="its share in a ranking: 0, the paper's, in every report that is kept but query-likelihood",
+        help="its share in a ranking: 0, the paper's, in every report that is kept but two",
     )
     parser.add_argument("--ranker", type=Path, help="a cross-encoder")
     parser.add_argument("--only", nargs="+", choices=only, default=[], help="all, unless some are named")

@@ -84,7 +84,7 @@ def _write_template(found: Checkpoint, base: Path, out: Path) -> None:
 
 
 def _write_cross_encoder(out: Path, labels: tuple[int, int]) -> None:
-    """Write what `CrossEncoder(out)` reads: log P(True) - log P(False), through a sigmoid: the paper's relevance.
+    """Write what `CrossEncoder(out)` reads: log P(True) - log P(False), through a sigmoid: its label.
 
     The format is that of sentence-transformers 6.
     """
