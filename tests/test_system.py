@@ -119,6 +119,8 @@ def test_the_command_line_ranks_here_and_answers_there(
 
 def test_a_folder_with_a_score_in_place_of_words_is_a_cross_encoder(tmp_path: Path, index: Path) -> None:
     folder = write_cross_encoder(tmp_path / "specialist", 1)
+    with pytest.raises(InvalidInputError, match="wanted it for a language model here that ranks"):
+        SystemSpec(model="fake", ranker=str(folder), query_likelihood=0.2).check()
     rag = rankrag.load(index, model="fake", ranker=str(folder), budget=Budget(rank_k=1), read_k=1)
     assert isinstance(rag.pipeline.ranker, BudgetedRanker)
     assert isinstance(rag.pipeline.ranker.ranker, CrossEncoderRanker)
@@ -142,6 +144,10 @@ def test_nothing_relevant_enough_is_an_abstention(index: Path, capsys: pytest.Ca
     [
         (SystemSpec(model="fake", min_relevance=1.5), "wanted a probability, 0 to 1"),
         (SystemSpec(model="fake", reading="mixture"), "found the reading mixture for fake"),
+        (
+            SystemSpec(model="fake", query_likelihood=-0.2),
+            "found query_likelihood = -0.2, wanted a number from",
+        ),
         (SystemSpec(model="fake", query_likelihood=0.2), "found a query likelihood of 0.2, wanted it for"),
         (SystemSpec(model="fake", min_relevance=0.5, ranking=False), "without ranking"),
         (SystemSpec(model="fake", ranker="fake", ranking=False), "leave out --no-rank"),

@@ -69,6 +69,8 @@ class SystemSpec:
 
     def check(self) -> None:
         """Raise InvalidInputError (or NotFoundError for a path) for a spec that no system can be made of."""
+        from ..model.store.checkpoint import check_query_likelihood
+
         check_counts(self.retrieve_k, self.read_k)
         if self.min_relevance is not None and not 0 <= self.min_relevance <= 1:
             raise InvalidInputError(
@@ -90,13 +92,19 @@ class SystemSpec:
                 f"found the reading mixture for {self.answers_with}, wanted it for a model on this machine: "
                 "leave --reading out"
             )
-        if self.query_likelihood and not (self.ranking and is_here(self.ranks_with)):
+        if self.query_likelihood is not None:
+            check_query_likelihood(self.query_likelihood)
+        if self.query_likelihood and not self._ranks_by_words():
             raise InvalidInputError(
                 f"found a query likelihood of {self.query_likelihood:g}, wanted it for a language model here "
                 "that ranks: leave it out"
             )
         if models and not any(map(is_here, models)):
             check_loading(models[0], self.loading)
+
+    def _ranks_by_words(self) -> bool:
+        """Say whether a language model of this machine ranks, which alone tells how likely a question is."""
+        return self.ranking and is_here(self.ranks_with) and not is_cross_encoder(self.ranks_with)
 
     def language_models(self) -> list[str]:
         """Return the names of the language models needed, each once: first the one that answers."""
