@@ -83,7 +83,16 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert chosen == "bfloat16"
 
 
-@pytest.mark.parametrize("changed", [{"model_type": "granite"}, {"hidden_size": 64}, {"hidden_size": None}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model_type": "granite"},
+        {"model_type": ["llama"]},
+        {"hidden_size": 64},
+        {"hidden_size": None},
+        {"hidden_size": 2**31},
+    ],
+)
 def test_what_was_not_tried_stays_in_float32(tmp_path: Path, changed: dict[str, object]) -> None:
     folder = folder_of(tmp_path / "other", WIDE | changed)
     assert precision.choose(folder, tmp_path / "speeds.json") == "float32"

@@ -46,14 +46,22 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def damage(path: Path, chance: random.Random) -> None:
     """Change one file of a folder: mostly a value of its JSON, sometimes its bytes, or it is gone."""
     data = path.read_bytes()
-    if path.suffix == ".json" and chance.random() < 0.8:
-        content = json.loads(data)
+    content = _parsed(data)
+    if content and chance.random() < 0.8:
         _change(content, chance)
         path.write_text(json.dumps(content))
     elif chance.random() < 0.1:
         path.unlink()
     else:
         path.write_bytes(chance.choice(BYTES)(data, chance))
+
+
+def _parsed(data: bytes) -> Any:
+    """What JSON says; None where it is none, or none any more: a file may be damaged twice."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return None
 
 
 def _change(content: Any, chance: random.Random) -> None:

@@ -192,7 +192,8 @@ def _put_together(work: Build) -> None:
             rng = random.Random(f"{work.seed(name)} together{' held out' if held_out else ''}")
             near = partial(_near, work, name, held_out)
             put = found_together if how.together == "found" else together
-            made = _first_groups(put(items, near, how.passages, rng), how.most_groups)
+            size = 1 if how.task == "context_qa" else how.passages
+            made = _first_groups(put(items, near, size, rng), how.most_groups)
             groups |= made
             if how.together == "found":
                 without |= found_apart(items, near, made, how.apart, rng)

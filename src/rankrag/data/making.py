@@ -99,8 +99,13 @@ def _context_qa(draw: Draw) -> Made:
     gold = draw.item.gold
     if not gold:
         return Dropped("no gold passage")
-    reply = rules.target(draw.item, gold)
-    return [_example(draw, [rules.one_passage(gold)], reply)] if reply else Dropped("no answer")
+    item, reply = draw.item, rules.target(draw.item, gold)
+    if not item.answerable and not reply:
+        reply = UNANSWERABLE
+    if not reply:
+        return Dropped("no answer")
+    made = [_example(draw, [rules.one_passage(gold)], reply)]
+    return made + _unanswered(draw)
 
 
 def _retrieval_qa(draw: Draw) -> Made:
@@ -117,11 +122,15 @@ def _retrieval_qa(draw: Draw) -> Made:
     if len(passages) < draw.how.passages:
         return Dropped(f"fewer than {draw.how.passages} passages")
     reply = rules.target(draw.item, passages)
-    made = [_example(draw, _with_orders(draw, passages), reply)]
-    if draw.apart:
-        example = _example(draw, draw.apart, UNANSWERABLE)
-        made.append(replace(example, id=f"{example.id}/apart"))
-    return made
+    return [_example(draw, _with_orders(draw, passages), reply), *_unanswered(draw)]
+
+
+def _unanswered(draw: Draw) -> list[Example]:
+    """Return the question asked of passages that do not hold its answer, where the recipe has some."""
+    if not draw.apart:
+        return []
+    example = _example(draw, draw.apart, UNANSWERABLE)
+    return [replace(example, id=f"{example.id}/apart")]
 
 
 def _retrieval_rank(draw: Draw) -> Made:

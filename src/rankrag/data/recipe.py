@@ -71,7 +71,7 @@ class Ingredient(_Strict):
     together: bool | Literal["found"] = Field(
         default=False,
         description="gold of several items is asked about as one, in place of hits; found: the first hits of "
-        "an item are, also by the items whose gold is among them",
+        "an item are, also by the items whose gold is among them; of task context_qa one passage each",
     )
     most_groups: Count | None = Field(
         default=None, description="most groups put together; the first have the nearest passages"

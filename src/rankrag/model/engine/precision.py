@@ -33,6 +33,9 @@ WORTH_IT = 1.2
 _SMALL = 512
 """Width below which float32 is quick enough on anything."""
 
+_LARGE = 2**28
+"""Weights of one product, a gigabyte of float32, from which nothing is measured: not even a model of 70 B has them."""
+
 _ROWS = 128
 _TRIES = 3
 
@@ -62,7 +65,7 @@ def rates(folder: Path, notes: Path) -> dict[MeasuredPrecision, float]:
     width, inner = config.get("hidden_size"), config.get("intermediate_size")
     if not isinstance(width, int) or not isinstance(inner, int):
         return {}
-    if config.get("model_type") not in KNOWN or width < _SMALL:
+    if str(config.get("model_type")) not in KNOWN or width < _SMALL or width * inner > _LARGE:
         return {}
     machine = (
         f"{platform.machine()} {_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
