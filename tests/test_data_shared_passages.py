@@ -10,7 +10,9 @@ from pathlib import Path
 import blend_small
 from rankrag.data import build, read_recipe, searches
 from rankrag.data.item import Item, passage
+from rankrag.data.making import Maker
 from rankrag.data.matching import contains_answer
+from rankrag.data.recipe import Ingredient
 from rankrag.data.shared_passages import apart, found_apart, found_together, together
 from rankrag.formats import read_examples
 from rankrag.prompts import UNANSWERABLE
@@ -168,6 +170,32 @@ def test_a_recipe_asks_of_few_groups_and_of_others_that_do_not_answer(tmp_path: 
         assert one.id.endswith("/apart")
         (own,) = [other for other in read if f"{other.id}/apart" == one.id]
         assert not any(contains_answer(each.text, [own.target]) for each in one.passages)
+
+
+def test_one_passage_at_a_time_is_asked_also_where_it_does_not_answer(tmp_path: Path) -> None:
+    examples, _, _ = built(
+        tmp_path,
+        "blend.ingredients.five.task=context_qa",
+        "blend.ingredients.five.together=true",
+        "blend.ingredients.five.gold_depth=9",
+        "blend.ingredients.five.apart=1.0",
+    )
+    read = {one.id: one for one in examples if one.task == "context_qa"}
+    said = [one for one in read.values() if one.target == UNANSWERABLE]
+    assert said
+    for one in said:
+        own = read[one.id.removesuffix("/apart")]
+        (near,), (gold,) = one.passages, own.passages
+        assert near.id != gold.id
+        assert contains_answer(gold.text, [own.target])
+        assert not contains_answer(near.text, [own.target])
+
+
+def test_a_question_that_its_passage_does_not_answer_is_taught_so(tmp_path: Path) -> None:
+    asked = Item("q", Question("q", "Who?"), gold=(passage("text a"),), answerable=False)
+    maker = Maker("read", Ingredient(source="squad2", files=["x"], task="context_qa", weight=1))
+    made = maker.make(asked, [], random.Random(0))
+    assert [one.target for one in made] == [UNANSWERABLE]  # type: ignore[union-attr]
 
 
 def test_a_recipe_keeps_the_first_groups_and_counts_the_others(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ _SMALL = 512
 """Width below which float32 is quick enough on anything."""
 
 _LARGE = 2**28
-"""Weights of one product, a gigabyte of float32, from which nothing is measured: not even a model of 70 B has them."""
+"""Weights of a layer, a gigabyte of float32, from which nothing is measured: a model of 70 B has fewer."""
 
 _ROWS = 128
 _TRIES = 3
