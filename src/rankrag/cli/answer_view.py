@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..pipeline import Level, level
-from ..spans import Excerpt, Span, excerpt, window
+from ..spans import Excerpt, Span, excerpt, flat, window
 from ..types import Answer, Hit, Passage, Question
 from .console import QUIET, show, warn
 
@@ -29,8 +28,6 @@ EXCERPT = 200
 AROUND = 8
 """Lines of a document that are shown before and after the place of a source."""
 LEVELS: dict[Level, str] = {"high": "green", "medium": "yellow", "low": QUIET}
-
-_BLANKS = re.compile(r"\s+")
 
 
 def watch(steps: Iterable[Answer], console: Console) -> Answer:
@@ -103,7 +100,7 @@ def show_hits(
     for n, hit in enumerate(hits):
         places = moved[n] if moved else None
         show(_headline(n + 1, hit, places, calibrated), console)
-        whole = Text(" ".join(hit.passage.text.split()))
+        whole = Text(flat(hit.passage.text).strip())
         text = _leading(hit, excerpt(hit.passage.text, question.text)) if console.is_terminal else whole
         show(Padding(text, (0, 0, 1, 4)), console)
     if not hits:
@@ -159,15 +156,11 @@ def _leading(hit: Hit, found: Excerpt) -> Text:
     shown, at = Text("… " if start else ""), start
     for first, last in found.marks:
         if start <= first and last <= end:
-            shown.append(_flat(text[at:first]))
+            shown.append(flat(text[at:first]))
             shown.append(text[first:last], style="bold")
             at = last
-    shown.append(_flat(text[at:end]))
+    shown.append(flat(text[at:end]))
     return shown.append(" …" if end < len(text) else "")
-
-
-def _flat(text: str) -> str:
-    return _BLANKS.sub(" ", text)
 
 
 def show_place(answer: Answer, number: int, console: Console, index: Path | None) -> None:

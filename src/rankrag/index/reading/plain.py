@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ...spans import RULE_SIGNS
 from .encodings import decode
 from .texts import Mark, Section, Text, own_title, sections, shortened, without_data
 
-_RULE = r"([=\-~^\"'`#*+.:_])\2{2,}[^\S\n]*\r?$"
+_RULE = rf"([{RULE_SIGNS}])\2{{2,}}[^\S\n]*\r?$"
 _UNDERLINED = re.compile(rf"^(\S.*)\r?\n{_RULE}", re.MULTILINE)
 _MARKDOWN = re.compile(
     r"^ {0,3}(#{1,6})[^\S\n]+(\S.*?)(?:[^\S\n]+#+)?[^\S\n]*\r?$|^(\S.*?)[^\S\n]*\r?\n(=+|-{3,})[^\S\n]*\r?$",
