@@ -78,7 +78,7 @@ def test_what_a_server_keeps_in_the_index_is_compared_but_never_new() -> None:
 
 def test_the_command_says_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = call(capsys, "documents", "check", "--index", "idx")
-    assert out == "idx: 3 files are as they were indexed\n"
+    assert out == "idx: 3 files unchanged\n"
     Path("docs/dogs.txt").unlink()
     out, err = call(capsys, "documents", "check", "docs", "--index", "idx", code=7)
     assert "1 missing" in out
@@ -145,6 +145,6 @@ def test_damage_of_the_index_itself_is_named(capsys: pytest.CaptureFixture[str])
     content = data.read_bytes()
     data.write_bytes(content[:-1])
     _, err = call(capsys, "documents", "check", "--index", "idx", code=6)
-    assert f"found 1 faults in the index at idx itself ({data.relative_to(INDEX)}: its content" in err
+    assert f"found 1 fault in the index at idx itself ({data.relative_to(INDEX)}: its content" in err
     data.write_bytes(content)
     call(capsys, "documents", "check", "--index", "idx")

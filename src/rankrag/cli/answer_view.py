@@ -14,6 +14,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import amount
 from ..pipeline import Level, level
 from ..spans import Excerpt, Span, excerpt, flat, window
 from ..types import Answer, Hit, Passage, Question
@@ -308,7 +309,7 @@ def timings(answer: Answer) -> Text:
 
 def share_scored(n_scored: int, n_ranked: int) -> str:
     """Say how many of the passages a budget let the ranker score; nothing where it scored them all."""
-    return f"{n_scored} of {n_ranked} passages scored · " if n_scored < n_ranked else ""
+    return f"{n_scored} of {amount(n_ranked, 'passage')} scored · " if n_scored < n_ranked else ""
 
 
 def _read(answer: Answer) -> tuple[Hit, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ...errors import amount
 from ...spans import RULE_SIGNS
 from .encodings import decode
 from .texts import Mark, Section, Text, own_title, sections, shortened, without_data
@@ -81,9 +82,7 @@ def _from(front: re.Match[str] | None, found: tuple[Section, ...]) -> tuple[Sect
 def _decoded(data: bytes) -> tuple[str, tuple[str, ...]]:
     decoded = decode(data)
     text, n_pictures = without_data(decoded.text)
-    pictures = (
-        f"{n_pictures:,} embedded picture{'' if n_pictures == 1 else 's'} left out" if n_pictures else ""
-    )
+    pictures = f"{amount(n_pictures, 'embedded picture')} left out" if n_pictures else ""
     return text, tuple(note for note in (decoded.note, pictures) if note)
 
 
