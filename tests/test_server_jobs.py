@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from rankrag.errors import FailureError, InUseError
@@ -21,7 +20,7 @@ from rankrag.index.manifest import building
 from rankrag.server import job_files, jobs, owners
 from rankrag.server.job_files import Job, read_job, write_job
 from rankrag.server.jobs import Jobs
-from serving import client, live, make_app, make_index, until
+from serving import client, jobs_of, live, make_app, make_index, until
 
 
 @pytest.fixture
@@ -43,13 +42,6 @@ def job_of(http: TestClient, name: str) -> dict[str, Any]:
 def over(http: TestClient, name: str) -> dict[str, Any]:
     until(lambda: (job := jobs_of(http).get(name)) is not None and job.is_over)
     return job_of(http, name)
-
-
-def jobs_of(http: TestClient) -> Jobs:
-    """Return what a server of this process works on: to ask by HTTP all the time slows what is waited for."""
-    found = cast("FastAPI", http.app).state.rankrag.jobs
-    assert isinstance(found, Jobs)
-    return found
 
 
 def send(http: TestClient, name: str, text: str) -> str:
