@@ -15,7 +15,7 @@ import pytest
 
 from cli_call import call
 from rankrag.errors import NotFoundError
-from rankrag.index import Settings, build, changing, compare, open_store
+from rankrag.index import IndexDocuments, Settings, build, changing, compare, open_store
 from serving import until
 
 INDEX = Path("idx")
@@ -63,6 +63,12 @@ def test_a_folder_that_is_gone_and_one_that_never_was() -> None:
     assert len(compare(INDEX).missing) == len(compare(INDEX, ["docs"]).missing) == 3
     with pytest.raises(NotFoundError):
         compare(INDEX, ["nowhere"])
+
+
+def test_an_index_without_files_has_nothing_to_compare() -> None:
+    IndexDocuments(INDEX).delete([document.id for document in IndexDocuments(INDEX).list()])
+    assert compare(INDEX).n_same == compare(INDEX).n_differences == 0
+    assert len(compare(INDEX, ["docs"]).new) == 3
 
 
 def test_what_a_server_keeps_in_the_index_is_compared_but_never_new() -> None:
