@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from fastapi import FastAPI
@@ -23,6 +24,7 @@ from rankrag.index import READABLE, IndexDocuments, build, open_store, retriever
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelCiter, ModelGenerator, ModelRanker
 from rankrag.pipeline import Pipeline
 from rankrag.server import About, ServerSettings, SharedLanguageModel, Telemetry, create_app
+from rankrag.server.jobs import Jobs
 from rankrag.server.listening import make_server
 from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
 
@@ -140,6 +142,13 @@ def live(app: FastAPI, grace_s: float = 10) -> Iterator[str]:
         server.should_exit = True
         thread.join()
         listener.close()
+
+
+def jobs_of(http: TestClient) -> Jobs:
+    """Return what a server of this process works on: to ask by HTTP all the time slows what is waited for."""
+    found = cast("FastAPI", http.app).state.rankrag.jobs
+    assert isinstance(found, Jobs)
+    return found
 
 
 def until(true: object, seconds: float = 20.0) -> None:

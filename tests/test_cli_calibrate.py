@@ -155,7 +155,7 @@ def one_class(records: list[dict[str, object]]) -> list[dict[str, object]]:
     [
         (one_class(neutral(5)), [], 5, "found 0 relevant pairs among 15, wanted both kinds"),
         (neutral(40), ["--precision", "0.999"], 5, "found no threshold with 0.999 as bound of its precision"),
-        (neutral(1), [], 5, "found 4 pairs of 1 questions"),
+        (neutral(1), [], 5, "found 4 pairs of 1 question,"),
         ([{"id": "a", "question": "Why?", "answers": ["x"]}], [], 5, "found no labelled pairs"),
         (neutral(5), ["--write"], 2, "found --write for fake, which has no folder"),
         (neutral(5), ["--write", "--out", "x"], 2, "found --write and --out"),

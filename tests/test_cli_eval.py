@@ -263,7 +263,7 @@ def test_what_is_wrong_is_said_in_one_line(
     assert "found no capitals.run" in err
     (tmp_path / "odd.run").write_text("q0 Q0 gone 1 1.0 x")
     _, err = call(capsys, *predict(place, tmp_path, "r", "--run", str(tmp_path / "odd.run")), code=5)
-    assert "found 1 passages (first 'gone')" in err
+    assert "found 1 passage (first 'gone')" in err
     _, err = call(capsys, "eval", "score", str(tmp_path / "none"), code=4)
     assert "found no answers below" in err
     call(capsys, *predict(place, tmp_path, "ok", "-n", "2"))

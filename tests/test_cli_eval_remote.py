@@ -41,7 +41,7 @@ def test_one_question_that_a_server_refuses_costs_no_other(
 
     server.always = refuses_one
     _, err = call(capsys, *answering(place, tmp_path / "one", server, "--no-rank", "--no-cite"))
-    assert "1 questions could not be asked" in err
+    assert "1 question could not be asked" in err
     given = read_answers(tmp_path / "one" / "s" / "capitals")
     assert "against our rules" in given.failed[first.question.id]
     assert [one.text for one in given.answers.values()] == [one.text for one in others]

@@ -112,7 +112,7 @@ def test_the_doctor_looks_at_an_index(
     )
     checks = as_json(capsys, "doctor", "--index", str(tmp_path / "i"), code=3)["checks"]
     assert checks[-1]["state"] == "ok"
-    assert "1 files, 1 passages, no vectors" in checks[-1]["found"]
+    assert "1 file, 1 passage, no vectors" in checks[-1]["found"]
 
 
 def test_the_doctor_knows_the_packages_of_each_extra() -> None:

@@ -62,6 +62,26 @@ def test_sources_show_relevance_moves_title_path_and_page() -> None:
     assert "rank 1.50 s · 100 + 4 tokens" in drawn(ANSWER)
 
 
+UNDERLINED = "=====\nToes\n=====\n\nFeet\n----\nA cat has eighteen toes.\n\n==== ====\nhind 8\n==== ===="
+
+
+def test_no_line_that_is_drawn_is_shown_of_a_source() -> None:
+    hit = replace(HITS[0], passage=replace(PASSAGES[0], text=UNDERLINED))
+    shown = drawn(replace(ANSWER, retrieved=(hit,), ranked=(hit,), text="Eighteen.", citations=()))
+    assert "… A cat has eighteen toes. hind 8" in shown
+    assert not re.search("[=-]{3}", shown)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_no_line_that_is_drawn_is_shown_of_a_hit(is_terminal: bool) -> None:
+    out = Console(file=io.StringIO(), width=80, force_terminal=is_terminal, color_system=None)
+    hit = replace(HITS[0], passage=replace(PASSAGES[0], text=UNDERLINED))
+    answer_view.show_hits([hit], out, Question("q", "toes"))
+    assert isinstance(out.file, io.StringIO)
+    assert "Toes Feet A cat has eighteen toes. hind 8" in out.file.getvalue()
+    assert not re.search("[=-]{3}", out.file.getvalue())
+
+
 def test_unscored_hits_abstentions_and_cuts_are_said() -> None:
     unscored = replace(HITS[2], scored=False)
     shown = drawn(replace(ANSWER, ranked=(unscored, *ANSWER.ranked[1:]), cuts=(Cut("p2", 3, 7),)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,30 @@ def test_documents_are_listed_and_deleted(tool: Tool, tmp_path: Path) -> None:
 # ── index ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_one_of_a_thing_is_no_plural(tool: Tool, tmp_path: Path) -> None:
+    page, questions, index = tmp_path / "snow" / "a.txt", tmp_path / "white.txt", str(tmp_path / "index")
+    page.parent.mkdir()
+    page.write_text("Snow is white.")
+    questions.write_text("What is white?\n")
+    said = tool.text("index", str(page), "--index", index, "--encoder", "none")
+    name = tool.json("documents", "list", "--index", index)["documents"][0]["id"]
+    for code, *command in (
+        (0, "ask", "What is white?", "--model", "fake"),
+        (0, "search", "white", "--rank", "--model", "fake"),
+        (0, "search", "--questions", str(questions), "--run", str(tmp_path / "white.run")),
+        (0, "documents", "list"),
+        (0, "documents", "check"),
+        (7, "documents", "check", str(tmp_path)),
+        (0, "documents", "copy", str(tmp_path / "copy")),
+        (0, "documents", "delete", name),
+        (4, "documents", "delete", name),
+    ):
+        said += tool.text(*command, "--index", index, code=code) + tool.err
+    said += tool.text("rank", "What is white?", "--passages", str(page), "--model", "fake")
+    assert {"1 file", "1 passage", "1 line", "1 document"} <= {*re.findall(r"\b1 \w+", said)}
+    assert not re.findall(r"(?<![\d.,])1 (?!is\b|was\b)\w+s\b", said)
+
+
 def test_indexing_again_changes_nothing_and_a_changed_file_is_replaced(tool: Tool, tmp_path: Path) -> None:
     (tmp_path / "pages").mkdir()
     for name in "ab":
@@ -292,7 +317,7 @@ def test_a_long_build_says_first_what_it_takes(
     (tmp_path / "page.txt").write_text("Snow is white.")
     monkeypatch.setattr(verb, "LONG_S", 0)
     out = tool.text("index", str(tmp_path / "page.txt"), "--index", str(tmp_path / "i"), "--encoder", "none")
-    assert "About 1 passages: from nothing that takes about 0 minutes" in tool.err
+    assert "About 1 passage: from nothing that takes about 0 minutes" in tool.err
     assert "About" not in out
 
 

@@ -266,7 +266,7 @@ def test_a_run_that_does_not_fit_its_corpus_is_refused(data: Path, tmp_path: Pat
     out = tmp_path / "blend"
     search(data, out)
     (out / "own.run").write_text("w1 Q0 nowhere 1 1.0 x\n")
-    with pytest.raises(InvalidInputError, match=r"found 1 passages \(first 'nowhere'\) that are not in"):
+    with pytest.raises(InvalidInputError, match=r"found 1 passage \(first 'nowhere'\) not in"):
         build(read_recipe(str(data / "recipe.yaml")), data, out, silent)
 
 

@@ -380,7 +380,7 @@ def test_msmarco_in_its_three_shapes(write: Write, tmp_path: Path) -> None:
     assert (item.question.text, item.gold[0].text) == ("what is it", "This is it.")
     assert drops(found) == ["no gold passage"]
     write("official/collection.tsv", "7 no tab\n")
-    with pytest.raises(FormatError, match=r"collection\.tsv:1: found 1 columns"):
+    with pytest.raises(FormatError, match=r"collection\.tsv:1: found 1 column"):
         list(open_domain.msmarco(str(tmp_path / "official")))
 
 

@@ -263,7 +263,7 @@ def test_every_fold_learns_from_relevant_passages() -> None:
 
 
 def test_one_question_cannot_be_checked() -> None:
-    with pytest.raises(InvalidInputError, match="found 2 pairs of 1 questions"):
+    with pytest.raises(InvalidInputError, match="found 2 pairs of 1 question,"):
         cross_validated(paired([(0.1, False, "a"), (0.9, True, "a")]), lambda s, marks: lambda x: x)
     rows = [(0.1, False, "a"), (0.9, True, "a"), (0.2, False, "b")]
     with pytest.raises(InvalidInputError, match="relevant passages of one question alone"):

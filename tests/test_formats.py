@@ -60,7 +60,7 @@ def test_a_corpus_in_tsv_has_the_passages_of_its_index(tmp_path: Path, pack: obj
     assert indexed == read
     collection = write(tmp_path, "collection.tsv", '7\tThis "is" it.\n')
     assert list(formats.read_passages(collection)) == [Passage("7", 'This "is" it.')]
-    with pytest.raises(FormatError, match=r"one\.tsv:1: found 1 columns, wanted 2 or 3 \(id, text, title\)"):
+    with pytest.raises(FormatError, match=r"one\.tsv:1: found 1 column, wanted 2 or 3 \(id, text, title\)"):
         list(formats.read_passages(write(tmp_path, "one.tsv", "alone\n")))
 
 

@@ -256,7 +256,7 @@ def test_ids_are_unique_across_collections() -> None:
     collection("b.jsonl", 5, first=4)
     report = build(["a.jsonl", "b.jsonl"], INDEX)
     assert (report.added, report.failed, report.n_passages) == (("a.jsonl", "b.jsonl"), (), 10)
-    assert dict(report.notes)["b.jsonl"] == "1 ids are in the index already: here they are called b.jsonl#ID"
+    assert dict(report.notes)["b.jsonl"] == "1 id in the index already, here called b.jsonl#ID"
     ids = [f"r{n}" for n in (0, 1, 2, 3, 4, 5, 6, 7, 8)]
     assert open_store(INDEX).ids() == {*ids, "b.jsonl#r4"}
     assert build(["a.jsonl", "b.jsonl"], INDEX).unchanged == ("a.jsonl", "b.jsonl")

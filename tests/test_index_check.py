@@ -15,7 +15,7 @@ import pytest
 
 from cli_call import call
 from rankrag.errors import NotFoundError
-from rankrag.index import Settings, build, changing, compare, open_store
+from rankrag.index import IndexDocuments, Settings, build, changing, compare, open_store
 from serving import until
 
 INDEX = Path("idx")
@@ -65,6 +65,12 @@ def test_a_folder_that_is_gone_and_one_that_never_was() -> None:
         compare(INDEX, ["nowhere"])
 
 
+def test_an_index_without_files_has_nothing_to_compare() -> None:
+    IndexDocuments(INDEX).delete([document.id for document in IndexDocuments(INDEX).list()])
+    assert compare(INDEX).n_same == compare(INDEX).n_differences == 0
+    assert len(compare(INDEX, ["docs"]).new) == 3
+
+
 def test_what_a_server_keeps_in_the_index_is_compared_but_never_new() -> None:
     uploads = INDEX / "uploads"
     uploads.mkdir()
@@ -78,7 +84,7 @@ def test_what_a_server_keeps_in_the_index_is_compared_but_never_new() -> None:
 
 def test_the_command_says_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = call(capsys, "documents", "check", "--index", "idx")
-    assert out == "idx: 3 files are as they were indexed\n"
+    assert out == "idx: 3 files unchanged\n"
     Path("docs/dogs.txt").unlink()
     out, err = call(capsys, "documents", "check", "docs", "--index", "idx", code=7)
     assert "1 missing" in out
@@ -145,6 +151,6 @@ def test_damage_of_the_index_itself_is_named(capsys: pytest.CaptureFixture[str])
     content = data.read_bytes()
     data.write_bytes(content[:-1])
     _, err = call(capsys, "documents", "check", "--index", "idx", code=6)
-    assert f"found 1 faults in the index at idx itself ({data.relative_to(INDEX)}: its content" in err
+    assert f"found 1 fault in the index at idx itself ({data.relative_to(INDEX)}: its content" in err
     data.write_bytes(content)
     call(capsys, "documents", "check", "--index", "idx")

@@ -190,7 +190,7 @@ def test_what_is_gone_and_what_does_not_fit_is_found() -> None:
     store.set_files([FileRow("half.jsonl", "0" * 64, complete=False)])
     assert faults(INDEX) == [
         "docs/cats.txt#1: 2 passages have this id",
-        "stray: 1 passages of a file that the index does not know",
+        "stray: 1 passage of a file that the index does not know",
         "half.jsonl: not all of it is in",
     ]
     name = min(read_sums(INDEX))

@@ -55,6 +55,7 @@ def test_without_a_python_that_fits_one_line_says_so(tmp_path: Path, python: str
             "fetching lxml 6.1.3 (5.2 MB)",
         ),
         ("Installing collected packages: mpmath, sympy, torch", "installing 3 packages"),
+        ("Installing collected packages: pip", "installing 1 package"),
         ("Building editable for rankrag (pyproject.toml): started", "building rankrag"),
         ("Building editable for rankrag (pyproject.toml): finished with status 'done'", ""),
     ],

@@ -147,6 +147,11 @@ def test_a_place_is_about_what_was_asked_or_its_title_is() -> None:
     assert place(replace(passage, title="Borg › Retention"), "40 days", question) == (0, 26)
 
 
+def test_a_place_begins_with_words_and_not_with_a_line_under_a_heading() -> None:
+    passage = Passage("p", "--------\nBorg keeps archives for 40 days.\n========\nNobody knows why.")
+    assert place(passage, "40 days", "How long does Borg keep archives?") == (9, 41)
+
+
 def test_it_takes_the_sentence_before_to_say_what_it_is() -> None:
     passage = Passage("p", "Then came the index. Borg writes archives into a repository. It keeps 7 of them.")
     span = place(passage, "7", "How many archives does Borg keep?")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import select
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -141,6 +145,30 @@ def test_what_takes_too_long_or_too_much_is_given_up_and_the_next_is_read(tmp_pa
             list(apart.portions(file_of(good), SETTINGS))
         apart.limits = ParserLimits()
         assert len(list(apart.portions(file_of(good), SETTINGS))) == 1
+
+
+_READS = """
+import sys
+from pathlib import Path
+from rankrag.index.reading import Apart, File, ReadSettings
+with Apart() as apart:
+    list(apart.portions(File(Path(sys.argv[1]), "endless.html", ".html"), ReadSettings()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes among its files")
+def test_a_parser_ends_with_the_process_that_asked_it(tmp_path: Path) -> None:
+    endless = tmp_path / "endless.html"
+    os.mkfifo(endless)
+    asking = subprocess.Popen([sys.executable, "-c", _READS, str(endless)])
+    with endless.open("wb") as file:  # it opens once the parser reads it
+        gone = select.poll()
+        gone.register(file, 0)
+        assert not gone.poll(0)
+        asking.kill()
+        asking.wait()
+        assert gone.poll(5000), "nobody is left to read what the parser would be told"
 
 
 @pytest.mark.parametrize(("wanting", "patience"), [(0.3, 4), (2, 4), (50, 100)])

@@ -33,7 +33,7 @@ def test_rerank_gives_a_number_below_every_relevance_and_says_so(http: TestClien
     assert [one["index"] for one in found["results"]] == [1, 0, 2]
     assert found["results"][2]["relevance_score"] == -1
     assert [one.get("scored") for one in found["results"]] == [None, None, False]
-    said = "1 documents were left unscored by the server's budget and follow as they came"
+    said = "1 document left unscored by the server's budget: last, in the order given"
     assert found["meta"]["warnings"] == [said]
     short = http.post("/v1/rerank", json={"query": QUESTION, "documents": DOCUMENTS[:2]}).json()
     assert short["meta"]["warnings"] == []

@@ -85,9 +85,11 @@ def test_a_tool_is_told_in_its_protocol(index: Path) -> None:
 
 
 def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
+    ended = threading.Event()
+
     def slowly() -> Iterator[bytes]:
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\nhello'
-        time.sleep(2.5)
+        ended.wait(20)
         yield b"\r\n--x--\r\n"
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
@@ -97,6 +99,7 @@ def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
                 httpx.post, f"{url}/v1/documents", content=slowly(), headers=headers, timeout=30
             )
             time.sleep(0.3)
+        ended.set()
         answer = sent.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "closing")
 

@@ -22,7 +22,7 @@ from rankrag.server import Limits, ServerSettings
 from rankrag.server.job_files import Job
 from rankrag.server.jobs import Jobs
 from rankrag.server.safety.uploads import check_content, safe_name
-from serving import client, live, make_app, make_index, until
+from serving import client, jobs_of, live, make_app, make_index, until
 
 
 def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
 
 
 def finished(http: TestClient, name: str) -> dict[str, Any]:
-    until(lambda: http.get(f"/v1/jobs/{name}").json()["job"]["status"] in ("done", "failed"))
+    until(lambda: (job := jobs_of(http).get(name)) is not None and job.is_over)
     return dict(http.get(f"/v1/jobs/{name}").json()["job"])
 
 
@@ -262,7 +262,7 @@ def test_closing_does_not_wait_for_a_file_without_end(
     index = make_index(tmp_path)
     with client(make_app(index)) as http:
         name = http.post("/v1/documents", files={"file": ("a.md", b"One.")}).json()["job"]["id"]
-        until(lambda: http.get(f"/v1/jobs/{name}").json()["job"]["status"] == "running")
+        until(lambda: jobs_of(http).list()[0].status == "running")
     assert json.loads((index / "uploads" / ".jobs" / f"{name}.json").read_text())["status"] == "running"
     go.set()
 

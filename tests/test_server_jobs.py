@@ -20,7 +20,7 @@ from rankrag.index.manifest import building
 from rankrag.server import job_files, jobs, owners
 from rankrag.server.job_files import Job, read_job, write_job
 from rankrag.server.jobs import Jobs
-from serving import client, live, make_app, make_index, until
+from serving import client, jobs_of, live, make_app, make_index, until
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def job_of(http: TestClient, name: str) -> dict[str, Any]:
 
 
 def over(http: TestClient, name: str) -> dict[str, Any]:
-    until(lambda: job_of(http, name)["status"] in ("done", "failed", "cancelled"))
+    until(lambda: (job := jobs_of(http).get(name)) is not None and job.is_over)
     return job_of(http, name)
 
 
@@ -109,17 +109,21 @@ def test_a_file_that_waits_is_not_at_fault(index: Path, folder: Path) -> None:
 # ── files of jobs ────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("content", ["", '{"id": "x', "[]", "{}", '{"format": "x"}', '"x"'])
-def test_a_broken_job_file_is_kept_and_named_and_its_upload_goes_in(
-    index: Path, folder: Path, content: str
-) -> None:
+def test_broken_job_files_are_kept_and_named_and_their_upload_goes_in(index: Path, folder: Path) -> None:
     (folder / "late.md").write_text("Owls fly at night.")
-    (folder / ".jobs" / "c3.json").write_text(content)
+    broken = {
+        f"c{n}.json": text for n, text in enumerate(("", '{"id": "x', "[]", "{}", '{"format": "x"}', '"x"'))
+    }
+    for name, text in broken.items():
+        (folder / ".jobs" / name).write_text(text)
     with client(make_app(index)) as http:
-        (unread,) = http.get("/v1/jobs").json()["unread"]
-        assert unread["path"] == "c3.json.broken"
-        until(lambda: found(http, "owls") == ["late.md"])
-    assert (folder / ".jobs" / "c3.json.broken").read_text() == content
+        unread = {problem["path"] for problem in http.get("/v1/jobs").json()["unread"]}
+        assert unread == {f"{name}.broken" for name in broken}
+        (job,) = jobs_of(http).list()
+        assert over(http, job.id)["status"] == "done"
+        assert found(http, "owls") == ["late.md"]
+    for name, text in broken.items():
+        assert (folder / ".jobs" / f"{name}.broken").read_text() == text
 
 
 def test_a_job_of_a_newer_version_is_left_alone_and_named(index: Path, folder: Path) -> None:
@@ -203,11 +207,10 @@ def held(index: Path) -> Iterator[threading.Event]:
 def test_an_upload_waits_for_another_build(index: Path, held: threading.Event, quick: None) -> None:
     with client(make_app(index)) as http:
         name = send(http, "late.md", "Owls fly at night.")
-        until(lambda: job_of(http, name)["waits_for"])
-        waiting = job_of(http, name)
-        assert (waiting["status"], waiting["problems"]) == ("running", [])
-        assert waiting["waits_for"] == "another process is changing the index"
-        assert read_job(index / "uploads" / ".jobs" / f"{name}.json").at == ()  # no fault of the file
+        until(lambda: job_of(http, name)["waits_for"] == "another process is changing the index")
+        file, at_rest = index / "uploads" / ".jobs" / f"{name}.json", ("running", (), ())
+        # Nothing of it is going in, so nothing is at fault should the process end here.
+        until(lambda: (job := read_job(file)).waits_for and (job.status, job.problems, job.at) == at_rest)
         held.set()
         assert over(http, name)["status"] == "done"
         assert job_of(http, name)["waits_for"] == ""
@@ -227,7 +230,7 @@ def test_a_deletion_is_told_to_come_back(index: Path, held: threading.Event, qui
 def test_closing_does_not_wait_for_another_build(index: Path, held: threading.Event, quick: None) -> None:
     with client(make_app(index)) as http:
         name = send(http, "late.md", "Owls fly at night.")
-        until(lambda: job_of(http, name)["waits_for"])
+        until(lambda: jobs_of(http).list()[0].waits_for)
     assert not held.is_set()
     held.set()
     with client(make_app(index)) as http:
@@ -291,7 +294,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def test_a_job_can_be_cancelled(index: Path, slow: threading.Event) -> None:
     with client(make_app(index)) as http:
         first, second = send(http, "a.md", "An owl flies."), send(http, "b.md", "An owl sleeps.")
-        until(lambda: job_of(http, first)["status"] == "running")
+        until(lambda: jobs_of(http).list()[-1].status == "running")
         assert http.post(f"/v1/jobs/{second}/cancel").json()["job"]["status"] == "cancelled"
         http.post(f"/v1/jobs/{first}/cancel")
         assert over(http, first)["status"] == "cancelled"
@@ -531,9 +534,9 @@ def test_a_file_that_says_nothing_until_the_server_ended_is_counted(
     monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(20) and ())
     with client(make_app(index)) as http:
         name = send(http, "a.md", "An owl flies.")
-        until(lambda: job_of(http, name)["status"] == "running")
+        until(lambda: jobs_of(http).list()[0].status == "running")
     with client(make_app(index)) as http:
-        until(lambda: job_of(http, name)["status"] == "running")
+        until(lambda: jobs_of(http).list()[0].status == "running")
     monkeypatch.setattr(IndexDocuments, "add", add)
     with client(make_app(index)) as http:
         assert over(http, name)["status"] == "failed"

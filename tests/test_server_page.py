@@ -114,6 +114,25 @@ def test_the_first_citation_is_the_passage_ranked_first_and_says_what_matters(
     page.close()
 
 
+def test_no_line_under_a_heading_is_shown_of_a_source(browser: Browser, index: Path) -> None:
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(
+            page,
+            "owl.rst",
+            "====\nOwls\n====\n\nEars\n----\nAn owl has two ears.\n\n=== ===\nsum 2\n=== ===\n",
+        )
+        page.get_by_test_id("document").filter(has_text="owl.rst").first.wait_for()
+        page.keyboard.press("Escape")
+        ask(page, "How many ears has an owl?")
+        page.get_by_test_id("copy").first.wait_for()
+        first = page.get_by_test_id("passage").filter(has_text="owl.rst").first
+        shown = first.locator(".snippet").inner_text() + page.get_by_test_id("quote").first.inner_text()
+        assert shown.count("An owl has two ears.") == 2
+        assert not re.search("[=-]{3}", shown)
+        page.close()
+
+
 class Whales:
     """Finds whatever is asked of whales of next to no relevance, all else highly relevant."""
 

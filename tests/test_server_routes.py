@@ -191,7 +191,7 @@ def test_rerank_says_what_it_cut_or_left_unused(http: TestClient) -> None:
     found = http.post("/rerank", json=body).json()
     assert found["results"][0]["index"] == 1  # the word was cut off the first
     assert found["meta"]["warnings"] == [
-        "1 documents did not fit and were cut at their end",
+        "1 document cut at the end, too long to fit",
         "instruction was not used",
     ]
     assert found["results"][1]["document"] == {"text": "a b c d toes"}
@@ -221,7 +221,7 @@ def test_score(http: TestClient) -> None:
         ("/rerank", {"query": "x", "documents": [3]}, "documents.0: wanted a text"),
         ("/rerank", {"query": "x", "documents": ["a"], "top_n": 0}, "top_n"),
         ("/rerank", {"query": "x", "documents": ["a"] * 1001}, "1,001 passages"),
-        ("/score", {"queries": ["a", "b"], "documents": ["c"]}, "2 queries and 1 documents"),
+        ("/score", {"queries": ["a", "b"], "documents": ["c"]}, "2 queries and 1 document,"),
         ("/score", {"queries": "a"}, "no queries or no documents"),
     ],
 )

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rankrag.cli.served import _bounded, app_of
+from rankrag.errors import amount
 from rankrag.model import Budget, BudgetedRanker
 from rankrag.server import Access, Limits, ServerSettings, Vectors
 from rankrag.system import SystemSpec
@@ -104,7 +105,7 @@ def test_rerank_answers_by_the_deadline_with_what_it_has(index: Path) -> None:
     unscored = [one["index"] for one in found["results"][-n_left:]]
     assert unscored == sorted(unscored)  # as they came
     assert {one["relevance_score"] for one in found["results"][-n_left:]} == {-1}
-    said = f"{n_left} documents were left unscored by the server's deadline and follow as they came"
+    said = f"{amount(n_left, 'document')} left unscored by the server's deadline: last, in the order given"
     assert found["meta"]["warnings"] == [said]
 
 

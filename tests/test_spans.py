@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from rankrag.spans import excerpt, marks, sentences, telling, window
+from rankrag.spans import excerpt, flat, marks, sentences, telling, window, worded
 
 WRAPPED = (
     "The hall of those who were\nSlain stands in Asgard. Dr. J. Smith\nsaw it.\n\n- One item\n- Another one"
@@ -68,6 +70,50 @@ def test_a_window_begins_where_it_matters_and_is_no_longer_than_wanted() -> None
     start, end = window(long, excerpt(long, "how many toes", "eighteen"), 100)
     assert "eighteen toes" in long[start:end]
     assert end - start <= 100
+
+
+RST = "\n\n".join(
+    (
+        "===========\nFeline toes\n===========\nOf the feet\n~~~~~~~~~~~\n"
+        "A cat has eighteen\ntoes. It walks on them.",
+        "===== =====\nLimb  Toes\n===== =====\nFront 10\n===== =====",
+        "+------+------+\n| Hind | 8    |\n+======+======+\n| Sum  | 18   |\n+------+------+",
+    )
+)
+SETEXT = "Feline toes\r\n===========\r\nA cat has eighteen toes.\r\n\r\nLess\n---\n- - -\nThe rest is fur."
+TABLE = "Limb | Toes\n-----|:---:\nFront | ten\n\n| Limb | Toes |\n|---|--:|\n| Hind | eight |"
+CUT_AT_A_RULE = "-----------\nA cat has eighteen toes.\n───────────\nFur.\n___"
+
+
+@pytest.mark.parametrize("text", [RST, SETEXT, TABLE, CUT_AT_A_RULE])
+@pytest.mark.parametrize(
+    "asked", ["cat", "toes of the hind limb", "less fur", "feline", "sum of the front", "x"]
+)
+def test_no_lead_is_or_begins_with_a_line_that_is_drawn(text: str, asked: str) -> None:
+    found = excerpt(text, asked, "eighteen" if asked == "cat" else "")
+    lead = text[found.start : found.end]
+    assert any(lead == text[start:end] for start, end in worded(text))
+    start, end = window(text, found, 40)
+    for shown in (lead, text[start:end], flat(text)):
+        assert not re.match(r"[-=~+|:─_\s]{3}", shown.replace("| ", ""))
+    assert not re.search(r"[-=~─_]{3}", flat(text))
+    assert telling(flat(text)) == telling(text)
+
+
+def test_lines_that_are_drawn_part_sentences_and_words_keep_their_places() -> None:
+    assert [RST[start:end] for start, end in worded(RST)] == [
+        "Feline toes",
+        "Of the feet",
+        "A cat has eighteen\ntoes.",
+        "It walks on them.",
+        "Limb  Toes",
+        "Front 10",
+        "| Hind | 8    |",
+        "| Sum  | 18   |",
+    ]
+    assert flat("He said - well -- no.\n--\n1 * 2 * 3 ...\n...") == "He said - well -- no. -- 1 * 2 * 3 ... "
+    assert [*worded("=====\n-----")] == []
+    assert excerpt("=====", "What?").end == 5
 
 
 def test_marks_are_whole_words() -> None:

@@ -28,7 +28,8 @@ def brief(line: str) -> str:
     if fetched := re.fullmatch(pattern, line):
         return "fetching {} {} {}".format(*fetched.groups())
     if line.startswith("Installing collected packages:"):
-        return f"installing {line.count(',') + 1} packages"
+        n_packages = line.count(",") + 1
+        return f"installing {n_packages} package{'' if n_packages == 1 else 's'}"
     started = re.fullmatch(r"Building (?:editable|wheel) for rankrag .*: started", line)
     return "building rankrag" if started else ""
 

@@ -72,6 +72,11 @@ class PartialError(RankRAGError):
     """The work finished, but some inputs were left out; the message counts them."""
 
 
+def amount(count: int, noun: str) -> str:
+    """Return a number with its noun, as messages have it: `1 file`, `1,200 files`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 @contextmanager
 def told(folder: Path, what: str) -> Iterator[None]:
     """Turn what libraries raise about the broken files of a model's folder into one line.

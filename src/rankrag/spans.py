@@ -22,6 +22,7 @@ IDEOGRAPH = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U00
 SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 
 # No pattern begins with a run of white space: on a megabyte of blanks that would take hours.
+_BLANKS = re.compile(r"\s+")
 _PARAGRAPH = re.compile(r"\n[^\S\n]*\n|\f")
 _SENTENCE = re.compile(
     r"""(?<=[.!?…])(?P<close>["'”’»)\]]*)\s+(?=["'“‘«(\[]*[^\W_a-zß-öø-ÿ])"""
@@ -33,6 +34,12 @@ _ABBREVIATION = re.compile(
     r"|Sen|Inc|Ltd|Co|Mt|Ft|ca|approx"
     r"|(?:[^\W\d_]\.)+[^\W\d_])\.$"
 )
+
+RULE_SIGNS = r"=\-~^\"'`#*+.:_"
+"""The signs that lines under headings are drawn with, as a class of a pattern."""
+
+RULES = re.compile(rf"^[^\S\n]*(?:[{RULE_SIGNS}|\u2500-\u257f][^\S\n]*){{3,}}$", re.MULTILINE)
+"""Lines that are drawn and say nothing: under headings, between paragraphs, in tables."""
 
 _WORD = re.compile(
     rf"[{IDEOGRAPH}]|[{SPACELESS}]{{1,4}}|[^\W_{IDEOGRAPH}{SPACELESS}]+(?:['’][^\W_{IDEOGRAPH}{SPACELESS}]+)*"
@@ -89,6 +96,17 @@ def sentences(text: str, span: Span | None = None) -> Iterator[Span]:
                 continue
             yield first, end
             open_at = None
+
+
+def worded(text: str) -> Iterator[Span]:
+    """Yield what `sentences` yields, but cut at lines that are drawn (`RULES`), and without those lines."""
+    for sentence in sentences(text):
+        yield from _split(text, sentence, RULES)
+
+
+def flat(text: str) -> str:
+    """Return a text as one line to show, without the lines that are drawn."""
+    return _BLANKS.sub(" ", RULES.sub("", text))
 
 
 def _split(text: str, span: Span, border: re.Pattern[str]) -> Iterator[Span]:
@@ -152,7 +170,7 @@ def excerpt(text: str, question: str, answer: str = "") -> Excerpt:
     and a sentence that asks something itself half. The first of equals; a text without words is taken whole.
     """
     asked, said = telling(question), telling(answer) - telling(question)
-    spans = [span for span in sentences(text) if words(text[slice(*span)])] or [(0, len(text))]
+    spans = [span for span in worded(text) if words(text[slice(*span)])] or [(0, len(text))]
     held = [telling(text[start:end]) for start, end in spans]
     known = Counter(word for words_held in held for word in words_held)
 

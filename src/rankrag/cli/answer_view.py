@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ..errors import amount
 from ..pipeline import Level, level
-from ..spans import Excerpt, Span, excerpt, window
+from ..spans import Excerpt, Span, excerpt, flat, window
 from ..types import Answer, Hit, Passage, Question
 from .console import QUIET, show, warn
 
@@ -29,8 +29,6 @@ EXCERPT = 200
 AROUND = 8
 """Lines of a document that are shown before and after the place of a source."""
 LEVELS: dict[Level, str] = {"high": "green", "medium": "yellow", "low": QUIET}
-
-_BLANKS = re.compile(r"\s+")
 
 
 def watch(steps: Iterable[Answer], console: Console) -> Answer:
@@ -103,7 +101,7 @@ def show_hits(
     for n, hit in enumerate(hits):
         places = moved[n] if moved else None
         show(_headline(n + 1, hit, places, calibrated), console)
-        whole = Text(" ".join(hit.passage.text.split()))
+        whole = Text(flat(hit.passage.text).strip())
         text = _leading(hit, excerpt(hit.passage.text, question.text)) if console.is_terminal else whole
         show(Padding(text, (0, 0, 1, 4)), console)
     if not hits:
@@ -159,15 +157,11 @@ def _leading(hit: Hit, found: Excerpt) -> Text:
     shown, at = Text("… " if start else ""), start
     for first, last in found.marks:
         if start <= first and last <= end:
-            shown.append(_flat(text[at:first]))
+            shown.append(flat(text[at:first]))
             shown.append(text[first:last], style="bold")
             at = last
-    shown.append(_flat(text[at:end]))
+    shown.append(flat(text[at:end]))
     return shown.append(" …" if end < len(text) else "")
-
-
-def _flat(text: str) -> str:
-    return _BLANKS.sub(" ", text)
 
 
 def show_place(answer: Answer, number: int, console: Console, index: Path | None) -> None:
@@ -315,7 +309,7 @@ def timings(answer: Answer) -> Text:
 
 def share_scored(n_scored: int, n_ranked: int) -> str:
     """Say how many of the passages a budget let the ranker score; nothing where it scored them all."""
-    return f"{n_scored} of {n_ranked} passages scored · " if n_scored < n_ranked else ""
+    return f"{n_scored} of {amount(n_ranked, 'passage')} scored · " if n_scored < n_ranked else ""
 
 
 def _read(answer: Answer) -> tuple[Hit, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from ..formats import read_passages
 from . import console, progress
 from .options import warn_untrained
@@ -68,8 +68,8 @@ def predict_all(named: NamedSystem, asking: Asking) -> int:
     }
     if none := [each for each in loaded if not chosen[each.benchmark.name]]:
         raise InvalidInputError(
-            f"found {len(none[0].questions)} questions in {none[0].benchmark.name}, wanted some after "
-            f"--skip {asking.skip}: skip fewer"
+            f"found {amount(len(none[0].questions), 'question')} in {none[0].benchmark.name}, wanted some "
+            f"after --skip {asking.skip}: skip fewer"
         )
     gold = _gold_found(named, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,9 @@ def predict_all(named: NamedSystem, asking: Asking) -> int:
             facts = facts_of(system, each, asking, len(chosen[name]), gold[name])
             refused += _predict(system, each, chosen[name], facts, asking)
     if refused:
-        console.warn(f"{refused} questions could not be asked (see answers.jsonl): each counts zero")
+        console.warn(
+            f"{amount(refused, 'question')} could not be asked (see answers.jsonl): each counts zero"
+        )
     return refused
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from .. import files, formats, prompts
-from ..errors import FormatError, InvalidInputError
+from ..errors import FormatError, InvalidInputError, amount
 from ..files import sha256
 from ..system import models
 from ..system.open import ranker_of
@@ -88,7 +88,9 @@ def calibrate(
         engine = models.open_engine(model, calibration=False)
     scored = _scored(judged, ranker_of(engine))
     if len(scored.units) < FEW:
-        console.warn(f"found {len(scored.units)} pairs: below {FEW} a fit may be chance, label more")
+        console.warn(
+            f"found {amount(len(scored.units), 'pair')}: below {FEW} a fit may be chance, label more"
+        )
     found, threshold = _fitted(scored, method, precision if abstaining else None)
     found = replace(
         found,
@@ -262,6 +264,7 @@ def _abstaining(threshold: Threshold | None) -> str:
     if threshold is None:
         return "no threshold: it does not abstain"
     return (
-        f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {threshold.n:,} pairs from there "
-        f"on are relevant (bound {threshold.at_least:.1%}), {threshold.recall:.1%} of all relevant ones"
+        f"threshold {threshold.value:.3f}: {threshold.precision:.1%} of the {amount(threshold.n, 'pair')} "
+        f"from there on are relevant (bound {threshold.at_least:.1%}), {threshold.recall:.1%} of "
+        "all relevant ones"
     )

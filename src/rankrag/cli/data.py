@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from .. import formats
-from ..errors import FailureError
+from ..errors import FailureError, amount
 from ..prompts import TEMPLATES
 from ..system import retrieval
 from ..types import Example, Prompt, Task
@@ -133,7 +133,7 @@ def _show_manifest(out: Path, made: Manifest) -> None:
             cells = (_row(name, cast("dict[str, float]", row)) for name, row in rows.items())
             console.table(cells, right=[1, 2, 3, 4], heads=("ingredient", "share", *COLUMNS))
     drops = sum(sum(cast("dict[str, int]", one["drops"]).values()) for one in made["ingredients"].values())
-    console.say(f"{out}: {drops:,} items dropped, each with its reason in manifest.json")
+    console.say(f"{out}: {amount(drops, 'item')} dropped, each with its reason in manifest.json")
 
 
 COLUMNS = ("drawn", "distinct", "held_out")

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..errors import MissingModelError, RankRAGError
+from ..errors import MissingModelError, RankRAGError, amount
 from . import console
 from .options import Output
 from .version import __version__, installed
@@ -69,7 +69,7 @@ def doctor(
 def _machine() -> Iterator[Check]:
     yield Check("rankrag", "ok", __version__)
     yield Check("python", "ok", f"{platform.python_version()} ({platform.python_implementation()})")
-    yield Check("platform", "ok", f"{platform.platform()}, {os.cpu_count()} processors")
+    yield Check("platform", "ok", f"{platform.platform()}, {amount(os.cpu_count() or 1, 'processor')}")
 
 
 def packages() -> Iterator[Check]:
@@ -105,7 +105,7 @@ def _device() -> Iterator[Check]:
         yield Check("device", "missing", "no torch", "pip install 'rankrag[local]'")
         return
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    yield Check("device", "ok", f"{name}, {torch.get_num_threads()} threads")
+    yield Check("device", "ok", f"{name}, {amount(torch.get_num_threads(), 'thread')}")
 
 
 def _models() -> Iterator[Check]:
@@ -169,7 +169,7 @@ def _index(folder: Path) -> Iterator[Check]:
         yield Check("index", "missing", str(problem), f"rankrag index PATH --index {folder}")
         return
     vectors = f"vectors by {manifest.encoder.name}" if manifest.encoder else "no vectors"
-    counts = f"{manifest.n_files:,} files, {manifest.n_passages:,} passages"
+    counts = f"{amount(manifest.n_files, 'file')}, {amount(manifest.n_passages, 'passage')}"
     found = f"{folder}: {counts}, {vectors}, in {manifest.store}, updated {manifest.updated}"
     yield Check("index", "ok", found)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..errors import FailureError, NotFoundError, PartialError
+from ..errors import FailureError, NotFoundError, PartialError, amount
 from ..system import retrieval
 from ..types import Document
 from . import console, progress
@@ -30,7 +30,7 @@ def list_documents(index: IndexFolder = DEFAULT_INDEX, output: Output = "text") 
         return
     console.table((_row(document) for document in documents), right=[0])
     total = sum(document.n_passages for document in documents)
-    console.say(f"{len(documents):,} documents, {total:,} passages")
+    console.say(f"{amount(len(documents), 'document')}, {amount(total, 'passage')}")
 
 
 def _row(document: Document) -> tuple[str | Text, ...]:
@@ -56,8 +56,9 @@ def check(
     with console.working("comparing"):
         if damage := faults(index):
             raise FailureError(
-                f"found {len(damage):,} faults in the index at {index} itself ({'; '.join(damage[:3])}), "
-                "wanted none: restore what is named, or build another with `rankrag index PATH --index NEW`"
+                f"found {amount(len(damage), 'fault')} in the index at {index} itself "
+                f"({'; '.join(damage[:3])}), wanted none: "
+                "restore what is named, or build another with `rankrag index PATH --index NEW`"
             )
         result = compare(index, paths or ())
     if output == "json":
@@ -67,15 +68,15 @@ def check(
         }
         console.emit({"index": str(index), **asdict(result), **lists})
     else:
-        console.say(f"{index}: {result.n_same:,} files are as they were indexed")
+        console.say(f"{index}: {amount(result.n_same, 'file')} unchanged")
         for what in ("missing", "changed", "new"):
             names = getattr(result, what)
             show_list(f"{len(names):,} {what}", [(name, "") for name in names])
         show_list(f"{len(result.unreadable):,} unreadable", result.unreadable)
     if result.n_differences:
         raise PartialError(
-            f"found {result.n_differences:,} files that the index does not hold as they are, wanted none: "
-            "run `rankrag index PATH --prune` with the paths it was made from"
+            f"found {amount(result.n_differences, 'file')} that the index lacks or holds otherwise, wanted "
+            "none: run `rankrag index PATH --prune` with the paths it was made from"
         )
 
 
@@ -91,10 +92,10 @@ def delete(
     n_deleted = IndexDocuments(index).delete(ids)
     if not n_deleted:
         raise NotFoundError(
-            f"found none of the {len(ids)} documents in {index}, wanted ids that are there: "
+            f"found none of {amount(len(ids), 'document')} in {index}, wanted ids that are there: "
             f"see `rankrag documents list --index {index}`"
         )
-    words = f"{n_deleted:,} of {len(ids):,} documents deleted"
+    words = f"{n_deleted:,} of {amount(len(ids), 'document')} deleted"
     console.give(output, {"index": str(index), "deleted": n_deleted}, words)
 
 
@@ -119,5 +120,5 @@ def copy(
     with progress.reporting() as report:
         made = copy_index(index, to, place, report)
     counts = {"n_files": made.n_files, "n_passages": made.n_passages}
-    words = f"{to}: {made.n_files:,} files, {made.n_passages:,} passages, in {made.store}"
+    words = f"{to}: {amount(made.n_files, 'file')}, {amount(made.n_passages, 'passage')}, in {made.store}"
     console.give(output, {"index": str(to), "store": made.store.name, **counts}, words)

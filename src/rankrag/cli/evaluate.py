@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from ..system import SystemSpec, models
 from . import completion, console
 from .asking import Asking, predict_all
@@ -89,7 +89,7 @@ def export(
     from ..eval.load import export as write
 
     written = {path: count for name in benchmarks for path, count in write(name, data_root, to)}
-    words = "\n".join(f"{path}: {count:,} lines" for path, count in written.items())
+    words = "\n".join(f"{path}: {amount(count, 'line')}" for path, count in written.items())
     console.give(output, {"written": written}, words)
 
 

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from .. import formats
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from . import console
 from .options import DataRoot, Output, SystemName
 from .systems import short_hash
@@ -65,7 +65,9 @@ def add(
         for item in given:
             if item.question.id not in answers.done:
                 answers.add(Answer(item.question, text=texts[item.question.id], done=True))
-    console.say(f"{out / name / benchmark}: {len(given):,} answers to {len(items):,} questions")
+    console.say(
+        f"{out / name / benchmark}: {amount(len(given), 'answer')} to {amount(len(items), 'question')}"
+    )
 
 
 # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -89,7 +91,7 @@ def runs(
         name, path = given.facts.system.name, to / given.facts.system.name / f"{given.facts.benchmark}.run"
         path.parent.mkdir(parents=True, exist_ok=True)
         rankings = ((question, one.ranked or one.retrieved) for question, one in given.answers.items())
-        console.say(f"{path}: {formats.write_run(str(path), rankings, name):,} lines")
+        console.say(f"{path}: {amount(formats.write_run(str(path), rankings, name), 'line')}")
 
 
 # ── score ────────────────────────────────────────────────────────────────────────────────────────────

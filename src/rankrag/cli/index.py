@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from ..errors import FailureError, InUseError, NotFoundError, PartialError
+from ..errors import FailureError, InUseError, NotFoundError, PartialError, amount
 from ..system import retrieval
 from . import completion, console, progress
 from .options import (
@@ -133,7 +133,7 @@ def _build(
             _show(index, settings, done)
         if done.failed:
             raise PartialError(
-                f"found {_number(len(done.failed), 'file')} that cannot be read, the rest is in: mend or "
+                f"found {amount(len(done.failed), 'file')} that cannot be read, the rest is in: mend or "
                 "remove what the report names and run the same command again"
             )
     except (PartialError, FailureError, NotFoundError) as error:
@@ -156,7 +156,7 @@ def _cost(cost: BuildEstimate) -> str:
     minutes = cost.seconds / 60
     time = f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
     return (
-        f"About {cost.n_passages:,} passages: from nothing that takes about {time}, "
+        f"About {amount(cost.n_passages, 'passage')}: from nothing that takes about {time}, "
         f"{_size(cost.memory_bytes)} of memory and {_size(cost.disk_bytes)} of disk; what is in the index "
         "already is not done again."
     )
@@ -181,7 +181,7 @@ def _record(folder: Path, settings: Settings, report: BuildReport) -> dict[str, 
 
 def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
     vectors = f"vectors by {settings.encoder.name}" if settings.encoder else "no vectors"
-    total = f"{_number(report.n_files, 'file')}, {_number(report.n_passages, 'passage')}, {vectors}"
+    total = f"{amount(report.n_files, 'file')}, {amount(report.n_passages, 'passage')}, {vectors}"
     console.say(f"{folder}: {total}")
     counts = ((len(getattr(report, what)), what) for what in CHANGES)
     console.say("  " + " · ".join(f"{count:,} {what}" for count, what in counts if count))
@@ -190,10 +190,8 @@ def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
             "  written in " + " · ".join(f"{name} {count:,}" for name, count in report.scripts.items())
         )
     if report.n_records or report.n_skipped:
-        read = (
-            f"{_number(report.n_records, 'record')} read, {_number(report.n_skipped, 'record')} passed over"
-        )
-        console.say(f"  {read}, {_number(report.n_made, 'passage')} made")
+        read = f"{amount(report.n_records, 'record')} read, {amount(report.n_skipped, 'record')} passed over"
+        console.say(f"  {read}, {amount(report.n_made, 'passage')} made")
     if report.failed:
         console.table(
             (Text(f"  {path}", "yellow"), Text(reason, console.QUIET)) for path, reason in report.failed
@@ -221,7 +219,3 @@ def _grouped(passed_over: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         (names[0] if len(names) == 1 else f"{len(names):,} files {suffix or 'without an ending'}", reason)
         for (suffix, reason), names in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from .. import formats, prompts
+from ..errors import amount
 from ..system import models
 from ..system.rag import as_question
 from ..types import Example, Passage, Prompt, Style, Task
@@ -130,5 +131,5 @@ def draw(prompt: Prompt, counts: dict[str, int] | None = None) -> None:
 
 def _legend(part: str, text: str, counts: dict[str, int] | None) -> tuple[str | Text, ...]:
     style, meaning = PARTS[part]
-    length = f"{counts[part]} tokens" if counts else f"{len(text)} characters"
+    length = amount(counts[part], "token") if counts else amount(len(text), "character")
     return Text(part, style), length, Text(meaning, console.QUIET)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import prompts
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from ..files import Record, write_records
 from ..system import RAG, Engine, SystemSpec, models, open_engine, open_system
 from ..types import Passage, Question
@@ -107,7 +107,7 @@ def questions(
     n_kept = write_records(str(to), kept())
     record = {"questions": str(to), "passages": len(passages), "kept": n_kept, "dropped": dropped}
     reasons = "; ".join(f"{reason}: {count}" for reason, count in dropped.most_common())
-    words = f"{to}: {n_kept} questions on {len(passages)} passages. {reasons}".rstrip()
+    words = f"{to}: {amount(n_kept, 'question')} on {amount(len(passages), 'passage')}. {reasons}".rstrip()
     console.give(output, record, words)
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from .. import formats
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from ..system import SystemSpec, models, open_system
 from ..system.rag import as_question
 from ..types import Hit, Passage, Question
@@ -67,7 +67,7 @@ def rank(
         rag = open_system(replace(spec, retrieve_k=retrieve_k, read_k=read_k))
     warn_untrained(model, rag.trained, rag.pipeline.min_relevance is not None)
     started = perf_counter()
-    with console.working(f"ranking {len(given)} passages"):
+    with console.working(f"ranking {amount(len(given), 'passage')}"):
         ranked = rag.rank(asked, given)
     seconds = perf_counter() - started
     if output == "json":
@@ -105,4 +105,4 @@ def _read(path: str) -> list[Passage]:
 
 def _show(asked: Question, given: list[Passage], ranked: list[Hit], calibrated: bool, took: str) -> None:
     answer_view.show_hits(ranked, console.out(), asked, answer_view.moves(given, ranked), calibrated)
-    console.out().print(Text(f"{len(given)} passages · {took}", style=console.QUIET))
+    console.out().print(Text(f"{amount(len(given), 'passage')} · {took}", style=console.QUIET))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import formats
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 from ..system import SystemSpec, models, open_system, retrieval
 from ..system.rag import as_question
 from ..types import Filters, Hit, Question, RetrieverKind
@@ -113,8 +113,8 @@ def _searcher(
 
     if (found := read_manifest(index)) != manifest:
         raise InvalidInputError(
-            f"found {index} on a worker as of {found.updated} ({found.n_passages} passages), wanted that of "
-            f"{manifest.updated} ({manifest.n_passages}): put the same index on every machine"
+            f"found {index} on a worker as of {found.updated} ({amount(found.n_passages, 'passage')}), "
+            f"wanted that of {manifest.updated} ({manifest.n_passages}): put the same index on every machine"
         )
     shelf = retrieval.open_retrieval(index, kind)
     return lambda questions: [shelf.search(question, k, wanted) for question in questions]
@@ -134,7 +134,7 @@ def _ranked(
     with console.working(f"loading {spec.ranks_with}"):
         rag = open_system(spec, shelf)
     warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
-    with console.working(f"ranking {len(hits)} passages"):
+    with console.working(f"ranking {amount(len(hits), 'passage')}"):
         ranked = rag.ranker.rank(asked, hits)
     if output == "json":
         console.emit({"retriever": shelf.kind, "model": spec.ranks_with, **_record(shelf, asked, ranked)})
@@ -156,7 +156,7 @@ def _many(shelf: retrieval.Retrieval, found: Rankings, run: str, output: str) ->
     if output == "json":
         console.emit({"retriever": shelf.kind, "run": run, "lines": lines, "seconds": round(seconds, 3)})
     elif run != "-":
-        console.say(f"Wrote {lines:,} lines to {run} in {seconds:.1f} s.")
+        console.say(f"Wrote {amount(lines, 'line')} to {run} in {seconds:.1f} s.")
 
 
 def _record(shelf: retrieval.Retrieval, question: Question, hits: list[Hit]) -> dict[str, object]:

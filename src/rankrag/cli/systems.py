@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import prompts
-from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..errors import FormatError, InvalidInputError, NotFoundError, amount
 from ..eval.relevance_cache import CachedRanker, RelevanceCache
 from ..eval.results import System
 from ..files import sha256
@@ -260,7 +260,7 @@ def index_of(named: NamedSystem) -> str:
     from ..index import read_manifest
 
     built = read_manifest(folder) if (folder := indexed(named)) else None
-    return f"{built.n_passages} passages, of {built.updated}" if built else ""
+    return f"{amount(built.n_passages, 'passage')}, of {built.updated}" if built else ""
 
 
 def weights_hash(name: str) -> str:
@@ -361,7 +361,7 @@ def _texts(named: NamedSystem, ids: set[str]) -> dict[str, Passage]:
     if missing := sorted(ids - found.keys()):
         place = named.spec.index or ", ".join(named.corpus) or "nothing"
         raise InvalidInputError(
-            f"{', '.join(named.runs)}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
+            f"{', '.join(named.runs)}: found {amount(len(missing), 'passage')} (first {missing[0]!r}) not in "
             f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
     return found

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import InvalidInputError, NotFoundError
+from ..errors import InvalidInputError, NotFoundError, amount
 from ..formats import read_passages, read_run, run_name
 from ..types import Passage
 from .recipe import RetrieverName
@@ -64,7 +64,7 @@ class Mined:
         self._passages = _look_up(search.corpus, wanted)
         if missing := sorted(wanted - self._passages.keys()):
             raise InvalidInputError(
-                f"{search.run}: found {len(missing)} passages (first {missing[0]!r}) that are not in "
+                f"{search.run}: found {amount(len(missing), 'passage')} (first {missing[0]!r}) not in "
                 f"{', '.join(search.corpus)}: make the run again with {search.commands()}"
             )
 

@@ -12,7 +12,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, amount
 
 ECE_BINS = 15
 DRAWN_BINS = 10
@@ -216,8 +216,8 @@ def cross_validated(
     units, names = pairs.units, list(dict.fromkeys(pairs.units))
     if len(units) != len(scores) or len(names) < 2:
         raise InvalidInputError(
-            f"found {len(scores)} pairs of {len(names)} questions, wanted two questions at least and the "
-            "question of every pair"
+            f"found {amount(len(scores), 'pair')} of {amount(len(names), 'question')}, wanted two questions "
+            "at least and the question of every pair"
         )
     with_relevant = {unit for unit, label in zip(units, labels, strict=True) if label > 0}
     if len(with_relevant) == 1:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import cast, get_args
 
-from ..errors import FormatError
+from ..errors import FormatError, amount
 from ..files import (
     Record,
     as_object,
@@ -50,7 +50,9 @@ def _tsv_passages(path: str) -> Iterator[Passage]:
         if len(cells) == 3:
             (cells,) = csv.reader([line], delimiter="\t")
         if len(cells) not in (2, 3):
-            raise FormatError(path, number, f"found {len(cells)} columns, wanted 2 or 3 (id, text, title)")
+            raise FormatError(
+                path, number, f"found {amount(len(cells), 'column')}, wanted 2 or 3 (id, text, title)"
+            )
         if cells != ["id", "text", "title"]:
             yield Passage(cells[0], cells[1], cells[2] if len(cells) == 3 else "")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import quote, unquote
 
-from ..errors import FormatError
+from ..errors import FormatError, amount
 from ..files import read_lines, writing
 from ..types import Hit
 
@@ -48,7 +48,7 @@ def read_run(path: str) -> Iterator[tuple[str, str, float]]:
         parts = line.split()
         if len(parts) != 6:
             raise FormatError(
-                path, number, f"found {len(parts)} columns, wanted 6 (qid Q0 docid rank score tag)"
+                path, number, f"found {amount(len(parts), 'column')}, wanted 6 (qid Q0 docid rank score tag)"
             )
         yield parts[0], parts[2], _number(parts[4], path, number)
 
@@ -60,7 +60,9 @@ def read_qrels(path: str) -> Iterator[tuple[str, str, int]]:
         if number == 1 and parts[:2] == ["query-id", "corpus-id"]:
             continue
         if len(parts) not in (3, 4):
-            raise FormatError(path, number, f"found {len(parts)} columns, wanted 4 (TREC) or 3 (BEIR)")
+            raise FormatError(
+                path, number, f"found {amount(len(parts), 'column')}, wanted 4 (TREC) or 3 (BEIR)"
+            )
         yield parts[0], parts[-2], _whole(parts[-1], path, number)
 
 

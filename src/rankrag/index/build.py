@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import InvalidInputError, MissingExtraError, NotFoundError
+from ..errors import InvalidInputError, MissingExtraError, NotFoundError, amount
 from ..types import Progress
 from .commits import BytesRead, Commits
 from .manifest import building, plan, updated, write_manifest
@@ -288,7 +288,7 @@ class _Builder:
                 self.done.n_records, self.done.n_skipped, self.done.n_made = counts
             raise
         if renamed:
-            note = f"{renamed:,} ids are in the index already: here they are called {file.name}#ID"
+            note = f"{amount(renamed, 'id')} in the index already, here called {file.name}#ID"
             self.done.notes.append((file.name, note))
         if gone := older.keys() - seen:
             self.store.remove_documents(gone)

@@ -47,7 +47,7 @@ def compare(folder: Path, paths: Iterable[str] = ()) -> FolderComparison:
         for name, row in store.files().items()
         if not given or any(is_under(name, path, root) for path in given)
     }
-    walked = find(given or _folders(folder, root, known), root, may_miss=bool(known))
+    walked = find(given or _folders(folder, root, known), root, may_miss=bool(known) or not given)
     files = {file.name: file for file in walked.files if not is_under(file.name, str(folder), root)}
     missing, changed, unreadable = [], [], []
     for name, row in sorted(known.items()):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import RankRAGError
+from ..errors import RankRAGError, amount
 from .manifest import read_manifest, unchanging
 from .stores.by_name import open_store
 from .sums import damaged
@@ -39,7 +39,7 @@ def _contradictions(folder: Path) -> Iterator[str]:
         if count > 1:
             yield f"{name}: {count} passages have this id"
     for name in unknown.keys() - files.keys():
-        yield f"{name}: {unknown[name]:,} passages of a file that the index does not know"
+        yield f"{name}: {amount(unknown[name], 'passage')} of a file that the index does not know"
     for name, row in files.items():
         if not row.complete:
             yield f"{name}: not all of it is in"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 
+from ...errors import amount
 from ...files import Row, rows
 from ...types import Turn
 from ..item import Dropped, Item, dialogue
@@ -67,7 +68,7 @@ def soda(path: str) -> Iterator[Item | Dropped]:
         said = list(zip(row.texts("dialogue"), row.texts("speakers"), strict=True))
         names = list(dict.fromkeys(name for _, name in said))
         if len(names) != 2:
-            yield Dropped(f"{len(names)} speakers, not two")
+            yield Dropped(f"{amount(len(names), 'speaker')}, not two")
             continue
         runs = itertools.groupby(said, key=lambda pair: pair[1])
         turns = [

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...errors import amount
 from ...files import Row, messages, read_lines, rows
 from ...prompts import FALSE, TRUE
 from ...types import Question, Turn
@@ -61,7 +62,7 @@ def flan_cot(path: str) -> Iterator[Item | Dropped]:
     for line, text in read_lines(path):
         cells = [cell.replace("\\n", "\n").strip() for cell in text.split("\t")]
         if len(cells) != 3:
-            problem = f"found {len(cells)} columns, wanted 3 (question, answer, rationale)"
+            problem = f"found {amount(len(cells), 'column')}, wanted 3 (question, answer, rationale)"
             raise Row(path, line, {}).error(problem)
         asked, answer, why = cells
         yield _pair(f"flan_cot-{task}-{line}", asked, f"{why}\nSo the answer is {answer}.", task)

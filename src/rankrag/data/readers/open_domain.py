@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...errors import amount
 from ...files import Row, read_lines, rows, stem
 from ...formats import read_qrels
 from ...types import Passage, Question
@@ -138,6 +139,8 @@ def _msmarco_folder(folder: Path) -> Iterator[Item | Dropped]:
 def _pairs(path: str) -> Iterator[tuple[str, str]]:
     for line, text in read_lines(path):
         if text.count("\t") != 1:
-            raise Row(path, line, {}).error(f"found {text.count(chr(9)) + 1} columns, wanted 2 (id, text)")
+            raise Row(path, line, {}).error(
+                f"found {amount(text.count(chr(9)) + 1, 'column')}, wanted 2 (id, text)"
+            )
         name, value = text.split("\t")
         yield name, value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ...errors import amount
 from ..results import Results
 from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
 from .plots import Plot
@@ -32,7 +33,8 @@ def markdown(
         lines += [
             "## Questions",
             "",
-            f"The page report.html shows what each system answered to {len(results.questions):,} questions.",
+            "The page report.html shows what each system answered to "
+            f"{amount(len(results.questions), 'question')}.",
         ]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...errors import amount
 from .. import paper
 from ..measures.retrieval import RETRIEVED, is_ranking
 from ..results import BenchmarkFacts, Results, System, Value, Values, benchmark_notes, cells, titles, values
@@ -279,7 +280,7 @@ def _orders(results: Results, benchmarks: Container[str]) -> list[_Order]:
     for (retriever, corpus, k), systems in retrievals.items():
         unranked = [(system.name, "") for system in systems if not system.ranker]
         before = [(system.name, RETRIEVED) for system in systems if system.ranker]
-        small = (f"{k} passages over {corpus}",)
+        small = (f"{amount(k, 'passage')} over {corpus}",)
         orders.append(_Order(f"{retriever}, as retrieved", small, (*unranked, *before)))
         orders += [
             _Order(

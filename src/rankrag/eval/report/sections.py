@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...errors import amount
 from ..results import (
     Cell,
     Comparison,
@@ -79,10 +80,8 @@ def _scope(results: Results) -> str:
     corpora = dict.fromkeys(filter(None, searched))
     sizes = {cell.questions for cell in results.cells}
     questions = f"{min(sizes):,} to {max(sizes):,}" if len(sizes) > 1 else f"{max(sizes, default=0):,}"
-    counts = (
-        f"{len(results.systems)} systems on {len(results.benchmarks)} benchmarks, {questions} questions each"
-    )
-    return f"{counts}; corpora: {', '.join(corpora) or 'none'}."
+    systems, benchmarks = amount(len(results.systems), "system"), amount(len(results.benchmarks), "benchmark")
+    return f"{systems} on {benchmarks}, {questions} questions each; corpora: {', '.join(corpora) or 'none'}."
 
 
 def _warning(results: Results) -> str:
@@ -123,8 +122,8 @@ def comparison_table(results: Results) -> Table:
     notes = (
         "Difference is the system named first minus the other on the same questions, in points (x100), with "
         "its 95 % interval; wins, ties and losses are of the system named first.",
-        f"A paired permutation test; Holm's correction is over all {len(results.comparisons)} comparisons of "
-        f"this report, and below {LEVEL} counts as a difference.",
+        f"A paired permutation test; Holm's correction is over the report's "
+        f"{amount(len(results.comparisons), 'comparison')}, and below {LEVEL} counts as a difference.",
         '"No difference shown" does not say that there is none: another column says how large a true '
         "difference would have to be for a sample of this size to show it four times out of five.",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ...errors import amount
 from ..results import POOLED, Comparison, Results, Value, benchmark_title, values
 from .layout import Tone, percent
 
@@ -75,9 +76,9 @@ def _said(results: Results, test: Comparison) -> str:
         return f"{start}. {test.b} is {shown}, by {points(abs(test.difference.value))} points."
     n = test.difference.n
     least = (
-        f"{n:,} questions can only show differences above {points(test.detectable)} points"
+        f"{amount(n, 'question')} can only show differences above {points(test.detectable)} points"
         if test.detectable < 1
-        else f"{n:,} questions can show no difference"
+        else f"{amount(n, 'question')} can show no difference"
     )
     if test.p < LEVEL and test.difference.value:
         tests = len(results.comparisons)
@@ -130,4 +131,4 @@ def summary(results: Results) -> tuple[str, ...]:
 def _summed(b: str, a: str, chosen: Sequence[Comparison]) -> str:
     said = [verdict(one) for one in chosen]
     counts = ", ".join(f"{name} in {said.count(name)}" for name in TONES)
-    return f"{b} against {a}, in {len(said)} comparisons: {counts}."
+    return f"{b} against {a}, in {amount(len(said), 'comparison')}: {counts}."

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import sys
+import threading
 from pathlib import Path
 from typing import IO
 
@@ -16,18 +18,31 @@ _MOST_WISH = 2**24
 
 
 def main() -> None:
-    """Answer wishes from standard input on standard output until it closes."""
+    """Answer wishes from standard input on standard output until it closes, and end the process then."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a parser that prints must not spoil what is answered
     sys.setrecursionlimit(3000)
+    wishes: queue.SimpleQueue[ReadRequest] = queue.SimpleQueue()
+    threading.Thread(target=_take, args=[wishes], daemon=True).start()
     memory: int | None = None
-    with contextlib.suppress(EOFError, BrokenPipeError):
-        while isinstance(wish := read(sys.stdin.buffer, _MOST_WISH), ReadRequest):
+    try:
+        while True:
+            wish = wishes.get()
             if memory is None:
                 memory = wish.memory
                 _bound_memory(memory)
             _bound_time(wish.processor_s)
             _answer(out, wish)
+    finally:  # without Python's own end, which a thread that reads standard input turns into an abort
+        os._exit(1)
+
+
+def _take(wishes: queue.SimpleQueue[ReadRequest]) -> None:
+    """Pass on what comes in; where it ends, whoever sent it has ended, and no file is read to its own end."""
+    with contextlib.suppress(EOFError, OSError):
+        while isinstance(wish := read(sys.stdin.buffer, _MOST_WISH), ReadRequest):
+            wishes.put(wish)
+    os._exit(0)
 
 
 def _answer(out: IO[bytes], wish: ReadRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, amount
 from .encodings import decode
 from .plain import markdown_marks
 from .texts import Mark, Text, clean, own_title, sections, shortened, without_data
@@ -40,7 +40,7 @@ def read_ipynb(data: bytes, _name: str = "") -> Text:
             parts.append(kept)
             at += len(kept) + 2
     text = "\n\n".join(parts)
-    notes = (f"what {cut} cells printed was cut after {_PRINTED:,} characters",) if cut else ()
+    notes = (f"what {amount(cut, 'cell')} printed was cut after {_PRINTED:,} characters",) if cut else ()
     title = own_title(marks[0].words) if marks else ""
     return Text(shortened(title), text, sections=sections(text, marks), notes=notes)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError, RankRAGError
+from ...errors import InvalidInputError, MissingExtraError, RankRAGError, amount
 from ...types import Passage, Source
 from ..stores.store import StoredPassage
 from .cut import cut
@@ -156,7 +156,7 @@ def _collection(file: File, settings: ReadSettings, after: int, part: LineSpan |
                 [StoredPassage(passage, document, item.number) for passage in passages], item.read, records=1
             )
     if skipped > NAMED:
-        yield Portion([], 0, notes=(f"passed over {skipped - NAMED:,} more lines",))
+        yield Portion([], 0, notes=(f"passed over {amount(skipped - NAMED, 'more line')}",))
     if cut_names:
         yield Portion([], 0, notes=(_cut_note(cut_names),))
 
@@ -166,8 +166,7 @@ def _cut_note(names: dict[str, int]) -> str:
     shown = ", ".join(repr(name[:40]) for name in list(names)[:3])
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
     count = max(names.values())
-    records = "1 record" if count == 1 else f"{count:,} records"
-    return f"attributes cut or left out as too long, in up to {records}: {shown}{more}"
+    return f"attributes cut or left out as too long, in up to {amount(count, 'record')}: {shown}{more}"
 
 
 def passages_of_record(record: CollectionRecord, name: str, words: int) -> list[Passage]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
+from ...errors import amount
+from ...spans import RULE_SIGNS
 from .encodings import decode
 from .texts import Mark, Section, Text, own_title, sections, shortened, without_data
 
-_RULE = r"([=\-~^\"'`#*+.:_])\2{2,}[^\S\n]*\r?$"
+_RULE = rf"([{RULE_SIGNS}])\2{{2,}}[^\S\n]*\r?$"
 _UNDERLINED = re.compile(rf"^(\S.*)\r?\n{_RULE}", re.MULTILINE)
 _MARKDOWN = re.compile(
     r"^ {0,3}(#{1,6})[^\S\n]+(\S.*?)(?:[^\S\n]+#+)?[^\S\n]*\r?$|^(\S.*?)[^\S\n]*\r?\n(=+|-{3,})[^\S\n]*\r?$",
@@ -80,9 +82,7 @@ def _from(front: re.Match[str] | None, found: tuple[Section, ...]) -> tuple[Sect
 def _decoded(data: bytes) -> tuple[str, tuple[str, ...]]:
     decoded = decode(data)
     text, n_pictures = without_data(decoded.text)
-    pictures = (
-        f"{n_pictures:,} embedded picture{'' if n_pictures == 1 else 's'} left out" if n_pictures else ""
-    )
+    pictures = f"{amount(n_pictures, 'embedded picture')} left out" if n_pictures else ""
     return text, tuple(note for note in (decoded.note, pictures) if note)
 
 

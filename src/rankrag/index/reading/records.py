@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
-from ...errors import FormatError, InvalidInputError
+from ...errors import FormatError, InvalidInputError, amount
 from ...formats import passage
 from ...types import Passage
 from .encodings import encoding_of
@@ -366,7 +366,7 @@ class _Rows:
         if isinstance(row, str):
             return number, f"{self.name}:{self.line}: {row}", ()
         if any(cell.strip() for cell in row[len(columns) :]):
-            problem = f"found {len(row)} cells, wanted {len(columns)} as in the header"
+            problem = f"found {amount(len(row), 'cell')}, wanted {len(columns)} as in the header"
             return number, f"{self.name}:{self.line}: {problem}", ()
         cells = {column: cell for column, cell in zip(columns, row, strict=False) if cell.strip()}
         record: dict[str, object] = dict(cells)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, amount
 from ...types import Hit, Question, Ranker
 
 BATCH = 8
@@ -41,7 +41,7 @@ class Budget:
 
     def __str__(self) -> str:
         seconds = "" if self.seconds is None else f"{self.seconds:g} s (differs from run to run)"
-        passages = "" if self.rank_k is None else f"{self.rank_k} passages"
+        passages = "" if self.rank_k is None else amount(self.rank_k, "passage")
         patience = "" if self.patience is None else f"patience {self.patience}"
         return ", ".join(filter(None, (seconds, passages, patience, f"batches of {BATCH}")))
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ... import prompts
-from ...spans import PLAIN_WORDS, Span, folded, sentences, telling, words
+from ...spans import PLAIN_WORDS, Span, folded, sentences, telling, worded, words
 from ...types import Citation, Hit, Passage, Question, Ranker
 
 _COMMA = re.compile(r"(?<=\d),(?=\d)")
@@ -99,7 +99,7 @@ def place(passage: Passage, sentence: str, question: str) -> Span | None:
 
 def _places(text: str) -> Iterator[Span]:
     """Yield the sentences of a text, then each two that follow each other, those that are not too long."""
-    spans = list(sentences(text))
+    spans = list(worded(text))
     for start, end in (*spans, *((first[0], second[1]) for first, second in pairwise(spans))):
         if end - start <= LONGEST:
             yield start, end

@@ -18,7 +18,7 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from ... import prompts
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, amount
 from ...files import Record
 from ...types import Hit, Passage, Prompt, Question, Ranker
 from ..desk import LateError
@@ -198,7 +198,8 @@ def _pairs(body: ScoreRequest) -> tuple[list[str], list[str]]:
         queries = queries * len(documents)
     if len(queries) != len(documents):
         raise InvalidInputError(
-            f"found {len(queries)} queries and {len(documents)} documents, wanted one query or as many"
+            f"found {len(queries)} queries and {amount(len(documents), 'document')}, wanted one query "
+            "or as many"
         )
     return queries, documents
 
@@ -260,10 +261,12 @@ def _as_voyage(
 
 
 def _warnings(body: RerankRequest, state: State, n_cut: int, n_left: int) -> list[str]:
-    told = [f"{n_cut} documents did not fit and were cut at their end"] if n_cut else []
+    told = [f"{amount(n_cut, 'document')} cut at the end, too long to fit"] if n_cut else []
     if n_left:
         what = "budget" if state.settings.rerank_s is None else "deadline"
-        told.append(f"{n_left} documents were left unscored by the server's {what} and follow as they came")
+        told.append(
+            f"{amount(n_left, 'document')} left unscored by the server's {what}: last, in the order given"
+        )
     for name in ("max_chunks_per_doc", "truncate_prompt_tokens", "instruction", "instruct"):
         if getattr(body, name) is not None:
             told.append(f"{name} was not used")
