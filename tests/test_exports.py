@@ -93,6 +93,7 @@ FACES: dict[str, set[str]] = {
         "read_passages",
         "read_qrels",
         "read_questions",
+        "read_rankings",
         "read_run",
         "run_name",
         "write_examples",

@@ -10,7 +10,6 @@ as in `eval predict`.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 from rankrag import prompts
 from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
-from rankrag.formats import read_run, write_run
+from rankrag.formats import read_rankings, write_run
 from rankrag.index.encoder import Encoder
 from rankrag.index.stores.by_name import open_store
 from rankrag.model.store import registry
@@ -58,9 +57,7 @@ def main() -> None:
     encoder = Encoder(registry.locate(chosen.encoder), chosen.encoder, device="cpu")
     items = load_benchmark(chosen.benchmark, chosen.data_root).questions
     asked = [item.question for item in sample(items, chosen.n)]
-    runs: dict[str, list[str]] = defaultdict(list)
-    for question, name, _ in read_run(chosen.run):
-        runs[question].append(name)
+    runs = read_rankings(chosen.run)
     wanted = dict.fromkeys(name for one in asked for name in runs.get(one.id, ()))
     vectors = encoded([*open_store(chosen.index).passages(wanted).values()], encoder, chosen.half)
     queries = encoder.encode_queries([prompts.search_query(one, encoder.speakers) for one in asked])

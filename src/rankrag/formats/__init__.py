@@ -10,7 +10,7 @@ from .inputs import (
     read_questions,
     write_examples,
 )
-from .trec import id_in_run, read_qrels, read_run, run_name, write_run
+from .trec import id_in_run, read_qrels, read_rankings, read_run, run_name, write_run
 
 __all__ = [
     "answer_of",
@@ -24,6 +24,7 @@ __all__ = [
     "read_passages",
     "read_qrels",
     "read_questions",
+    "read_rankings",
     "read_run",
     "run_name",
     "write_examples",
