@@ -22,13 +22,13 @@ from rankrag.formats import read_rankings, write_run
 from rankrag.index.encoder import Encoder
 from rankrag.index.stores.by_name import open_store
 from rankrag.model.store import registry
-from rankrag.types import Hit, Passage
+from rankrag.types import Hit, Passage, best_first
 
 
 def ordered(found: list[str], query: np.ndarray, vectors: dict[str, np.ndarray]) -> list[Hit]:
     """Return passages by the dot product of their vectors with the question's, best first, ties by id."""
     hits = [Hit(Passage(name, ""), round(float(query @ vectors[name]), 5)) for name in found]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
+    return best_first(hits)
 
 
 def encoded(passages: list[Passage], encoder: Encoder, half: bool) -> dict[str, np.ndarray]:

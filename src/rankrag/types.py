@@ -109,6 +109,11 @@ class Hit:
     cut: int = 0
 
 
+def best_first(hits: Iterable[Hit]) -> list[Hit]:
+    """Return hits as every ranking orders them: by score, ties by passage id."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One training item: question and passages in, target out. All five tasks share the shape."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, told
 from ...prompts import search_query
-from ...types import Hit, Passage, Question
+from ...types import Hit, Passage, Question, best_first
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -41,7 +41,7 @@ class CrossEncoderRanker:
         ]
         if any(hit.score != hit.score for hit in scored):
             raise FailureError(f"{self.folder}: found no number, wanted a relevance: train it anew")
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
     def load(self) -> None:
         """Load the weights now, so that the first ranking is not slower than the others."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ... import prompts
 from ...errors import FailureError
-from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question
+from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question, best_first
 from ..engine.tokens import counter
 
 _REMEMBERED = 64
@@ -56,7 +56,7 @@ class ModelRanker:
             replace(hit, score=float(score), scored=True, cut=sum(cut.length - cut.kept for cut in cuts))
             for hit, score, (_, cuts) in zip(hits, scores, asked, strict=True)
         ]
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
     def _relevance(self, question: Question, asked: Sequence[Prompt]) -> np.ndarray:
         labels = self.form.labels()
