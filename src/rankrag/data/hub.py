@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from ..errors import FailureError, InvalidInputError, MissingExtraError
+from ..errors import FailureError, InvalidInputError, needs
 from ..files import writing
 
 PREFIX = "hub:"
@@ -161,8 +161,6 @@ def _cut(error: Exception) -> str:
 
 
 def _datasets() -> ModuleType:
-    try:
+    with needs("datasets", "train"):
         import datasets  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise MissingExtraError("datasets", "train") from error
     return cast(ModuleType, datasets)

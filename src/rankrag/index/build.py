@@ -32,7 +32,6 @@ from .reading import (
     Portion,
     ReadSettings,
     clean,
-    exists,
     find,
     is_under,
 )
@@ -174,7 +173,7 @@ class _Builder:
             covered = [name for name in self.known if is_under(name, path, root)]
             if not covered and not Path(path).exists():
                 raise NotFoundError(f"found nothing at {path} and nothing of it in the index: check the path")
-            gone |= {name for name in covered if not exists(name, root)}
+            gone |= {name for name in covered if not (root / name).exists()}
         self.done.removed += sorted(gone)
         self.store.remove_files(gone)
 

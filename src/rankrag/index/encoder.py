@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 from unicodedata import normalize
 
-from ..errors import InvalidInputError, MissingExtraError, NotFoundError, told
+from ..errors import InvalidInputError, NotFoundError, needs, told
 from ..files import sha256
 from ..types import Passage
 from .settings import Similarity
@@ -343,11 +343,9 @@ def _separator(model: SentenceTransformer) -> str:
 def _load(folder: Path, settings: EncoderSettings, n_tokens: int, device: str | None) -> SentenceTransformer:
     """Build an encoder by our settings, whatever modules the folder may describe."""
     _check_folder(folder)
-    try:
+    with needs("sentence-transformers", "local"):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer import modules
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "local") from error
     own_output = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
     here: dict[str, object] = {"local_files_only": True, "trust_remote_code": False}  # unsaid, it may ask
     with _quiet(), told(folder, "the encoder"):
@@ -377,10 +375,8 @@ def _load_layout(folder: Path, device: str | None) -> SentenceTransformer:
     with told(folder, "modules.json"):
         for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
             _check_pickles(folder / module["path"])
-    try:
+    with needs("sentence-transformers", "local"):
         from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "local") from error
     with _quiet(), told(folder, "the encoder"):
         return SentenceTransformer(
             str(folder),

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError
+from ...errors import FailureError, InvalidInputError, needs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,11 +58,9 @@ def joined(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
+    with needs("ray", "ray"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray") from error
     if ray.is_initialized():
         yield
         return

@@ -6,7 +6,7 @@ from .passages import Portion, ReadSettings, passages_of_record, records_of
 from .readers import FileReader, LocalReader, ReadPlan
 from .records import CollectionRecord, LineSpan
 from .texts import clean
-from .walk import READABLE, File, exists, find, find_kind, is_under
+from .walk import READABLE, File, find, find_kind, is_under
 
 __all__ = [
     "COLLECTIONS",
@@ -21,7 +21,6 @@ __all__ = [
     "ReadPlan",
     "ReadSettings",
     "clean",
-    "exists",
     "find",
     "find_kind",
     "is_under",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError, RankRAGError
 from ...types import Passage, Source
+from ..settings import WORDS
 from ..stores.store import StoredPassage
 from .cut import cut
 from .kinds import COLLECTIONS, DOCUMENTS
-from .parse import WORDS, parse, parse_bytes
+from .parse import parse, parse_bytes
 from .records import CollectionRecord, Enclosed, LineSpan, Told, Unreadable, json_lines
 from .texts import Section, Text
 from .walk import File

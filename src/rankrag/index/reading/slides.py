@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
@@ -25,12 +25,10 @@ _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 def read_pptx(data: bytes, _name: str = "") -> Extract:
     """Read a presentation; its title is that of its properties, else of its first slide that has one."""
     Archive(data, "Office")
-    try:
+    with needs("python-pptx", "docs"):
         import pptx
         from lxml import etree
         from pptx.exc import PackageNotFoundError
-    except ImportError as error:
-        raise MissingExtraError("python-pptx", "docs") from error
     try:
         show = pptx.Presentation(io.BytesIO(data))
         slides = [list(_slide(slide)) for slide in show.slides]

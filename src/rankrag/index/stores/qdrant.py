@@ -46,14 +46,11 @@ from .qdrant_server import (
     read_about,
     write_about,
 )
-from .store import Batch, FileRow, StoredPassage, number_of, stored_of
+from .store import MARGIN, Batch, FileRow, StoredPassage, number_of, stored_of
 
 if TYPE_CHECKING:
     import numpy as np
     from qdrant_client import models
-
-_MARGIN = 10
-"""Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
 
 _TRIES = 3
 """Times that a search begins, where hits are replaced between the request for their ids and that for them."""
@@ -337,7 +334,7 @@ class QdrantStore:
         passages: dict[str, Passage] = {}
         scores: dict[str, float] = {}
         for _ in range(_TRIES):
-            limit = k + _MARGIN
+            limit = k + MARGIN
             points = fetch(limit, True)
             if len(points) < limit or points[k - 1].score != points[-1].score:
                 return [Hit(as_passage(point.payload or {}), point.score) for point in points[:k]]

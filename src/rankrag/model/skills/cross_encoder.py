@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, told
+from ...errors import FailureError, InvalidInputError, NotFoundError, needs, told
 from ...prompts import search_query
 from ...types import Hit, Passage, Question, best_first
 
@@ -53,10 +53,8 @@ class CrossEncoderRanker:
             raise NotFoundError(
                 f"found no cross-encoder in {self.folder}, wanted its config.json: check the path"
             )
-        try:
+        with needs("sentence-transformers", "local"):
             from sentence_transformers import CrossEncoder
-        except ImportError as problem:
-            raise MissingExtraError("sentence-transformers", "local") from problem
         from torch.nn import Sigmoid
 
         with told(self.folder, "the cross-encoder"):

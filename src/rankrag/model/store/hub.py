@@ -13,7 +13,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, MissingExtraError
+from ...errors import FailureError, needs
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -42,10 +42,8 @@ def look(repo: str) -> Snapshot:
     Raises FailureError when the hub cannot be reached, does not have or does not show the repository,
     or has no safetensors of it.
     """
-    try:
+    with needs("huggingface_hub", "local"):
         from huggingface_hub import HfApi
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "local") from error
     try:
         info = _with_safetensors(HfApi(), repo)
     except Exception as error:  # the hub's client raises errors of three libraries
@@ -80,10 +78,8 @@ def download(snapshot: Snapshot, folder: Path) -> None:
 
 def look_for_file(repo: str, revision: str, path: str) -> None:
     """Ask the hub, for a few seconds only, whether it has a file; raises FailureError if not."""
-    try:
+    with needs("huggingface_hub", "local"):
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "local") from error
     try:
         get_hf_file_metadata(hf_hub_url(repo, path, revision=revision), timeout=_QUICK_TIMEOUT_S)
     except Exception as error:  # as in `look`

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
+from ...errors import FailureError, InvalidInputError, MissingModelError, needs
 from ...files import sha256
 from . import checkpoint, gguf, hub, pinned, registry, wheel
 from .growth import PullProgress, silent, watched
@@ -153,10 +153,8 @@ def _put(partial: Path, target: Path) -> None:
 
 @contextmanager
 def _lock(target: Path) -> Iterator[None]:
-    try:
+    with needs("filelock", "local"):
         from filelock import FileLock
-    except ImportError as error:
-        raise MissingExtraError("filelock", "local") from error
     with FileLock(target.with_name(f".lock-{target.name}")):
         yield
 
