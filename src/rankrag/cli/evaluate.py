@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +36,7 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
 
     rows = at_hand(data_root)
     if output == "json":
-        console.emit({"benchmarks": [row.record() for row in rows]})
+        console.emit({"benchmarks": [asdict(row) for row in rows]})
         return
     heads = ("benchmark", "at hand", "paper", "measures", "file or source")
     cells = [

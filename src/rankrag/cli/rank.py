@@ -52,14 +52,11 @@ def rank(
     if output == "json":
         console.emit(_record(asked, spec.model, ranked, k, seconds))
     else:
-        n_scored = sum(hit.scored for hit in ranked)
-        _show(
-            asked,
-            given,
-            ranked[:k],
-            rag.pipeline.calibrated,
-            f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s",
-        )
+        moved = answer_view.moves(given, ranked[:k])
+        answer_view.show_hits(ranked[:k], console.out(), asked, moved, rag.pipeline.calibrated)
+        share = answer_view.share_scored(sum(hit.scored for hit in ranked), len(ranked))
+        took = f"{len(given)} passages · {share}rank {seconds:.2f} s"
+        console.out().print(Text(took, style=console.QUIET))
 
 
 def _record(
@@ -80,8 +77,3 @@ def _read(path: str) -> list[Passage]:
     if not found:
         raise InvalidInputError(f"found no passages in {path}, wanted a passage a line: check the file")
     return found
-
-
-def _show(asked: Question, given: list[Passage], ranked: list[Hit], calibrated: bool, took: str) -> None:
-    answer_view.show_hits(ranked, console.out(), asked, answer_view.moves(given, ranked), calibrated)
-    console.out().print(Text(f"{len(given)} passages · {took}", style=console.QUIET))

@@ -97,7 +97,8 @@ def _row(
         values["coverage"] = float(bool(said))
         values |= citation_values(given, item) if system.cites else {}
     if system.retrieve_k:
-        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in FINDABLE)
+        depths = [k for k in DEPTHS if k <= system.retrieve_k]
+        values |= ranking_values(given, item, depths, by_answer=benchmark.style in FINDABLE)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
     return QuestionScore(
@@ -112,10 +113,6 @@ def _row(
         pairs=_pairs(given, item) if ranked else (),
         ranked=sum(hit.scored for hit in given.ranked) if ranked else 0,
     )
-
-
-def _depths(system: System) -> tuple[int, ...]:
-    return tuple(k for k in DEPTHS if k <= system.retrieve_k)
 
 
 def _pairs(answer: Answer, item: GoldQuestion) -> tuple[tuple[float, bool], ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
-
-EncodeProgress = Callable[[int, int], None]
-"""Told how many of how many texts are encoded."""
 
 Text = str | tuple[str, str]
 """What goes into the tokenizer: one text, or two that it joins as a pair."""
@@ -148,24 +145,21 @@ class Encoder:
     device: str | None = None
     batch_size: int | None = None
 
-    def encode_queries(self, queries: Sequence[str], progress: EncodeProgress | None = None) -> np.ndarray:
+    def encode_queries(self, queries: Sequence[str]) -> np.ndarray:
         """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
         prefix = self._settings.query_prefix if self._settings else ""
         texts = [prefix + normalize("NFC", text) for text in queries]
-        return self._encode(self._query_model, texts, "query", progress)
+        return self._encode(self._query_model, texts, "query")
 
-    def encode_passages(
-        self, passages: Sequence[Passage], progress: EncodeProgress | None = None
-    ) -> np.ndarray:
+    def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
         """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine.
 
         The row of a passage longer than the encoder reads is the mean of its windows, each under the title.
-        `progress` counts windows.
         """
         model = self._passage_model
         parts = self._in_windows([_composed(passage) for passage in passages], model)
         texts = [self._passage_text(part, model) for each in parts for part in each]
-        vectors = self._encode(model, texts, "document", progress)
+        vectors = self._encode(model, texts, "document")
         if len(texts) == len(passages):
             return vectors
         return _means(vectors, [len(each) for each in parts], self.similarity)
@@ -265,18 +259,12 @@ class Encoder:
         join = f" {_separator(model)} " if title == "separator" else "\n"
         return f"{prefix}{passage.title}{join}{passage.text}"
 
-    def _encode(
-        self, model: SentenceTransformer, texts: Sequence[Text], task: str, progress: EncodeProgress | None
-    ) -> np.ndarray:
+    def _encode(self, model: SentenceTransformer, texts: Sequence[Text], task: str) -> np.ndarray:
         import numpy as np
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        done = 0
         for rows in _batches(texts, self.batch_size or _BATCH.get(model.device.type, _BATCH["cpu"])):
             vectors[rows] = self._encode_batch(model, [texts[row] for row in rows], task)
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(texts))
         return vectors
 
     def _encode_batch(self, model: SentenceTransformer, texts: list[Text], task: str) -> np.ndarray:

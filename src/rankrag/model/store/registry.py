@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Literal
 
 from ...errors import InvalidInputError, MissingModelError, NotFoundError
-from ...files import writing
+from ...files import write_json
 
 ModelKind = Literal["language_model", "encoder"]
 
@@ -81,9 +81,7 @@ class Hub:
         return {"query": self.repo, "context": self.context_repo} if self.context_repo else {"": self.repo}
 
     def __str__(self) -> str:
-        return " + ".join(
-            ["hub " + self.repo, self.context_repo] if self.context_repo else ["hub " + self.repo]
-        )
+        return f"hub {self.repo} + {self.context_repo}" if self.context_repo else f"hub {self.repo}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -465,6 +463,4 @@ def write_manifest(model: Installed) -> None:
     """Write `rankrag-model.json` into the model's folder."""
     content = asdict(model)
     del content["folder"]
-    text = json.dumps(content, indent=2, default=dict) + "\n"
-    with writing(str(model.folder / MANIFEST)) as stream:
-        stream.write(text)
+    write_json(model.folder / MANIFEST, content)
