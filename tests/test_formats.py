@@ -12,7 +12,8 @@ import pytest
 
 from rankrag import files, formats
 from rankrag.errors import FormatError, NotFoundError
-from rankrag.index.reading.records import CollectionRecord, csv_rows
+from rankrag.index.reading.csv_rows import csv_rows
+from rankrag.index.reading.records import CollectionRecord
 from rankrag.types import Answer, Citation, Cut, Example, Hit, Passage, Question, Source, Turn
 
 

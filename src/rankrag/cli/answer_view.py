@@ -122,10 +122,13 @@ def show_sources(answer: Answer, console: Console, index: Path | None = None) ->
     """Write each passage that was read, best first, with the sentence of it that matters."""
     if not answer.ranked:
         return
+    # Without a ranker the hits are those of the retriever as they were.
+    was_ranked = answer.ranked != answer.retrieved
     title = "Closest passages, not read" if answer.abstained else "Sources"
-    console.print(Text.assemble((title, "bold"), (f"  {_columns(answer)}", QUIET)))
+    columns = "relevance, places moved by ranking" if was_ranked else "score of the retriever"
+    console.print(Text.assemble((title, "bold"), (f"  {columns}", QUIET)))
     given = [hit.passage for hit in answer.retrieved]
-    moved = moves(given, answer.ranked) if _was_ranked(answer) else None
+    moved = moves(given, answer.ranked) if was_ranked else None
     for n, hit in enumerate(_read(answer)):
         found = _found(answer, hit)
         line = _line(index, hit.passage, found.start)
@@ -217,11 +220,6 @@ def _located(index: Path | None, passage: Passage) -> Location | None:
     from ..index import locate
 
     return locate(index, passage)
-
-
-def _columns(answer: Answer) -> str:
-    """Say what the numbers before a source are."""
-    return "relevance, places moved by ranking" if _was_ranked(answer) else "score of the retriever"
 
 
 def _headline(
@@ -320,8 +318,3 @@ def share_scored(n_scored: int, n_ranked: int) -> str:
 
 def _read(answer: Answer) -> tuple[Hit, ...]:
     return answer.ranked[: answer.read_k]
-
-
-def _was_ranked(answer: Answer) -> bool:
-    """Whether a ranker scored anything: without one the hits are those of the retriever as they were."""
-    return answer.ranked != answer.retrieved

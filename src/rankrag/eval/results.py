@@ -14,6 +14,8 @@ from pathlib import Path
 from ..errors import FormatError, NotFoundError
 from ..files import writing
 
+_Kind = typing.TypeVar("_Kind")
+
 POOLED = "*"
 """Stands for a benchmark where something is over several of them."""
 
@@ -245,7 +247,10 @@ def read_results(path: Path) -> Results:
         raise FormatError(
             str(path), None, f"found format {found!r}, wanted {FORMAT!r}: make the report again"
         )
-    return typing.cast("Results", _RecordReader(str(path)).read(Results, record, "results"))
+    try:
+        return typing.cast("Results", _typed(Results, record, "results"))
+    except ValueError as problem:
+        raise FormatError(str(path), None, f"{problem}: make the report again") from problem
 
 
 def _finite(value: object) -> object:
@@ -270,61 +275,46 @@ def _needed(wanted: type) -> list[str]:
     return [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
 
 
-class _RecordReader:
-    """Reads a dataclass from plain JSON by the types of its fields, and says where something else stands."""
+def _typed(wanted: object, value: object, where: str) -> object:
+    """Return plain JSON as the wanted type, a dataclass by the types of its fields.
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    Raises ValueError where something else stands; `where` is the place of the value.
+    """
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        return _dataclass(wanted, _of_kind(dict, "an object", value, where), where)
+    if origin is tuple:
+        return _tuple(arguments, _of_kind(list, "a list", value, where), where)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        entries = _of_kind(dict, "an object", value, where)
+        return {name: _typed(arguments[1], one, f"{where}.{name}") for name, one in entries.items()}
+    if origin is types.UnionType:
+        return None if value is None else _typed(arguments[0], value, where)
+    if wanted is float and (value is None or type(value) is int):
+        return math.nan if value is None else float(value)
+    kind = typing.cast("type[object]", wanted)
+    return _of_kind(kind, kind.__name__, value, where)
 
-    def read(self, wanted: object, value: object, where: str) -> object:
-        """Return `value` as the wanted type; `where` is its place for messages."""
-        origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-        if isinstance(wanted, type) and is_dataclass(wanted):
-            return self._dataclass(wanted, value, where)
-        if origin is tuple:
-            return self._tuple(arguments, value, where)
-        if isinstance(origin, type) and issubclass(origin, Mapping):
-            entries = self._object(value, where)
-            return {name: self.read(arguments[1], one, f"{where}.{name}") for name, one in entries.items()}
-        if origin is types.UnionType:
-            return None if value is None else self.read(arguments[0], value, where)
-        return self._plain(wanted, value, where)
 
-    def _dataclass(self, wanted: type, value: object, where: str) -> object:
-        entries, hints = self._object(value, where), _hints(wanted)
-        names = list(hints)
-        if unknown := sorted(entries.keys() - set(names)):
-            raise self._error(where, f"found unknown {', '.join(unknown)}, wanted {', '.join(names)}")
-        if missing := [name for name in _needed(wanted) if name not in entries]:
-            raise self._error(where, f"found no {', '.join(missing)}, wanted {', '.join(names)}")
-        return wanted(**{name: self.read(hints[name], entries[name], f"{where}.{name}") for name in entries})
+def _dataclass(wanted: type, entries: dict[str, object], where: str) -> object:
+    hints = _hints(wanted)
+    names = list(hints)
+    if unknown := sorted(entries.keys() - set(names)):
+        raise ValueError(f"{where}: found unknown {', '.join(unknown)}, wanted {', '.join(names)}")
+    if missing := [name for name in _needed(wanted) if name not in entries]:
+        raise ValueError(f"{where}: found no {', '.join(missing)}, wanted {', '.join(names)}")
+    return wanted(**{name: _typed(hints[name], entries[name], f"{where}.{name}") for name in entries})
 
-    def _tuple(self, arguments: tuple[object, ...], value: object, where: str) -> tuple[object, ...]:
-        entries = self._list(value, where)
-        kinds = [arguments[0]] * len(entries) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(entries):
-            raise self._error(where, f"found {len(entries)} values, wanted {len(kinds)}")
-        places = enumerate(zip(kinds, entries, strict=True))
-        return tuple(self.read(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
 
-    def _plain(self, wanted: object, value: object, where: str) -> object:
-        if wanted is float:
-            if value is None:
-                return math.nan
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
-        elif isinstance(wanted, type) and type(value) is wanted:
-            return value
-        return self._refuse(value, getattr(wanted, "__name__", str(wanted)), where)
+def _tuple(arguments: tuple[object, ...], entries: list[object], where: str) -> tuple[object, ...]:
+    kinds = [arguments[0]] * len(entries) if arguments[-1] is Ellipsis else list(arguments)
+    if len(kinds) != len(entries):
+        raise ValueError(f"{where}: found {len(entries)} values, wanted {len(kinds)}")
+    places = enumerate(zip(kinds, entries, strict=True))
+    return tuple(_typed(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
 
-    def _object(self, value: object, where: str) -> dict[str, object]:
-        return value if isinstance(value, dict) else self._refuse(value, "an object", where)
 
-    def _list(self, value: object, where: str) -> list[object]:
-        return value if isinstance(value, list) else self._refuse(value, "a list", where)
-
-    def _refuse(self, value: object, wanted: str, where: str) -> typing.NoReturn:
-        raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted {wanted}")
-
-    def _error(self, where: str, problem: str) -> FormatError:
-        return FormatError(self.path, None, f"{where}: {problem}: make the report again")
+def _of_kind(kind: type[_Kind], name: str, value: object, where: str) -> _Kind:
+    if type(value) is not kind:
+        raise ValueError(f"{where}: found {type(value).__name__} {value!r:.40}, wanted {name}")
+    return value

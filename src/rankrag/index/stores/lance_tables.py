@@ -52,7 +52,6 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
 
 @cache
 def _session() -> Session:
-    prepare_lancedb()
     import lancedb
 
     given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))
