@@ -278,28 +278,18 @@ def show_notes(answer: Answer, console: Console) -> None:
     """Write what the reader should know: an abstention, weak evidence, passages that did not fit."""
     if answer.rewritten:
         console.print(Text(f"searched for: {answer.rewritten}", style=QUIET))
-    if answer.abstained:
-        console.print(Text(_abstention(answer), style="yellow"))
+    if answer.abstained and not answer.ranked:
+        warnings = ["Nothing was found for this question, so there was nothing to answer from."]
+    elif answer.abstained:
+        warnings = ["No passage was relevant enough to answer from."]
     elif answer.weak:
-        console.print(
-            Text(
-                f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})",
-                style="yellow",
-            )
-        )
+        warnings = [f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})"]
+    else:
+        warnings = []
     for cut in answer.cuts:
-        console.print(
-            Text(
-                f"{cut.passage_id} did not fit: {cut.kept} of {cut.length} characters were read",
-                "yellow",
-            )
-        )
-
-
-def _abstention(answer: Answer) -> str:
-    if not answer.ranked:
-        return "Nothing was found for this question, so there was nothing to answer from."
-    return "No passage was relevant enough to answer from."
+        warnings.append(f"{cut.passage_id} did not fit: {cut.kept} of {cut.length} characters were read")
+    for warning in warnings:
+        console.print(Text(warning, style="yellow"))
 
 
 def timings(answer: Answer) -> Text:

@@ -95,7 +95,7 @@ def build(
     manifest = plan(folder, settings)
     root = manifest.root_of(folder)
     walked = find(given, root, may_miss=settings.prune)
-    progress = progress or _silent
+    progress = progress or (lambda *_: None)
     reading = ReadSettings(manifest.words, settings.strict, settings.ocr)
     with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
@@ -122,10 +122,6 @@ def _reader(
 
     with joined(ray):
         yield RayReader(reading, encoder, progress)
-
-
-def _silent(done: int, total: int, unit: str) -> None:
-    pass
 
 
 @dataclass

@@ -125,13 +125,13 @@ def encoder_for(folder: Path, name: str | None) -> Encoder | None:
     Without a name: that of the index if there is one, else the default if it was pulled. `none` is none.
     """
     from ..index import read_manifest
-    from ..model.store import registry
+    from ..model.store import named_models, registry
 
     if name is None and folder.is_dir() and any(folder.iterdir()):
         used = read_manifest(folder).encoder
         name = used.name if used else NO_ENCODER
     if name is None:
-        default = registry.DEFAULTS["encoder"]
+        default = named_models.DEFAULTS["encoder"]
         name = default if registry.installed(default) else NO_ENCODER
     return None if name == NO_ENCODER else open_encoder(name)
 

@@ -79,7 +79,7 @@ class QdrantStore:
         if not rows:
             return
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
-        found = [self._words(row.passage) for row in rows]
+        found = [self._words(f"{row.passage.title}\n{row.passage.text}") for row in rows]
         average = self._average(found)
         at = 0
         for part in requests(rows):
@@ -108,10 +108,7 @@ class QdrantStore:
         with asking(self._place):
             self._client.delete(self._place.collection, FilterSelector(filter=older), wait=True)
 
-    def _words(self, passage: Passage) -> list[str]:
-        return self._words_of(f"{passage.title}\n{passage.text}")
-
-    def _words_of(self, text: str) -> list[str]:
+    def _words(self, text: str) -> list[str]:
         return (words if self.manifest.own_words else words_before)(text, self.manifest.language)
 
     def _average(self, found: Sequence[Sequence[str]]) -> float:
@@ -186,7 +183,7 @@ class QdrantStore:
         from qdrant_client.models import PointVectors
 
         for payloads in parts(self._scroll(["id", "title", "text"]), POINTS):
-            found = [self._words_of(f"{p['title']}\n{p['text']}") for p in payloads]
+            found = [self._words(f"{p['title']}\n{p['text']}") for p in payloads]
             points = [
                 PointVectors(id=point_id(str(p["id"])), vector={WORDS: sparse(passage_vector(w, average))})
                 for p, w in zip(payloads, found, strict=True)

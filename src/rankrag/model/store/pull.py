@@ -19,18 +19,8 @@ from ...errors import FailureError, InvalidInputError, MissingModelError, needs
 from ...files import sha256
 from . import checkpoint, gguf, hub, pinned, registry, wheel
 from .growth import PullProgress, silent, watched
-from .registry import (
-    DEFAULTS,
-    MODELS,
-    FileRecord,
-    Hub,
-    Installed,
-    Model,
-    ModelKind,
-    PinnedFile,
-    Shipped,
-    Wheel,
-)
+from .named_models import DEFAULTS, MODELS, Hub, Model, ModelKind, PinnedFile, Shipped, Wheel
+from .registry import FileRecord, Installed
 
 
 def pull(name: str, progress: PullProgress = silent) -> Path:
