@@ -35,6 +35,9 @@ Filters = Mapping[str, str]
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
 """By words, by vectors, or by both."""
 
+StoreName = Literal["lancedb", "qdrant"]
+"""What holds the passages of an index."""
+
 Progress = Callable[[int, int, str], None]
 """Is told how much is done, of how much, and of what (`bytes` or `passages`)."""
 

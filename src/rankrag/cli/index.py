@@ -21,7 +21,7 @@ from .options import (
     IndexFolder,
     Output,
     RayAddress,
-    StoreName,
+    StoreOption,
     StoreURL,
     arguments,
 )
@@ -71,7 +71,7 @@ def index(
     words: Words = None,
     language: Language = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what is gone from the paths.")] = False,
-    store: StoreName = None,
+    store: StoreOption = None,
     store_url: StoreURL = None,
     collection: Collection = None,
     ray: RayAddress = None,

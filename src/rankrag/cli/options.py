@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InvalidInputError
-from ..system import SystemSpec, models, retrieval
-from ..types import ReadingMode, RetrieverKind
+from ..system import SystemSpec, models
+from ..types import ReadingMode, RetrieverKind, StoreName
 from . import completion, console
 
 if TYPE_CHECKING:
@@ -148,8 +148,8 @@ CacheGB = Annotated[
     float, typer.Option("--cache-gb", metavar="GB", min=0.01, help="What --cache-dir may take.")
 ]
 
-StoreName = Annotated[
-    retrieval.StoreKind | None,
+StoreOption = Annotated[
+    StoreName | None,
     typer.Option("--store", help="What holds the passages. Default: lancedb, in the folder of the index."),
 ]
 StoreURL = Annotated[

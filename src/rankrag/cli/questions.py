@@ -15,6 +15,7 @@ import typer
 from .. import prompts
 from ..errors import InvalidInputError
 from ..files import Record, write_records
+from ..formats import passage_record
 from ..system import RAG, Engine, SystemSpec, models, open_engine, open_system
 from ..types import Passage, Question
 from . import console, progress
@@ -124,9 +125,8 @@ def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
         "id": passage.id,
         "question": written,
         "answers": [answer],
-        "passages": [_judged(passage, True), *(_judged(miss, False) for miss in misses)],
+        "passages": [
+            passage_record(passage) | {"relevant": True},
+            *(passage_record(miss) | {"relevant": False} for miss in misses),
+        ],
     }
-
-
-def _judged(passage: Passage, relevant: bool) -> Record:
-    return {"id": passage.id, "title": passage.title, "text": passage.text, "relevant": relevant}

@@ -17,7 +17,7 @@ from typing import IO, Any, Self
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
 from ..files import locked, read_records, write_json
-from ..formats import answer_record, passage
+from ..formats import answer_record, passage, passage_record
 from ..types import Answer, Citation, Hit, Passage, Question
 from .results import System, joined
 
@@ -111,7 +111,8 @@ class AnswerFile:
         for hit in answer.retrieved:
             if hit.passage.id not in self._passages:
                 self._passages.add(hit.passage.id)
-                self._write(PASSAGES, _passage_record(hit.passage))
+                source = {"source": asdict(hit.passage.source)} if hit.passage.source else {}
+                self._write(PASSAGES, passage_record(hit.passage) | source)
         brief = {
             name: [_brief(hit) for hit in hits]
             for name, hits in (("retrieved", answer.retrieved), ("ranked", answer.ranked))
@@ -246,11 +247,6 @@ def _numbered(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
 def _brief(hit: Hit) -> dict[str, object]:
     record: dict[str, object] = {"id": hit.passage.id, "score": hit.score}
     return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
-
-
-def _passage_record(passage: Passage) -> dict[str, object]:
-    record: dict[str, object] = {"id": passage.id, "title": passage.title, "text": passage.text}
-    return record | ({"source": asdict(passage.source)} if passage.source else {})
 
 
 def _answer(place: str, record: Mapping[str, Any], texts: Mapping[str, Passage]) -> Answer:

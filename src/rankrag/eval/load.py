@@ -135,8 +135,7 @@ def export(name: str, data_root: Path, to: Path) -> Iterator[tuple[str, int]]:
     yield questions, write_records(questions, (neutral_record(item) | split for item in items))
     if passages := {one.id: one for item in items for one in item.candidates}:
         corpus, run = _below(to / "corpus" / f"{name}.jsonl"), _below(to / "runs" / f"{name}.run")
-        records = ({"id": one.id, "title": one.title, "text": one.text} for one in passages.values())
-        yield corpus, write_records(corpus, records)
+        yield corpus, write_records(corpus, map(formats.passage_record, passages.values()))
         hits = (
             (item.question.id, [Hit(one, 1 / n) for n, one in enumerate(item.candidates, 1)])
             for item in items

@@ -3,6 +3,7 @@
 from .answer_json import answer_of, answer_record, hit_record
 from .inputs import (
     passage,
+    passage_record,
     question,
     read_examples,
     read_history,
@@ -18,6 +19,7 @@ __all__ = [
     "hit_record",
     "id_in_run",
     "passage",
+    "passage_record",
     "question",
     "read_examples",
     "read_history",

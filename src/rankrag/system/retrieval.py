@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .. import prompts
 from ..errors import InvalidInputError, NotFoundError
-from ..types import Filters, Hit, Question, Retriever, RetrieverKind
+from ..types import Filters, Hit, Question, Retriever, RetrieverKind, StoreName
 
 if TYPE_CHECKING:
     from ..index import BuildReport, IndexDocuments, StorePlace
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 NO_ENCODER = "none"
 """In place of an encoder's name: BM25 alone."""
-
-StoreKind = Literal["lancedb", "qdrant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def open_retrieval(folder: str | Path | None, kind: RetrieverKind | None = None)
 
 
 def store_place(
-    folder: Path, name: StoreKind | None, url: str | None, collection: str | None
+    folder: Path, name: StoreName | None, url: str | None, collection: str | None
 ) -> StorePlace | None:
     """Return where the passages of an index are wanted, None where nothing was said.
 

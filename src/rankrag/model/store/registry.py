@@ -39,7 +39,6 @@ _HUB_ID = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 class Reference:
     """What a name, path or hub id stands for; `model` is set for a name of the table."""
 
-    text: str
     where: Literal["table", "folder", "hub"]
     model: Model | None = None
 
@@ -50,13 +49,13 @@ def resolve(text: str) -> Reference:
     Raises NotFoundError for a path that is not there and InvalidInputError for anything else.
     """
     if text in MODELS:
-        return Reference(text, "table", MODELS[text])
+        return Reference("table", MODELS[text])
     if text and Path(text).expanduser().is_dir():
-        return Reference(text, "folder")
+        return Reference("folder")
     if text.startswith((".", "~")) or Path(text).is_absolute():
         raise NotFoundError(f"found no model folder at {text}: check the path")
     if _HUB_ID.fullmatch(text):
-        return Reference(text, "hub")
+        return Reference("hub")
     raise InvalidInputError(
         f"found model {text!r}, wanted a folder, a hub id (owner/name), one behind a server "
         f"(openai:{text}@URL) or one of: {', '.join(MODELS)}"
