@@ -8,7 +8,8 @@ from .documents import IndexDocuments
 from .estimate import BuildEstimate, estimate
 from .faults import faults
 from .location import Location, locate
-from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
+from .manifest import UPLOADS, IndexManifest, read_manifest
+from .older import older_kind
 from .place import StorePlace, collection_of
 from .reading import READABLE
 from .retrievers import BM25, Dense, Hybrid, fuse, retriever, why_nothing

@@ -167,17 +167,6 @@ def updated(
     return replace(manifest, n_files=n_files, n_passages=n_passages, scripts=seen, updated=_now())
 
 
-def older_kind(folder: Path, manifest: IndexManifest) -> str | None:
-    """Return, for an index of the older kind, a line that says so and how to bring it up to date."""
-    if manifest.own_words:
-        return None
-    return (
-        f"found an index of the older kind at {folder} (format {manifest.format}): it is searched as before, "
-        "without Korean, parts of names and words broken at line ends: `rankrag documents copy NEW --index "
-        f"{folder}` makes one of the new kind from it, without its documents or an encoder"
-    )
-
-
 def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint: str) -> None:
     """Refuse to compare vectors of two encoders, or to search vectors that are not there."""
     if used is None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import FailureError, InvalidInputError, RankRAGError
 from ..manifest import IndexManifest
+from ..older import tokenizer_before
 from ..sums import SUMS, begin
-from ..words import tokenizer_before
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from ...types import Document, Filters, Hit, Passage
 from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
-from ..words import query_words, spellings, words, words_before
+from ..older import words_before
+from ..words import query_words, spellings, words
 from .bm25 import passage_vector, query_vector
 from .conditions import attribute
 from .qdrant_points import (
