@@ -75,6 +75,7 @@ FACES: dict[str, set[str]] = {
         "stem",
         "summed",
         "sync",
+        "typed",
         "unsummed",
         "whole_object",
         "write_json",

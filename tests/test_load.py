@@ -219,7 +219,7 @@ def pulled_encoder() -> None:
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig.from_dict({"vocab_size": len(words), **sizes})).save_pretrained(folder)
     origin = str(named_models.MODELS["minilm-l6"].origin)
-    registry.write_manifest(registry.Installed(folder, "minilm-l6", "encoder", origin, "", "", "", ""))
+    registry.write_manifest(registry.Installed(folder, "minilm-l6", "encoder", origin, "", "", "", "", {}))
 
 
 def test_an_index_with_vectors_is_searched_with_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from ..errors import FailureError, InvalidInputError, needs
+from ..errors import FailureError, InvalidInputError, in_a_line, needs
 from ..files import writing
 
 PREFIX = "hub:"
@@ -157,7 +157,7 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _cut(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return in_a_line(error) or type(error).__name__
 
 
 def _datasets() -> ModuleType:

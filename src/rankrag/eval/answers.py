@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import locked, read_records, write_json
+from ..files import locked, read_records, typed, write_json
 from ..formats import answer_record, passage, passage_record
 from ..types import Answer, Citation, Hit, Passage, Question
 from .results import System, joined
@@ -143,10 +143,9 @@ def read_facts(folder: Path) -> Facts:
             f"found no {FACTS} in {folder}, wanted a folder of answers: `rankrag eval predict` makes one"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        facts = Facts(**(found | {"system": System(**found["system"])}))
+        facts = typed(Facts, json.loads(path.read_text(encoding="utf-8")), FACTS)
         return replace(facts, system=_with_precision(facts.system))
-    except (KeyError, TypeError, ValueError) as problem:
+    except ValueError as problem:
         raise FormatError(str(path), None, f"found no facts ({problem}): predict anew") from problem
 
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import types
-import typing
 from collections.abc import Container, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, NotFoundError
-from ..files import writing
-
-_Kind = typing.TypeVar("_Kind")
+from ..files import typed, writing
 
 POOLED = "*"
 """Stands for a benchmark where something is over several of them."""
@@ -248,7 +243,7 @@ def read_results(path: Path) -> Results:
             str(path), None, f"found format {found!r}, wanted {FORMAT!r}: make the report again"
         )
     try:
-        return typing.cast("Results", _typed(Results, record, "results"))
+        return typed(Results, record, "results")
     except ValueError as problem:
         raise FormatError(str(path), None, f"{problem}: make the report again") from problem
 
@@ -261,60 +256,4 @@ def _finite(value: object) -> object:
         return {str(key): _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
-    return value
-
-
-@cache
-def _hints(wanted: type) -> dict[str, object]:
-    """Return the type of each field of a dataclass, in their order."""
-    return dict(typing.get_type_hints(wanted))
-
-
-def _needed(wanted: type) -> list[str]:
-    """Return the fields without a default: an earlier report may lack the others."""
-    return [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
-
-
-def _typed(wanted: object, value: object, where: str) -> object:
-    """Return plain JSON as the wanted type, a dataclass by the types of its fields.
-
-    Raises ValueError where something else stands; `where` is the place of the value.
-    """
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-    if isinstance(wanted, type) and is_dataclass(wanted):
-        return _dataclass(wanted, _of_kind(dict, "an object", value, where), where)
-    if origin is tuple:
-        return _tuple(arguments, _of_kind(list, "a list", value, where), where)
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        entries = _of_kind(dict, "an object", value, where)
-        return {name: _typed(arguments[1], one, f"{where}.{name}") for name, one in entries.items()}
-    if origin is types.UnionType:
-        return None if value is None else _typed(arguments[0], value, where)
-    if wanted is float and (value is None or type(value) is int):
-        return math.nan if value is None else float(value)
-    kind = typing.cast("type[object]", wanted)
-    return _of_kind(kind, kind.__name__, value, where)
-
-
-def _dataclass(wanted: type, entries: dict[str, object], where: str) -> object:
-    hints = _hints(wanted)
-    names = list(hints)
-    if unknown := sorted(entries.keys() - set(names)):
-        raise ValueError(f"{where}: found unknown {', '.join(unknown)}, wanted {', '.join(names)}")
-    if missing := [name for name in _needed(wanted) if name not in entries]:
-        raise ValueError(f"{where}: found no {', '.join(missing)}, wanted {', '.join(names)}")
-    return wanted(**{name: _typed(hints[name], entries[name], f"{where}.{name}") for name in entries})
-
-
-def _tuple(arguments: tuple[object, ...], entries: list[object], where: str) -> tuple[object, ...]:
-    kinds = [arguments[0]] * len(entries) if arguments[-1] is Ellipsis else list(arguments)
-    if len(kinds) != len(entries):
-        raise ValueError(f"{where}: found {len(entries)} values, wanted {len(kinds)}")
-    places = enumerate(zip(kinds, entries, strict=True))
-    return tuple(_typed(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
-
-
-def _of_kind(kind: type[_Kind], name: str, value: object, where: str) -> _Kind:
-    if type(value) is not kind:
-        raise ValueError(f"{where}: found {type(value).__name__} {value!r:.40}, wanted {name}")
     return value

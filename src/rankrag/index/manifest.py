@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
-from ..files import locked, summed, unsummed, write_json
+from ..files import locked, summed, typed, unsummed, write_json
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
 from .sums import SUMS, TABLES, boot, take_back, unsealed
@@ -101,12 +101,7 @@ def read_manifest(folder: Path) -> IndexManifest:
             raise InvalidInputError(
                 f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
             )
-        values = unsummed(values)
-        encoder = values.pop("encoder")
-        place = StorePlace(**values.pop("store", {}))
-        scripts = tuple(values.pop("scripts", ()))
-        used = EncoderUsed(**encoder) if encoder else None
-        manifest = IndexManifest(**values, encoder=used, store=place, scripts=scripts)
+        manifest = typed(IndexManifest, unsummed(values), "manifest")
     except OSError as error:
         raise FailureError(
             f"found that {folder / MANIFEST} cannot be read ({error.strerror}), wanted rights and a sound "

@@ -19,12 +19,12 @@ import os
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from ...errors import InvalidInputError, MissingModelError, NotFoundError
-from ...files import write_json
+from ...files import typed, write_json
 from .named_models import MODELS, Model, ModelKind, Shipped
 
 MANIFEST = "rankrag-model.json"
@@ -124,7 +124,7 @@ class Installed:
     licence: str
     template: str
     template_hash: str
-    files: Mapping[str, FileRecord] = field(default_factory=dict)
+    files: Mapping[str, FileRecord]
 
     @property
     def n_bytes(self) -> int:
@@ -201,13 +201,8 @@ def read_manifest(folder: Path) -> Installed | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        files = {name: FileRecord(**record) for name, record in content.pop("files").items()}
-        if odd := [name for name, value in content.items() if not isinstance(value, str)]:
-            raise TypeError(f"{odd[0]} is no text")
-        if any((type(r.n_bytes), type(r.sha256)) != (int, str) for r in files.values()):
-            raise TypeError("files without size and hash")
-        return Installed(folder=folder, files=files, **content)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return typed(Installed, {**content, "folder": folder}, "model")
+    except (ValueError, TypeError) as error:
         raise InvalidInputError(
             f"found an unreadable {path} ({error}): delete the folder and run `rankrag model pull` again"
         ) from error
