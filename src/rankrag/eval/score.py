@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import writing
+from ..files import typed, writing
 from ..types import Answer, Question
 from .benchmarks import FINDABLE, Benchmark
 from .gold import GoldQuestion
@@ -143,11 +143,11 @@ def read_scores(folder: Path) -> Scores:
         raise NotFoundError(f"found no {SCORES} in {folder}: make it with `rankrag eval score {folder}`")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        system = System(**record["system"])
-        facts = record["benchmark"] | {"measures": tuple(record["benchmark"]["measures"])}
+        system = typed(System, record["system"], "system")
+        benchmark = typed(BenchmarkFacts, record["benchmark"], "benchmark")
         rows = tuple(_read_row(row) for row in record["rows"])
         known = (record["data_sha256"], record["of"], rows, record["answers_sha256"], record["made_of"])
-        return Scores(system, BenchmarkFacts(**facts), *known)
+        return Scores(system, benchmark, *known)
     except (KeyError, TypeError, ValueError) as problem:
         raise FormatError(
             str(path), None, f"found no scores ({problem}): make them with `rankrag eval score {folder}`"

@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 
-Wanted = typing.TypeVar("Wanted")
+Typed = typing.TypeVar("Typed")
 
 
-def typed(wanted: type[Wanted], value: object, where: str) -> Wanted:
+def typed(wanted: type[Typed], value: object, where: str) -> Typed:
     """Return plain JSON as a dataclass, null for a number as NaN; fields with a default may be missing.
 
     Raises ValueError for an unknown field, a missing one, and where another type stands; `where` is what
     messages call the value.
     """
-    return typing.cast("Wanted", _typed(wanted, value, where))
+    return typing.cast("Typed", _typed(wanted, value, where))
 
 
 def _typed(wanted: object, value: object, where: str) -> object:
@@ -60,7 +60,7 @@ def _tuple(arguments: tuple[object, ...], entries: list[object], where: str) -> 
     return tuple(_typed(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
 
 
-def _of_kind(kind: type[Wanted], name: str, value: object, where: str) -> Wanted:
+def _of_kind(kind: type[Typed], name: str, value: object, where: str) -> Typed:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise ValueError(f"{where}: found {type(value).__name__} {value!r:.40}, wanted {name}")
     return value
