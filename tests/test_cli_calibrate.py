@@ -273,7 +273,7 @@ def test_what_is_written_is_read(tmp_path: Path, made: Calibration) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"kind": "magic"}, "kind 'magic', wanted one of temperature, isotonic"),
+        ({"kind": "magic"}, "kind: found 'magic', wanted one of temperature, isotonic"),
         ({"points": [[0.5, 0.4], [0.1, 0.9]]}, "does not rise"),
         ({"points": [[0.1, 0.9], [0.5, 0.4]]}, "does not rise"),
         ({"points": [[0.1, 0.2], [0.5, 1.4]]}, "does not rise"),

@@ -11,7 +11,7 @@ import pytest
 
 from rankrag.cli import doctor
 from rankrag.cli.app import run
-from rankrag.model.store import registry
+from rankrag.model.store import named_models, registry
 
 NAME = "owner/tiny"
 
@@ -49,9 +49,9 @@ def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) 
 
 def test_the_list_has_every_name_and_what_was_pulled(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {row["name"]: row for row in as_json(capsys, "model", "list")["models"]}
-    assert rows.keys() == {*registry.MODELS, NAME}
+    assert rows.keys() == {*named_models.MODELS, NAME}
     assert [name for name, row in rows.items() if row["present"]] == [NAME]
-    assert [name for name, row in rows.items() if row["default"]] == [*registry.DEFAULTS.values()]
+    assert [name for name, row in rows.items() if row["default"]] == [*named_models.DEFAULTS.values()]
     assert run(["model", "list"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in rows)
@@ -96,7 +96,7 @@ def test_the_doctor_names_what_is_missing_and_the_command(
     checks = {check["name"]: check for check in found["checks"]}
     assert found["ok"] is False
     assert checks["python"]["state"] == checks["core"]["state"] == checks["cache"]["state"] == "ok"
-    for name in registry.DEFAULTS.values():
+    for name in named_models.DEFAULTS.values():
         assert checks[f"model {name}"]["remedy"] == f"rankrag model pull {name}"
     assert checks["index"]["remedy"] == "rankrag index PATH --index nowhere"
     assert run(["doctor"]) == 3

@@ -32,7 +32,6 @@ from rankrag.eval.measures.text import (
     exact_match,
     f1,
     normalize,
-    unanswerable,
     verdict,
 )
 from rankrag.eval.report.score_tables import BY_ANSWER, BY_GOLD
@@ -387,7 +386,7 @@ def test_what_cannot_be_answered_is_right_if_declined(name: str) -> None:
 def test_the_stock_sentence_declines_whatever_stands_beside_it() -> None:
     assert declined(f"Answer: {UNANSWERABLE} But perhaps Paris.", abstained=False)
     assert not declined("I am sorry, the context does not say.", abstained=False)
-    assert unanswerable("sorry, i cannot find the answer based on context", abstained=False) == 1.0
+    assert declined("sorry, i cannot find the answer based on context", abstained=False)
 
 
 def test_an_unknown_answer_measure_is_refused() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from rankrag import files, formats
 from rankrag.errors import FormatError, NotFoundError
-from rankrag.index.reading.records import CollectionRecord, csv_rows
+from rankrag.index.reading.csv_rows import csv_rows
+from rankrag.index.reading.records import CollectionRecord
 from rankrag.types import Answer, Citation, Cut, Example, Hit, Passage, Question, Source, Turn
 
 
@@ -163,6 +164,7 @@ def test_a_run_keeps_our_order_through_ties_and_unscored_hits(tmp_path: Path) ->
     assert formats.write_run(path, [("q 1", hits)], "ours") == 4
     rows = list(formats.read_run(path))
     assert [(q, p) for q, p, _ in rows] == [("q%201", p) for p in "acbd"]
+    assert formats.read_rankings(path) == {"q%201": [*"acbd"]}
     scores = [score for _, _, score in rows]
     assert scores == sorted(set(scores), reverse=True)
     assert scores[1] == 0.5

@@ -207,7 +207,9 @@ def test_manifests_say_where_the_passages_are(server: SmallQdrant) -> None:
     assert values["format"] == 3
     assert values["store"] == {"name": "qdrant", "url": server.url, "collection": "there"}
     Path("there/manifest.json").write_text(json.dumps(summed(values | {"store": {"name": "chroma"}})))
-    with pytest.raises(InvalidInputError, match="found store 'chroma', wanted one of lancedb, qdrant"):
+    with pytest.raises(
+        InvalidInputError, match=r"store\.name: found 'chroma', wanted one of lancedb, qdrant"
+    ):
         open_store(Path("there"))
 
 

@@ -32,7 +32,7 @@ from rankrag.index.cluster.reader import scan
 from rankrag.index.cluster.spread import Worker
 from rankrag.index.manifest import read_manifest
 from rankrag.index.reading import CollectionRecord, File, LineSpan, ReadSettings
-from rankrag.index.reading.records import json_lines
+from rankrag.index.reading.json_lines import json_lines
 from rankrag.index.stores.store import StoredPassage
 from rankrag.system import SystemSpec
 from rankrag.types import Passage, Question

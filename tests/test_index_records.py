@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.errors import InvalidInputError
-from rankrag.index.reading import records as records_module
+from rankrag.index.reading import json_lines as json_lines_module
 from rankrag.index.reading.kinds import COLLECTIONS
 from rankrag.index.reading.records import CollectionRecord, FromCollection, Told, Unreadable
 from rankrag.types import Passage
@@ -96,7 +96,7 @@ def test_half_a_surrogate_pair_becomes_storable(tmp_path: Path) -> None:
 def test_a_line_that_memory_could_not_hold_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(records_module, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(json_lines_module, "LONGEST_LINE", 1000)
     path = tmp_path / "long.jsonl.gz"
     path.write_bytes(gzip.compress(b" " * 100_000 + b'\n{"id": "a", "text": "fine"}'))
     assert problems(path) == ["long.jsonl.gz:1: found more than 1,000 bytes on one line"]

@@ -175,7 +175,7 @@ def test_a_missing_index_names_the_command_that_makes_it(tmp_path: Path) -> None
 
 
 def test_the_default_model_is_that_of_the_table() -> None:
-    from rankrag.model.store.registry import DEFAULTS
+    from rankrag.model.store.named_models import DEFAULTS
 
     assert DEFAULTS["language_model"] == DEFAULT_MODEL
 
@@ -209,7 +209,7 @@ def pulled_encoder() -> None:
     """Put a tiny BERT of random weights where a pull puts the default encoder."""
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    from rankrag.model.store import registry
+    from rankrag.model.store import named_models, registry
 
     folder = registry.model_folder("minilm-l6")
     folder.mkdir(parents=True)
@@ -218,8 +218,8 @@ def pulled_encoder() -> None:
     BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     BertModel(BertConfig.from_dict({"vocab_size": len(words), **sizes})).save_pretrained(folder)
-    origin = str(registry.MODELS["minilm-l6"].origin)
-    registry.write_manifest(registry.Installed(folder, "minilm-l6", "encoder", origin, "", "", "", ""))
+    origin = str(named_models.MODELS["minilm-l6"].origin)
+    registry.write_manifest(registry.Installed(folder, "minilm-l6", "encoder", origin, "", "", "", "", {}))
 
 
 def test_an_index_with_vectors_is_searched_with_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from rankrag.errors import InvalidInputError
 from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelRanker
 from rankrag.model.skills.budget import settled
 from rankrag.model.skills.calibrated import CalibratedRanker, Calibration
-from rankrag.types import Hit, Passage, Question, Ranker
+from rankrag.types import Hit, Passage, Question, Ranker, best_first
 
 QUESTION = Question("q", "Where was Marie Curie born?")
 
@@ -45,7 +45,7 @@ class Table:
         scored = [
             replace(hit, score=self.scores[int(hit.passage.id[1:])], scored=True, cut=1) for hit in hits
         ]
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
 
 def hits(n: int) -> list[Hit]:

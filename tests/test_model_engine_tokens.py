@@ -22,7 +22,7 @@ from rankrag.model.engine.chat_frame import chat_frame
 from rankrag.model.engine.tokenizer import Tokenizer
 from rankrag.model.engine.tokens import counter, split
 from rankrag.model.store import registry
-from rankrag.model.store.registry import MODELS
+from rankrag.model.store.named_models import MODELS
 from rankrag.types import Passage, Prompt, Question, Turn
 
 ASKED = Question(

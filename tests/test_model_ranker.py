@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,3 +127,18 @@ def test_what_a_passage_adds_to_the_likelihood_of_the_question_raises_its_log_od
     assert np.log(odds) == pytest.approx([0.5 + 0.2 * (-18 + 20), 1.0 + 0.2 * (-30 + 20)])
     assert [PARIS.text in prompt.prefix for prompt in lm.asked] == [False, True, False]
     assert lm.asked[-1] == prompts.rank(QUESTION, Passage("", ""), prompts.PAPER)
+
+
+def test_a_question_ranked_for_in_steps_is_asked_without_a_passage_once() -> None:
+    lm = LikelihoodLM([(-1.0, -2.0, -30.0), (-1.0, -1.5, -18.0), (-1.0, -3.0, -20.0)])
+    ranker = ModelRanker(lm, prompts.PAPER, query_likelihood=0.2)
+    whole = ranker.rank(QUESTION, hits(CURIE, PARIS))
+    steps = []
+    for passage, row in zip((CURIE, PARIS), lm.rows, strict=False):
+        lm.rows = [row]
+        steps += ranker.rank(QUESTION, hits(passage))
+    assert {(hit.passage.id, hit.score) for hit in steps} == {(hit.passage.id, hit.score) for hit in whole}
+    assert len(lm.asked) == 3 + 1 + 1
+    lm.rows = [(-1.0, -2.0, -30.0), (-1.0, -3.0, -25.0)]
+    ranker.rank(replace(QUESTION, text="Where?"), hits(CURIE))
+    assert lm.asked[-1] == prompts.rank(Question("", "Where?"), Passage("", ""), prompts.PAPER)

@@ -10,9 +10,10 @@ import pytest
 
 from rankrag import prompts
 from rankrag.errors import InvalidInputError, MissingModelError, NotFoundError
-from rankrag.index.encoder import ENCODERS
+from rankrag.index.named_encoders import ENCODERS
 from rankrag.model.store import registry
-from rankrag.model.store.registry import DEFAULTS, MODELS, FileRecord, Hub, Installed
+from rankrag.model.store.named_models import DEFAULTS, MODELS, Hub
+from rankrag.model.store.registry import FileRecord, Installed
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 import rankrag
 from rankrag.errors import InvalidInputError, MissingModelError
 from rankrag.files import sha256
-from rankrag.model.store import pull, registry
+from rankrag.model.store import named_models, pull, registry
 from rankrag.model.store.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from rankrag.types import Prompt
 
@@ -22,7 +22,7 @@ OPEN = {
 }  # fmt: skip
 """Licences of training data that allow commercial use."""
 
-NAME = registry.DEFAULTS["language_model"]
+NAME = named_models.DEFAULTS["language_model"]
 FOLDER = registry.model_folder(NAME)
 
 
@@ -31,13 +31,13 @@ def test_it_is_the_default_and_small_enough_to_come_along() -> None:
     assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 25e6
     card = read_checkpoint(FOLDER)
     assert (card.is_adapter, card.trained, card.template) == (True, True, "paper")
-    assert card.base in registry.MODELS
+    assert card.base in named_models.MODELS
 
 
 def test_its_files_are_those_of_its_record() -> None:
     record = registry.read_manifest(FOLDER)
     assert record is not None
-    assert record.origin == str(registry.MODELS[NAME].origin)
+    assert record.origin == str(named_models.MODELS[NAME].origin)
     # RUN.recipe.yaml and the like, of earlier runs, stay in the repository.
     there = {path.name for path in FOLDER.iterdir() if path.name.count(".") == 1} - {registry.MANIFEST}
     assert there == set(record.files)
@@ -70,15 +70,15 @@ def test_without_its_base_it_is_not_here(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.fixture
-def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> named_models.Model:
     """A second shipped adapter, in bfloat16, over a pulled base: both tiny."""
     from model_tiny import config, write
     from test_model_weights import make_adapter
 
-    base = registry.MODELS["qwen2.5-coder-0.5b"]
-    own = replace(base, name="tiny-shipped", origin=registry.Shipped(base.name), template="paper")
+    base = named_models.MODELS["qwen2.5-coder-0.5b"]
+    own = replace(base, name="tiny-shipped", origin=named_models.Shipped(base.name), template="paper")
     monkeypatch.setenv("RANKRAG_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(registry.MODELS, own.name, own)
+    monkeypatch.setitem(named_models.MODELS, own.name, own)
     places = {own.name: tmp_path / "package" / own.name}
     real = registry.model_folder
     monkeypatch.setattr(registry, "model_folder", lambda name: places.get(name) or real(name))
@@ -98,7 +98,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> registry.Model:
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-def test_another_adapter_can_be_shipped(second: registry.Model) -> None:
+def test_another_adapter_can_be_shipped(second: named_models.Model) -> None:
     from rankrag.cli import doctor
     from rankrag.system import open_engine
 

@@ -242,7 +242,7 @@ def test_a_compose_file_parses_and_names_its_volumes(path: Path) -> None:
 
 
 def test_open_webui_is_given_names_that_the_server_has() -> None:
-    from rankrag.model.store.registry import DEFAULTS
+    from rankrag.model.store.named_models import DEFAULTS
     from rankrag.server.routes.chat import PLAIN
 
     both = [

@@ -14,7 +14,7 @@ import test_model_gguf as tiny
 import test_train_export as exported
 import train_tiny
 from cli_call import call
-from rankrag.model.store import gguf, pull, registry
+from rankrag.model.store import gguf, named_models, pull, registry
 from rankrag.train import export
 from small_hub import Repos
 from test_model_pull import serve
@@ -46,7 +46,7 @@ def test_weights_and_tokenizer_come_back_from_the_gguf_that_is_written(
 
 @pytest.mark.parametrize("name", hub_page.UPSTREAM)
 def test_every_base_of_the_table_is_published_somewhere(name: str) -> None:
-    shipped = {found.base for model in registry.MODELS if (found := registry.shipped(model))}
+    shipped = {found.base for model in named_models.MODELS if (found := registry.shipped(model))}
     assert name in shipped
     assert shipped == set(hub_page.UPSTREAM)
 

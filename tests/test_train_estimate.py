@@ -8,7 +8,7 @@ import pytest
 import train_tiny
 from rankrag.errors import InvalidInputError, MissingModelError
 from rankrag.model.store.checkpoint import Checkpoint, write_checkpoint
-from rankrag.model.store.registry import MODELS
+from rankrag.model.store.named_models import MODELS
 from rankrag.train import Load, Stage, estimate, measure, ways_to_fit
 from rankrag.train.estimate import ARCHITECTURES, on_meta
 

@@ -22,6 +22,7 @@ from rankrag import prompts
 from rankrag.eval.answers import ANSWERS, FACTS, PASSAGES
 from rankrag.eval.benchmarks import BENCHMARKS
 from rankrag.eval.load import load_benchmark
+from rankrag.formats import passage_record
 from rankrag.index.stores.by_name import open_store
 from rankrag.types import Question
 
@@ -83,7 +84,7 @@ def _finish(folder: Path, answers: Sequence[Record], stores: Iterable[Store]) ->
         raise SystemExit(
             f"{folder}: found no passage {lacking[0]} in any index, wanted the report's own corpus"
         )
-    known = ({"id": name, "title": texts[name].title, "text": texts[name].text} for name in wanted)
+    known = (passage_record(texts[name]) for name in wanted)
     _write(folder / PASSAGES, known)
     _write(folder / ANSWERS, answers)
 

@@ -10,7 +10,6 @@ as in `eval predict`.
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -19,17 +18,17 @@ import numpy as np
 from rankrag import prompts
 from rankrag.eval.gold import sample
 from rankrag.eval.load import load_benchmark
-from rankrag.formats import read_run, write_run
+from rankrag.formats import read_rankings, write_run
 from rankrag.index.encoder import Encoder
 from rankrag.index.stores.by_name import open_store
 from rankrag.model.store import registry
-from rankrag.types import Hit, Passage
+from rankrag.types import Hit, Passage, best_first
 
 
 def ordered(found: list[str], query: np.ndarray, vectors: dict[str, np.ndarray]) -> list[Hit]:
     """Return passages by the dot product of their vectors with the question's, best first, ties by id."""
     hits = [Hit(Passage(name, ""), round(float(query @ vectors[name]), 5)) for name in found]
-    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
+    return best_first(hits)
 
 
 def encoded(passages: list[Passage], encoder: Encoder, half: bool) -> dict[str, np.ndarray]:
@@ -58,9 +57,7 @@ def main() -> None:
     encoder = Encoder(registry.locate(chosen.encoder), chosen.encoder, device="cpu")
     items = load_benchmark(chosen.benchmark, chosen.data_root).questions
     asked = [item.question for item in sample(items, chosen.n)]
-    runs: dict[str, list[str]] = defaultdict(list)
-    for question, name, _ in read_run(chosen.run):
-        runs[question].append(name)
+    runs = read_rankings(chosen.run)
     wanted = dict.fromkeys(name for one in asked for name in runs.get(one.id, ()))
     vectors = encoded([*open_store(chosen.index).passages(wanted).values()], encoder, chosen.half)
     queries = encoder.encode_queries([prompts.search_query(one, encoder.speakers) for one in asked])

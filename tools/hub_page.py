@@ -25,7 +25,7 @@ import yaml
 
 from rankrag.errors import InvalidInputError
 from rankrag.model.skills.calibrated import FILE, read_calibration, weights_mark, write_calibration
-from rankrag.model.store import registry
+from rankrag.model.store import named_models, registry
 from rankrag.model.store.gguf import ARCHITECTURES, stored_name
 from rankrag.train import export
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", choices=[name for name in registry.MODELS if registry.shipped(name)])
+    parser.add_argument("name", choices=[name for name in named_models.MODELS if registry.shipped(name)])
     parser.add_argument("out", type=Path)
     chosen = parser.parse_args()
     prepare(registry.model_folder(chosen.name), chosen.name, chosen.out)
@@ -68,7 +68,7 @@ def prepare(checkpoint: Path, name: str, out: Path) -> None:
 
 def page(card: str, name: str) -> str:
     """Return a model card with front matter and first commands; links that leave its folder become text."""
-    model = registry.MODELS[name]
+    model = named_models.MODELS[name]
     base = registry.shipped(name)
     front = {
         "license": model.licence.lower(),

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from rankrag.files import sha256
 from rankrag.model.skills.calibrated import FILE as CALIBRATION
-from rankrag.model.store import registry
+from rankrag.model.store import named_models, registry
 from rankrag.model.store.checkpoint import read_checkpoint, template_hash
 from rankrag.model.store.registry import FileRecord, Installed
 
@@ -37,8 +37,8 @@ def ship(
     checkpoint: Path, before: dict[str, Path], name: str, onto: str | None = None, base_folder: str = ""
 ) -> Path:
     """Copy what a checkpoint is and was made of into the package; return the folder."""
-    origin = registry.MODELS[name].origin
-    assert isinstance(origin, registry.Shipped), f"{name} is no model that ships"
+    origin = named_models.MODELS[name].origin
+    assert isinstance(origin, named_models.Shipped), f"{name} is no model that ships"
     folder = PLACE / name
     folder.mkdir(parents=True, exist_ok=True)
     if onto:
@@ -84,7 +84,7 @@ def _without_name(text: str, name: str, run: str) -> str:
 
 def _record(folder: Path, name: str) -> None:
     """Write the record by which `rankrag model verify` checks the files."""
-    model, card = registry.MODELS[name], read_checkpoint(folder)
+    model, card = named_models.MODELS[name], read_checkpoint(folder)
     # Files of earlier runs (RUN.recipe.yaml) stay in the repository: the wheel is without them.
     paths = sorted(path for path in folder.iterdir() if path.name.count(".") == 1)
     paths.remove(folder / registry.MANIFEST)

@@ -36,7 +36,7 @@ from rankrag.eval.results import Value
 from rankrag.eval.statistics import pooled
 from rankrag.model import Budget, BudgetedRanker
 from rankrag.model.skills.budget import BATCH
-from rankrag.types import Answer, Hit, Question
+from rankrag.types import Answer, Hit, Question, best_first
 
 ALL = "all together"
 FULL, NONE = "full", "retrieved"
@@ -51,7 +51,7 @@ class Recorded:
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:  # noqa: ARG002
         """Return the same passages, best first, ties by passage id."""
         scored = [replace(hit, score=self.relevances[hit.passage.id], scored=True) for hit in hits]
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
 
 @dataclass(frozen=True, slots=True)

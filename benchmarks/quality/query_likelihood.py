@@ -20,7 +20,7 @@ import numpy as np
 from rankrag import prompts
 from rankrag.data.matching import contains_answer
 from rankrag.files import read_records
-from rankrag.formats import read_run
+from rankrag.formats import read_rankings
 from rankrag.index import open_store
 from rankrag.system.models import Engine, Loading, open_engine
 from rankrag.types import ASKED, Passage, Question
@@ -56,9 +56,7 @@ def main() -> None:
     chosen = parser.parse_args()
     engine = open_engine(chosen.model, calibration=False, loading=Loading(precision="int8"))
     store = open_store(chosen.index)
-    run: dict[str, list[str]] = {}
-    for asked, passage, _ in read_run(str(chosen.run)):
-        run.setdefault(asked, []).append(passage)
+    run = read_rankings(str(chosen.run))
     rows = [record for _, record in read_records(str(chosen.questions))]
     places: dict[float, list[float]] = {share: [] for share in SHARES}
     for row in random.Random(7).sample(rows, min(chosen.n, len(rows))):

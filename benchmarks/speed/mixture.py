@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import get_args
 
 from rankrag.files import read_records
-from rankrag.formats import read_run
+from rankrag.formats import read_rankings
 from rankrag.index import open_store
 from rankrag.model import ModelGenerator
 from rankrag.model.engine.local import LocalLanguageModel
@@ -56,9 +56,7 @@ def main() -> None:
     chosen = parser.parse_args()
     engine = open_engine(chosen.model, loading=Loading(precision="int8"))
     store = open_store(chosen.index)
-    run: dict[str, list[str]] = {}
-    for asked, passage, _ in read_run(str(chosen.run)):
-        run.setdefault(asked, []).append(passage)
+    run = read_rankings(str(chosen.run))
     rows = [record for _, record in read_records(str(chosen.questions))]
     answering, both = [], []
     for row in random.Random(0).sample(rows, chosen.n):

@@ -78,6 +78,15 @@ def amount(count: int, noun: str) -> str:
 
 
 @contextmanager
+def needs(package: str, extra: str) -> Iterator[None]:
+    """Raise MissingExtraError where the block cannot import the package, which the extra brings."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(package, extra) from error
+
+
+@contextmanager
 def told(folder: Path, what: str) -> Iterator[None]:
     """Turn what libraries raise about the broken files of a model's folder into one line.
 
@@ -91,8 +100,15 @@ def told(folder: Path, what: str) -> Iterator[None]:
     except ImportError as error:
         if error.name:
             raise MissingExtraError(error.name, "local") from error
-        said = " ".join(str(error).split())[:200]
-        raise FailureError(f"cannot load {what}: {said}: pip install -U 'rankrag[local]'") from error
+        raise FailureError(
+            f"cannot load {what}: {in_a_line(error)}: pip install -U 'rankrag[local]'"
+        ) from error
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
-        raise FailureError(f"{folder}: cannot load {what}: {said}: pull or export it again") from error
+        raise FailureError(
+            f"{folder}: cannot load {what}: {in_a_line(error)}: pull or export it again"
+        ) from error
+
+
+def in_a_line(said: object) -> str:
+    """Return what a library said, on one line of at most 200 characters."""
+    return " ".join(str(said).split())[:200]

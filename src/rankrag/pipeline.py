@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Literal
 
 from . import prompts
-from .types import Answer, Citer, Filters, Generator, Hit, Question, Ranker, Retriever, Rewriter
+from .types import Answer, Citer, Filters, Generator, Hit, Question, Ranker, Retriever, Rewriter, best_first
 
 AnswerSteps = collections.abc.Generator[Answer, None, Answer]
 """The steps of an answer, and what it is after them."""
@@ -101,7 +101,7 @@ class Pipeline:
                 if len(ranked) < len(hits):
                     yield replace(answer, n_ranked=len(ranked))
             if step < len(hits):
-                ranked.sort(key=lambda hit: (-hit.score, hit.passage.id))
+                ranked = best_first(ranked)
         answer = replace(answer, ranked=tuple(ranked), n_ranked=len(ranked))
         measured = self.calibrated and self.ranker is not None and bool(ranked)
         weak = measured and level(answer.best) == "low"

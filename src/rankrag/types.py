@@ -35,6 +35,9 @@ Filters = Mapping[str, str]
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
 """By words, by vectors, or by both."""
 
+StoreName = Literal["lancedb", "qdrant"]
+"""What holds the passages of an index."""
+
 Progress = Callable[[int, int, str], None]
 """Is told how much is done, of how much, and of what (`bytes` or `passages`)."""
 
@@ -107,6 +110,11 @@ class Hit:
     score: float
     scored: bool = True
     cut: int = 0
+
+
+def best_first(hits: Iterable[Hit]) -> list[Hit]:
+    """Return hits as every ranking orders them: by score, ties by passage id."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))
 
 
 @dataclass(frozen=True, slots=True)

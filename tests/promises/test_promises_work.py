@@ -19,7 +19,7 @@ import train_tiny
 from rankrag.eval.answers import read_answers
 from rankrag.model.store import pull, registry
 from rankrag.model.store.checkpoint import CARD
-from rankrag.model.store.registry import Hub, Model, Wheel
+from rankrag.model.store.named_models import Hub, Model, Wheel
 from rankrag.train import TrainingJob, train
 from rankrag.train.folder import STATE, last_state
 from rankrag.train.record import read_metrics

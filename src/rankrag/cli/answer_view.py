@@ -120,10 +120,13 @@ def show_sources(answer: Answer, console: Console, index: Path | None = None) ->
     """Write each passage that was read, best first, with the sentence of it that matters."""
     if not answer.ranked:
         return
+    # Without a ranker the hits are those of the retriever as they were.
+    was_ranked = answer.ranked != answer.retrieved
     title = "Closest passages, not read" if answer.abstained else "Sources"
-    console.print(Text.assemble((title, "bold"), (f"  {_columns(answer)}", QUIET)))
+    columns = "relevance, places moved by ranking" if was_ranked else "score of the retriever"
+    console.print(Text.assemble((title, "bold"), (f"  {columns}", QUIET)))
     given = [hit.passage for hit in answer.retrieved]
-    moved = moves(given, answer.ranked) if _was_ranked(answer) else None
+    moved = moves(given, answer.ranked) if was_ranked else None
     for n, hit in enumerate(_read(answer)):
         found = _found(answer, hit)
         line = _line(index, hit.passage, found.start)
@@ -213,11 +216,6 @@ def _located(index: Path | None, passage: Passage) -> Location | None:
     return locate(index, passage)
 
 
-def _columns(answer: Answer) -> str:
-    """Say what the numbers before a source are."""
-    return "relevance, places moved by ranking" if _was_ranked(answer) else "score of the retriever"
-
-
 def _headline(
     number: int, hit: Hit, moved: int | None, calibrated: bool = False, line: int | None = None
 ) -> Table:
@@ -274,28 +272,18 @@ def show_notes(answer: Answer, console: Console) -> None:
     """Write what the reader should know: an abstention, weak evidence, passages that did not fit."""
     if answer.rewritten:
         console.print(Text(f"searched for: {answer.rewritten}", style=QUIET))
-    if answer.abstained:
-        console.print(Text(_abstention(answer), style="yellow"))
+    if answer.abstained and not answer.ranked:
+        warnings = ["Nothing was found for this question, so there was nothing to answer from."]
+    elif answer.abstained:
+        warnings = ["No passage was relevant enough to answer from."]
     elif answer.weak:
-        console.print(
-            Text(
-                f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})",
-                style="yellow",
-            )
-        )
+        warnings = [f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})"]
+    else:
+        warnings = []
     for cut in answer.cuts:
-        console.print(
-            Text(
-                f"{cut.passage_id} did not fit: {cut.kept} of {cut.length} characters were read",
-                "yellow",
-            )
-        )
-
-
-def _abstention(answer: Answer) -> str:
-    if not answer.ranked:
-        return "Nothing was found for this question, so there was nothing to answer from."
-    return "No passage was relevant enough to answer from."
+        warnings.append(f"{cut.passage_id} did not fit: {cut.kept} of {cut.length} characters were read")
+    for warning in warnings:
+        console.print(Text(warning, style="yellow"))
 
 
 def timings(answer: Answer) -> Text:
@@ -314,8 +302,3 @@ def share_scored(n_scored: int, n_ranked: int) -> str:
 
 def _read(answer: Answer) -> tuple[Hit, ...]:
     return answer.ranked[: answer.read_k]
-
-
-def _was_ranked(answer: Answer) -> bool:
-    """Whether a ranker scored anything: without one the hits are those of the retriever as they were."""
-    return answer.ranked != answer.retrieved

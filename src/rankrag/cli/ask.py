@@ -37,7 +37,7 @@ Asked = Annotated[
 ]
 
 
-@takes_system
+@takes_system()
 def ask(
     question: Asked = None,
     index: IndexFolder = DEFAULT_INDEX,

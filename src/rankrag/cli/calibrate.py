@@ -82,6 +82,8 @@ def calibrate(
     Relevance is put right to be the share of relevant passages; below the threshold the model abstains. The
     figures after the fit are by cross-validation over questions: they are of pairs that it did not see.
     """
+    from ..model.skills.calibrated import write_calibration
+
     place = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
@@ -94,12 +96,12 @@ def calibrate(
     found, threshold = _fitted(scored, method, precision if abstaining else None)
     found = replace(
         found,
-        data_sha256=_sha256(pairs),
+        data_sha256="" if pairs == "-" else sha256(Path(pairs)),
         model=_mark(model),
         template_hash=prompts.template_hash(engine.form),
         query_likelihood=engine.query_likelihood,
     )
-    written = _written(found, place)
+    written = write_calibration(place, found) if place is not None else None
     if output == "json":
         record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
         abstains = asdict(threshold) if threshold else None
@@ -231,18 +233,7 @@ def _mark(model: str) -> str:
     return weights_mark(models.weights_folders(read_checkpoint(registry.locate(model))))
 
 
-def _sha256(path: str) -> str:
-
-    return "" if path == "-" else sha256(Path(path))
-
-
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────
-
-
-def _written(found: Calibration, folder: Path | None) -> Path | None:
-    from ..model.skills.calibrated import write_calibration
-
-    return write_calibration(folder, found) if folder is not None else None
 
 
 def _show(found: Calibration, threshold: Threshold | None, written: Path | None) -> None:

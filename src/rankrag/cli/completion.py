@@ -17,7 +17,7 @@ def encoders(incomplete: str) -> list[str]:
 
 
 def _models(incomplete: str, kind: str, without: str) -> list[str]:
-    from ..model.store.registry import MODELS
+    from ..model.store.named_models import MODELS
 
     names = (name for name, model in MODELS.items() if model.kind == kind)
     return [*_beginning(incomplete, (without, *names)), *_paths(incomplete, folders=True)]
@@ -25,7 +25,7 @@ def _models(incomplete: str, kind: str, without: str) -> list[str]:
 
 def model_names(incomplete: str) -> list[str]:
     """Return the named models of any kind."""
-    from ..model.store.registry import MODELS
+    from ..model.store.named_models import MODELS
 
     return _beginning(incomplete, MODELS)
 

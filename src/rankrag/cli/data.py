@@ -105,14 +105,14 @@ def _tell(what: str, count: int) -> None:
 def _carry_out(one: Search) -> None:
     """Index the corpora of a search, whole passages, and write its run."""
     from ..index import Settings, build
-    from ..model.store import registry
+    from ..model.store import named_models
 
     folder = Path(one.run).with_suffix(".index")
     console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", console.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
         corpora = [path for path in one.corpus if Path(path).stat().st_size]
-        encoder = retrieval.open_encoder(registry.DEFAULTS["encoder"]) if one.vectors else None
+        encoder = retrieval.open_encoder(named_models.DEFAULTS["encoder"]) if one.vectors else None
         done = build(corpora, folder, Settings(words=0, encoder=encoder, strict=True), report)
     if done.failed:
         path, reason = done.failed[0]

@@ -109,13 +109,13 @@ def _device() -> Iterator[Check]:
 
 
 def _models() -> Iterator[Check]:
-    from ..model.store import registry
+    from ..model.store import named_models, registry
 
     folder = registry.models_folder()
     yield _cache(folder)
-    for name in registry.DEFAULTS.values():
+    for name in named_models.DEFAULTS.values():
         yield _model(name)
-    yield from _precision(registry.DEFAULTS["language_model"])
+    yield from _precision(named_models.DEFAULTS["language_model"])
 
 
 def _precision(name: str) -> Iterator[Check]:

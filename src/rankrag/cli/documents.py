@@ -14,7 +14,7 @@ from ..system import retrieval
 from ..types import Document
 from . import console, progress
 from .index import show_list
-from .options import DEFAULT_INDEX, Collection, IndexFolder, Output, StoreName, StoreURL, arguments
+from .options import DEFAULT_INDEX, Collection, IndexFolder, Output, StoreOption, StoreURL, arguments
 
 app = typer.Typer(help="See, check, delete and copy the documents of an index.", no_args_is_help=True)
 
@@ -103,7 +103,7 @@ def delete(
 def copy(
     to: Annotated[Path, typer.Argument(help="Folder of the new index.", metavar="TO")],
     index: IndexFolder = DEFAULT_INDEX,
-    store: StoreName = None,
+    store: StoreOption = None,
     store_url: StoreURL = None,
     collection: Collection = None,
     output: Output = "text",

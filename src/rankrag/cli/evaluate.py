@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,25 +14,7 @@ from ..errors import InvalidInputError, amount
 from ..system import SystemSpec, models
 from . import completion, console
 from .asking import Asking, predict_all
-from .options import (
-    DataRoot,
-    GeneratorName,
-    Output,
-    Precision,
-    QueryLikelihood,
-    RankerName,
-    RankK,
-    RankPatience,
-    RayAddress,
-    Reading,
-    ReadK,
-    RetrieveK,
-    RetrieverName,
-    SystemName,
-    TimeBudget,
-    arguments,
-    budget,
-)
+from .options import DataRoot, Output, RayAddress, SystemName, arguments, takes_system
 from .systems import NamedSystem
 
 Names = Annotated[
@@ -53,7 +36,7 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
 
     rows = at_hand(data_root)
     if output == "json":
-        console.emit({"benchmarks": [row.record() for row in rows]})
+        console.emit({"benchmarks": [asdict(row) for row in rows]})
         return
     heads = ("benchmark", "at hand", "paper", "measures", "file or source")
     cells = [
@@ -114,7 +97,6 @@ CorpusName = Annotated[str, typer.Option(metavar="NAME", help="What the report c
 AnyModel = Annotated[
     str, typer.Option("--model", "-m", metavar="MODEL", help="Ranks and answers. Retrieval alone needs none.")
 ]
-Ranking = Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")]
 Generate = Annotated[bool, typer.Option(help="Answer, too.")]
 Cite = Annotated[bool, typer.Option(help="Cite, too.")]
 PaperCounts = Annotated[
@@ -133,6 +115,10 @@ Parallel = Annotated[
 ]
 
 
+@takes_system(
+    *("retriever", "ranker", "generator", "rank", "retrieve_k", "read_k", "reading", "query_likelihood"),
+    *("time_budget", "rank_k", "rank_patience", "precision"),
+)
 def predict(
     benchmarks: Names,
     out: Out,
@@ -142,22 +128,12 @@ def predict(
     run: Runs = None,
     corpus: Corpus = None,
     corpus_name: CorpusName = "",
-    retriever: RetrieverName = None,
     model: AnyModel = models.DEFAULT_MODEL,
-    ranker: RankerName = None,
-    generator: GeneratorName = None,
-    ranking: Ranking = True,
+    *,
+    spec: SystemSpec,
     generate: Generate = True,
     cite: Cite = True,
-    retrieve_k: RetrieveK = 30,
-    read_k: ReadK = 5,
-    reading: Reading = None,
-    query_likelihood: QueryLikelihood = None,
     paper: PaperCounts = False,
-    time_budget: TimeBudget = None,
-    rank_k: RankK = None,
-    rank_patience: RankPatience = None,
-    precision: Precision = None,
     n: SampleSize = None,
     seed: Seed = 0,
     skip: Skip = 0,
@@ -171,30 +147,16 @@ def predict(
     -n asks only what is missing. Relevances are kept in OUT/relevance.sqlite for other runs, but not with
     --time-budget nor with --ray.
     """
-    if paper:
-        retrieve_k, read_k = _paper_counts(benchmarks)
     asking = Asking(benchmarks, data_root, out, n, seed, parallel, ray, skip)
     if ray is not None and parallel > 1:
         raise typer.BadParameter("found --parallel beside --ray, wanted one of them: leave --parallel out")
     with arguments():
-        models.check_loading(model, models.Loading(precision))
-        bounds = budget(time_budget, rank_k, rank_patience, ranking)
-    spec = SystemSpec(
-        index=index,
-        retriever=retriever,
-        model=model,
-        ranker=ranker if ranking else None,
-        generator=generator,
-        ranking=ranking,
-        generating=generate,
-        citing=cite,
-        retrieve_k=retrieve_k,
-        read_k=read_k,
-        reading=reading,
-        query_likelihood=query_likelihood,
-        budget=bounds,
-        loading=models.Loading(precision),
-    )
+        models.check_loading(model, spec.loading)
+    ranker = spec.ranker if spec.ranking else None
+    spec = replace(spec, index=index, model=model, ranker=ranker, generating=generate, citing=cite)
+    if paper:
+        retrieve_k, read_k = _paper_counts(benchmarks)
+        spec = replace(spec, retrieve_k=retrieve_k, read_k=read_k)
     cache = out / "relevance.sqlite"
     named = NamedSystem(name, spec, tuple(run or ()), tuple(corpus or ()), corpus_name, cache=cache)
     refused = predict_all(named, asking)

@@ -21,7 +21,7 @@ from .options import (
     IndexFolder,
     Output,
     RayAddress,
-    StoreName,
+    StoreOption,
     StoreURL,
     arguments,
 )
@@ -71,7 +71,7 @@ def index(
     words: Words = None,
     language: Language = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove what is gone from the paths.")] = False,
-    store: StoreName = None,
+    store: StoreOption = None,
     store_url: StoreURL = None,
     collection: Collection = None,
     ray: RayAddress = None,
@@ -200,14 +200,14 @@ def _show(folder: Path, settings: Settings, report: BuildReport) -> None:
     show_list("not read", _grouped(report.passed_over))
 
 
-def show_list(words: str, pairs: Sequence[tuple[str, str]], most: int = NOTES_SHOWN) -> None:
+def show_list(words: str, pairs: Sequence[tuple[str, str]]) -> None:
     """Write what there is to tell about files, the first ones; JSON output has all of them."""
     if not pairs:
         return
     console.say(f"  {words}:")
-    console.table((Text(f"    {name}"), Text(what, console.QUIET)) for name, what in pairs[:most])
-    if len(pairs) > most:
-        console.say(f"    and {len(pairs) - most:,} more (--output json lists all)")
+    console.table((Text(f"    {name}"), Text(what, console.QUIET)) for name, what in pairs[:NOTES_SHOWN])
+    if len(pairs) > NOTES_SHOWN:
+        console.say(f"    and {len(pairs) - NOTES_SHOWN:,} more (--output json lists all)")
 
 
 def _grouped(passed_over: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

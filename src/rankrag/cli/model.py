@@ -160,9 +160,9 @@ def export(
 
 def _known(names: list[str] | None) -> list[str]:
     """Return the names, or the defaults where none is given; an unknown name is a fault of the arguments."""
-    from ..model.store import registry
+    from ..model.store import named_models, registry
 
     with arguments():
         for name in names or ():
             registry.resolve(name)
-    return names or [*registry.DEFAULTS.values()]
+    return names or [*named_models.DEFAULTS.values()]

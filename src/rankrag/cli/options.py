@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ..errors import InvalidInputError
-from ..system import SystemSpec, models, retrieval
-from ..types import ReadingMode
+from ..system import SystemSpec, models
+from ..types import ReadingMode, RetrieverKind, StoreName
 from . import completion, console
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ IndexFolder = Annotated[
     Path, typer.Option("--index", "-i", metavar="DIR", envvar=INDEX_VARIABLE, help="Folder of the index.")
 ]
 RetrieverName = Annotated[
-    Literal["bm25", "dense", "hybrid"] | None,
+    RetrieverKind | None,
     typer.Option("--retriever", help="Default: hybrid if the index has vectors, else bm25."),
 ]
 Where = Annotated[
@@ -148,8 +148,8 @@ CacheGB = Annotated[
     float, typer.Option("--cache-gb", metavar="GB", min=0.01, help="What --cache-dir may take.")
 ]
 
-StoreName = Annotated[
-    retrieval.StoreKind | None,
+StoreOption = Annotated[
+    StoreName | None,
     typer.Option("--store", help="What holds the passages. Default: lancedb, in the folder of the index."),
 ]
 StoreURL = Annotated[
@@ -197,7 +197,7 @@ def _pair(item: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def budget(seconds: float | None, rank_k: int | None, patience: int | None, ranking: bool) -> Budget | None:
+def _budget(seconds: float | None, rank_k: int | None, patience: int | None, ranking: bool) -> Budget | None:
     """Return what a ranking may take, None for no bound; raises InvalidInputError where nothing is ranked."""
     if seconds is None and rank_k is None and patience is None:
         return None
@@ -243,32 +243,37 @@ def _system(
         reading=reading,
         query_likelihood=query_likelihood,
         rewrite=rewrite,
-        budget=budget(time_budget, rank_k, rank_patience, rank),
+        budget=_budget(time_budget, rank_k, rank_patience, rank),
         loading=models.Loading(precision, cache_dir, cache_gb),
     )
 
 
-def takes_system(command: Callable[..., None]) -> Callable[..., None]:
-    """Return a command with the options of a system in place of its parameter `spec`, which they make."""
+def takes_system(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return what gives a command the options of a system, those named or all, in place of its `spec`."""
     make: Callable[..., SystemSpec] = _system
-    shared = inspect.signature(make, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True).parameters
-    options = [
-        option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for name, parameter in own.items()
-        for option in (shared.values() if name == "spec" else [parameter])
-    ]
+    every = inspect.signature(make, eval_str=True).parameters
+    shared = {name: every[name] for name in names or every}
 
-    @wraps(command)
-    def run(**given: object) -> None:
-        with arguments():
-            spec = make(**{name: given.pop(name) for name in shared})
-        command(spec=spec, **given)
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        options = [
+            option.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in own.items()
+            for option in (shared.values() if name == "spec" else [parameter])
+        ]
 
-    # What Typer makes options of.
-    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
-    run.__annotations__ = {option.name: option.annotation for option in options}
-    return run
+        @wraps(command)
+        def run(**given: object) -> None:
+            with arguments():
+                spec = make(**{name: given.pop(name) for name in shared})
+            command(spec=spec, **given)
+
+        # What Typer makes options of.
+        run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+        run.__annotations__ = {option.name: option.annotation for option in options}
+        return run
+
+    return decorated
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ def reporting() -> Iterator[types.Progress]:
     """Show on standard error what is reported until the block ends."""
     err = console.err()
     if err.is_terminal:
-        with _bars(err) as bars:
+        bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
+        with Progress(bar, _Rate(), _Left(), console=err, transient=True) as bars:
             yield _Bars(bars)
     else:
         yield _Lines(err)
@@ -111,13 +112,3 @@ def _scale(n_bytes: float) -> tuple[int, str]:
     """Return the largest unit that leaves at least two digits before the point."""
     fitting = [(scale, name) for scale, name in ((10**9, "GB"), (10**6, "MB")) if n_bytes >= 10 * scale]
     return fitting[0] if fitting else (1000, "kB")
-
-
-def _bars(err: Console) -> Progress:
-    return Progress(
-        BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan"),
-        _Rate(),
-        _Left(),
-        console=err,
-        transient=True,
-    )

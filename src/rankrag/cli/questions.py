@@ -15,22 +15,11 @@ import typer
 from .. import prompts
 from ..errors import InvalidInputError, amount
 from ..files import Record, write_records
+from ..formats import passage_record
 from ..system import RAG, Engine, SystemSpec, models, open_engine, open_system
 from ..types import Passage, Question
 from . import console, progress
-from .options import (
-    DEFAULT_INDEX,
-    GeneratorName,
-    IndexFolder,
-    ModelName,
-    Output,
-    Precision,
-    RankerName,
-    ReadK,
-    RetrieveK,
-    RetrieverName,
-    arguments,
-)
+from .options import DEFAULT_INDEX, IndexFolder, Output, RetrieveK, arguments, takes_system
 
 if TYPE_CHECKING:
     from ..index import Store
@@ -47,6 +36,7 @@ MOST_TOKENS = 48
 READ_AT_ONCE = 1000
 
 
+@takes_system("model", "ranker", "generator", "retriever", "read_k", "precision")
 def questions(
     to: Annotated[Path, typer.Option("--to", metavar="FILE", help="Where the questions go: JSON lines.")],
     index: IndexFolder = DEFAULT_INDEX,
@@ -54,17 +44,13 @@ def questions(
         int, typer.Option("-n", metavar="N", min=1, help="Passages to ask about, drawn by --seed.")
     ] = 300,
     seed: Annotated[int, typer.Option(metavar="N", help="Of the draw.")] = 0,
-    model: ModelName = models.DEFAULT_MODEL,
-    ranker: RankerName = None,
-    generator: GeneratorName = None,
+    *,
+    spec: SystemSpec,
     writer: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="The model that writes the questions, if not the answering one."),
     ] = None,
-    retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 20,
-    read_k: ReadK = 5,
-    precision: Precision = None,
     output: Output = "text",
 ) -> None:
     """Write questions on the passages of an index, for `data build`.
@@ -74,26 +60,16 @@ def questions(
     A question is kept if it comes back: search and ranking find its passage among those that are read, and
     from these the model answers as it did from the passage alone.
     """
-    loading = models.Loading(precision)
+    spec = replace(spec, index=index, retrieve_k=retrieve_k)
     with arguments():
-        spec = SystemSpec(
-            index=index,
-            retriever=retriever,
-            model=model,
-            ranker=ranker,
-            generator=generator,
-            retrieve_k=retrieve_k,
-            read_k=read_k,
-            loading=loading,
-        )
         spec.check()
-        models.check_model(writer or model)
+        models.check_model(writer or spec.model)
     from ..index import open_store
 
     with console.working(f"loading {spec.names()}"):
         passages = drawn(open_store(index), n, seed)
         rag = open_system(spec)
-        writes = open_engine(writer, loading=loading.where_it_fits(writer)) if writer else rag.answering
+        writes = open_engine(writer, loading=spec.loading.where_it_fits(writer)) if writer else rag.answering
     dropped: Counter[str] = Counter()
 
     def kept() -> Iterator[Record]:
@@ -149,9 +125,8 @@ def question_on(passage: Passage, rag: RAG, writer: Engine) -> Record | str:
         "id": passage.id,
         "question": written,
         "answers": [answer],
-        "passages": [_judged(passage, True), *(_judged(miss, False) for miss in misses)],
+        "passages": [
+            passage_record(passage) | {"relevant": True},
+            *(passage_record(miss) | {"relevant": False} for miss in misses),
+        ],
     }
-
-
-def _judged(passage: Passage, relevant: bool) -> Record:
-    return {"id": passage.id, "title": passage.title, "text": passage.text, "relevant": relevant}

@@ -11,76 +11,52 @@ from rich.text import Text
 
 from .. import formats
 from ..errors import InvalidInputError, amount
-from ..system import SystemSpec, models, open_system
+from ..system import SystemSpec, open_system
 from ..system.rag import as_question
 from ..types import Hit, Passage, Question
 from . import answer_view, console
-from .options import (
-    CacheDir,
-    CacheGB,
-    ModelName,
-    Output,
-    Precision,
-    RankK,
-    RankPatience,
-    TimeBudget,
-    arguments,
-    budget,
-    warn_untrained,
-)
+from .options import Output, arguments, takes_system, warn_untrained
 
 READ_K = 5
 """How many of the best patience watches where `-k` does not say."""
 
 
+@takes_system("model", "time_budget", "rank_k", "rank_patience", "precision", "cache_dir", "cache_gb")
 def rank(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question to rank for.")],
     passages: Annotated[
         str,
         typer.Option("--passages", metavar="FILE|-", help="JSON lines, or plain text with a passage a line."),
     ],
-    model: ModelName = models.DEFAULT_MODEL,
+    *,
+    spec: SystemSpec,
     k: Annotated[
         int | None, typer.Option("-k", metavar="N", min=1, help="Print only the best.", show_default="all")
     ] = None,
-    time_budget: TimeBudget = None,
-    rank_k: RankK = None,
-    rank_patience: RankPatience = None,
-    precision: Precision = None,
-    cache_dir: CacheDir = None,
-    cache_gb: CacheGB = models.CACHE_GB,
     output: Output = "text",
 ) -> None:
     """Rank passages by relevance to a question; the best come first."""
     with arguments():
         asked = as_question(question)
-        spec = SystemSpec(
-            model=model,
-            budget=budget(time_budget, rank_k, rank_patience, ranking=True),
-            loading=models.Loading(precision, cache_dir, cache_gb),
-        )
         spec.check()
     given = _read(passages)
-    with console.working(f"loading {model}"):
+    with console.working(f"loading {spec.model}"):
         read_k = k or READ_K
         retrieve_k = max(read_k, len(given))
         rag = open_system(replace(spec, retrieve_k=retrieve_k, read_k=read_k))
-    warn_untrained(model, rag.trained, rag.pipeline.min_relevance is not None)
+    warn_untrained(spec.model, rag.trained, rag.pipeline.min_relevance is not None)
     started = perf_counter()
     with console.working(f"ranking {amount(len(given), 'passage')}"):
         ranked = rag.rank(asked, given)
     seconds = perf_counter() - started
     if output == "json":
-        console.emit(_record(asked, model, ranked, k, seconds))
+        console.emit(_record(asked, spec.model, ranked, k, seconds))
     else:
-        n_scored = sum(hit.scored for hit in ranked)
-        _show(
-            asked,
-            given,
-            ranked[:k],
-            rag.pipeline.calibrated,
-            f"{answer_view.share_scored(n_scored, len(ranked))}rank {seconds:.2f} s",
-        )
+        moved = answer_view.moves(given, ranked[:k])
+        answer_view.show_hits(ranked[:k], console.out(), asked, moved, rag.pipeline.calibrated)
+        share = answer_view.share_scored(sum(hit.scored for hit in ranked), len(ranked))
+        took = f"{amount(len(given), 'passage')} · {share}rank {seconds:.2f} s"
+        console.out().print(Text(took, style=console.QUIET))
 
 
 def _record(
@@ -101,8 +77,3 @@ def _read(path: str) -> list[Passage]:
     if not found:
         raise InvalidInputError(f"found no passages in {path}, wanted a passage a line: check the file")
     return found
-
-
-def _show(asked: Question, given: list[Passage], ranked: list[Hit], calibrated: bool, took: str) -> None:
-    answer_view.show_hits(ranked, console.out(), asked, answer_view.moves(given, ranked), calibrated)
-    console.out().print(Text(f"{amount(len(given), 'passage')} · {took}", style=console.QUIET))

@@ -101,7 +101,7 @@ Grace = Annotated[
 ]
 
 
-@takes_system
+@takes_system()
 def serve(
     index: ServedIndex = None,
     no_index: NoIndex = False,
@@ -154,7 +154,7 @@ def serve(
     _run(spec, settings, read_only, (host, port), grace)
 
 
-@takes_system
+@takes_system()
 def mcp(
     index: Index = None,
     *,

@@ -23,9 +23,6 @@ from ..system import SystemSpec, models, retrieval
 from ..system.open import SystemModels, citer_of, generator_of, open_models, open_ranker, pipeline_of
 from ..types import Answer, Filters, Hit, Passage, Question, Ranker
 
-DEPTH = 100
-"""Hits of each run that a fusion looks at, if not more are asked for."""
-
 
 @dataclass(frozen=True, slots=True)
 class NamedSystem:
@@ -298,6 +295,8 @@ def _file(path: str) -> str:
 def _retrieval_of_runs(
     named: NamedSystem, benchmark: str, questions: Sequence[Question]
 ) -> retrieval.Retrieval:
+    from ..index.retrievers import DEPTH
+
     # A fusion looks deeper than what is taken, as `Hybrid` does.
     wanted = named.spec.retrieve_k
     depth = wanted if len(named.runs) == 1 else max(wanted, DEPTH)

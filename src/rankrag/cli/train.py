@@ -67,13 +67,10 @@ def train(
     if blend is None or out is None:
         raise typer.BadParameter("wanted --blend BLEND to read and --out DIR to write: give both")
     first = os.environ.get("RANK", "0") == "0"  # of the processes of a launcher, one speaks
-    with progress.reporting() if first else contextlib.nullcontext(_silent) as report:
+    with progress.reporting() if first else contextlib.nullcontext(lambda *_: None) as report:
         room.train(job, report)
     if first:
         _show_outcome(out, output)
-
-
-def _silent(done: int, total: int, unit: str) -> None: ...
 
 
 # ── what it would take ───────────────────────────────────────────────────────────────────────────────

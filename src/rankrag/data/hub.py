@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import cast
 
-from ..errors import FailureError, InvalidInputError, MissingExtraError
+from ..errors import FailureError, InvalidInputError, in_a_line, needs
 from ..files import writing
 
 PREFIX = "hub:"
@@ -157,12 +157,10 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _cut(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return in_a_line(error) or type(error).__name__
 
 
 def _datasets() -> ModuleType:
-    try:
+    with needs("datasets", "train"):
         import datasets  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
-        raise MissingExtraError("datasets", "train") from error
     return cast(ModuleType, datasets)

@@ -10,20 +10,19 @@ A kill loses at most the question in work: a line that was not finished is cut o
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Self
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import read_records, writing
-from ..formats import answer_record, passage
+from ..files import locked, read_records, typed, write_json
+from ..formats import answer_record, passage, passage_record
 from ..types import Answer, Citation, Hit, Passage, Question
 from .results import System, joined
 
 FACTS, ANSWERS, PASSAGES = "facts.json", "answers.jsonl", "passages.jsonl"
-LOCK = ".lock.sqlite"
+LOCK = ".lock"
 """Held while a folder is open for adding; empty."""
 
 
@@ -91,10 +90,10 @@ class AnswerFile:
             self._write_facts()
         for name in (ANSWERS, PASSAGES):
             _cut_half_line(folder / name)
-        lines = list(_records(folder / ANSWERS))
+        lines = [record for _, record in _numbered(folder / ANSWERS)]
         self.done = {str(record["id"]) for record in lines}
         self.failed = {str(record["id"]) for record in lines if "failed" in record}
-        self._passages = {str(record["id"]) for record in _records(folder / PASSAGES)}
+        self._passages = {str(record["id"]) for _, record in _numbered(folder / PASSAGES)}
         self._streams = {
             name: (folder / name).open("a", encoding="utf-8", newline="\n") for name in (ANSWERS, PASSAGES)
         }
@@ -112,7 +111,8 @@ class AnswerFile:
         for hit in answer.retrieved:
             if hit.passage.id not in self._passages:
                 self._passages.add(hit.passage.id)
-                self._write(PASSAGES, _passage_record(hit.passage))
+                source = {"source": asdict(hit.passage.source)} if hit.passage.source else {}
+                self._write(PASSAGES, passage_record(hit.passage) | source)
         brief = {
             name: [_brief(hit) for hit in hits]
             for name, hits in (("retrieved", answer.retrieved), ("ranked", answer.ranked))
@@ -126,8 +126,7 @@ class AnswerFile:
 
     def _write_facts(self) -> None:
         if self._facts is not None:
-            with writing(str(self.folder / FACTS)) as stream:
-                stream.write(json.dumps(asdict(self._facts), indent=1, ensure_ascii=False) + "\n")
+            write_json(self.folder / FACTS, asdict(self._facts))
         self._facts = None
 
     def _write(self, name: str, record: Mapping[str, object]) -> None:
@@ -144,10 +143,9 @@ def read_facts(folder: Path) -> Facts:
             f"found no {FACTS} in {folder}, wanted a folder of answers: `rankrag eval predict` makes one"
         )
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        facts = Facts(**(found | {"system": System(**found["system"])}))
+        facts = typed(Facts, json.loads(path.read_text(encoding="utf-8")), FACTS)
         return replace(facts, system=_with_precision(facts.system))
-    except (KeyError, TypeError, ValueError) as problem:
+    except ValueError as problem:
         raise FormatError(str(path), None, f"found no facts ({problem}): predict anew") from problem
 
 
@@ -220,17 +218,15 @@ def _check_same(folder: Path, found: Mapping[str, object], wanted: Mapping[str, 
         )
 
 
-def _locked(folder: Path) -> sqlite3.Connection:
+def _locked(folder: Path) -> IO[str]:
     """Return a lock on a folder, which the system takes back when this process ends, however it ends."""
-    lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as problem:
+    lock = (folder / LOCK).open("a", encoding="ascii")
+    if not locked(lock.fileno()):
         lock.close()
         raise InvalidInputError(
-            f"found {folder} open in another process ({problem}), wanted it for this one: wait for it, or "
-            "choose another folder or system name"
-        ) from problem
+            f"found {folder} open in another process, wanted it for this one: wait for it, or choose another "
+            "folder or system name"
+        )
     return lock
 
 
@@ -240,10 +236,6 @@ def _cut_half_line(path: Path) -> None:
     with path.open("rb+") as stream:
         content = stream.read()
         stream.truncate(content.rfind(b"\n") + 1)
-
-
-def _records(path: Path) -> Iterator[Mapping[str, object]]:
-    return (record for _, record in _numbered(path))
 
 
 def _numbered(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -256,68 +248,25 @@ def _brief(hit: Hit) -> dict[str, object]:
     return record | ({} if hit.scored else {"scored": False}) | ({"cut": hit.cut} if hit.cut else {})
 
 
-def _passage_record(passage: Passage) -> dict[str, object]:
-    record: dict[str, object] = {"id": passage.id, "title": passage.title, "text": passage.text}
-    return record | ({"source": asdict(passage.source)} if passage.source else {})
-
-
-def _answer(place: str, record: Mapping[str, object], texts: Mapping[str, Passage]) -> Answer:
+def _answer(place: str, record: Mapping[str, Any], texts: Mapping[str, Passage]) -> Answer:
     try:
-        question = Question(id=str(record["id"]), text=str(record["question"]))
-        answer = Answer(
-            question,
+        return Answer(
+            Question(id=str(record["id"]), text=str(record["question"])),
             query=str(record["query"]),
             retrieved=_hits(record["retrieved"], texts),
             ranked=_hits(record["ranked"], texts),
-            read_k=_whole(record["read_k"]),
+            read_k=int(record["read_k"]),
             text=str(record["text"]),
+            citations=tuple(Citation(**cited) for cited in record["citations"]),
             abstained=bool(record["abstained"]),
+            timings_s={step: float(seconds) for step, seconds in record["timings_s"].items()},
             done=True,
         )
-        cited = tuple(_citation(one) for one in _objects(record["citations"]))
-        seconds = {str(step): float(str(s)) for step, s in _object(record["timings_s"]).items()}
-        return replace(answer, citations=cited, timings_s=seconds)
-    except (KeyError, TypeError, ValueError) as problem:
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise FormatError(
             place, None, f"found no {problem}, wanted an answer as `rankrag eval predict` writes it"
         ) from problem
 
 
-def _citation(record: Mapping[str, object]) -> Citation:
-    spots = [
-        value if isinstance(value, int) else None for value in map(record.get, ("source_start", "source_end"))
-    ]
-    return Citation(
-        start=_whole(record["start"]),
-        end=_whole(record["end"]),
-        passage_id=str(record["passage_id"]),
-        relevance=float(str(record["relevance"])),
-        source=str(record["source"]),
-        source_start=spots[0],
-        source_end=spots[1],
-    )
-
-
-def _hits(value: object, texts: Mapping[str, Passage]) -> tuple[Hit, ...]:
-    return tuple(
-        Hit(texts[str(one["id"])], float(str(one["score"])), bool(one.get("scored", True)))
-        for one in _objects(value)
-    )
-
-
-def _objects(value: object) -> Sequence[dict[str, object]]:
-    if not isinstance(value, list):
-        raise TypeError("list")
-    return [_object(one) for one in value]
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError("object")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("number")
-    return value
+def _hits(hits: Sequence[Mapping[str, Any]], texts: Mapping[str, Passage]) -> tuple[Hit, ...]:
+    return tuple(Hit(texts[hit["id"]], float(hit["score"]), hit.get("scored", True)) for hit in hits)

@@ -16,6 +16,7 @@ from ..errors import InvalidInputError, amount
 
 ECE_BINS = 15
 DRAWN_BINS = 10
+FOLDS = 5
 SURE = 0.95
 """The lower bound of a precision holds with this probability (one-sided)."""
 
@@ -204,9 +205,7 @@ class Miscalibration:
     brier: tuple[float, float]
 
 
-def cross_validated(
-    pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], RelevanceMap], folds: int = 5
-) -> Miscalibration:
+def cross_validated(pairs: Pairs, fit: Callable[[np.ndarray, np.ndarray], RelevanceMap]) -> Miscalibration:
     """Return how far relevances are off, and how far they would be if `fit` had not seen their questions.
 
     Units (questions) are dealt to the folds in their order, those with relevant pairs first, so that each
@@ -226,7 +225,7 @@ def cross_validated(
             "on questions that it did not see"
         )
     dealt = {name: n for n, name in enumerate(sorted(names, key=lambda name: name not in with_relevant))}
-    fold = np.array([dealt[unit] % min(folds, len(names)) for unit in units])
+    fold = np.array([dealt[unit] % min(FOLDS, len(names)) for unit in units])
     after = np.empty_like(scores)
     for n in range(fold.max() + 1):
         after[fold == n] = fit(scores[fold != n], labels[fold != n])(scores[fold == n])

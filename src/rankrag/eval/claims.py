@@ -21,7 +21,7 @@ from typing import Literal
 
 from .results import POOLED, Comparison, Results, cells
 from .score import Scores
-from .statistics import LEVEL, pooled
+from .statistics import SIGNIFICANT, pooled
 
 Standing = Literal["shown", "points there", "not shown", "contradicted"]
 
@@ -40,9 +40,9 @@ class Evidence:
     def standing(self) -> Standing:
         """Return what the comparison says of b being better than a."""
         ahead = self.test.difference.value
-        if self.enough and ahead and self.test.p_holm < 1 - LEVEL:
+        if self.enough and ahead and self.test.p_holm < SIGNIFICANT:
             return "shown" if ahead > 0 else "contradicted"
-        near = self.test.p < 1 - LEVEL or ahead >= self.test.detectable / 2
+        near = self.test.p < SIGNIFICANT or ahead >= self.test.detectable / 2
         return "points there" if ahead > 0 and near else "not shown"
 
 

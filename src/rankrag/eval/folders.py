@@ -103,9 +103,7 @@ def _data(facts: Facts, data_root: Path | None) -> Loaded:
     own = facts.benchmark not in BENCHMARKS  # a user's own file, whose name alone does not say where it lies
     if (data_root is not None and not own) or not (facts.path and path.exists()):
         return load_benchmark(facts.benchmark, data_root)
-    if facts.benchmark in BENCHMARKS:
-        return load_benchmark(facts.benchmark, path=path)
-    return load_benchmark(facts.path)
+    return load_benchmark(facts.path) if own else load_benchmark(facts.benchmark, path=path)
 
 
 def fresh_scores(folder: Path) -> Scores:

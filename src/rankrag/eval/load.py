@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import formats
@@ -23,7 +23,7 @@ FOLDERS = ("", "eval", "data")
 """Folders below a data root in which files are looked for."""
 
 COMPRESSED = ("", ".xz", ".gz")
-QRELS = ("qrels/{split}.tsv", "qrels/{split}.txt", "qrels.txt", "qrels.tsv")
+QRELS = ("qrels/test.tsv", "qrels/test.txt", "qrels.txt", "qrels.tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,7 @@ def export(name: str, data_root: Path, to: Path) -> Iterator[tuple[str, int]]:
     yield questions, write_records(questions, (neutral_record(item) | split for item in items))
     if passages := {one.id: one for item in items for one in item.candidates}:
         corpus, run = _below(to / "corpus" / f"{name}.jsonl"), _below(to / "runs" / f"{name}.run")
-        records = ({"id": one.id, "title": one.title, "text": one.text} for one in passages.values())
-        yield corpus, write_records(corpus, records)
+        yield corpus, write_records(corpus, map(formats.passage_record, passages.values()))
         hits = (
             (item.question.id, [Hit(one, 1 / n) for n, one in enumerate(item.candidates, 1)])
             for item in items
@@ -200,9 +199,8 @@ def _format_of(benchmark: Benchmark, path: Path) -> FileFormat:
 
 def _promised(file_format: FileFormat, path: Path) -> FileFormat:
     """Return the format that a name promises, or that of the content where two formats share the name."""
-    return (
-        detect(str(path)) if file_format == "chatrag" else file_format
-    )  # both it and INSCIT have an inscit/dev.json
+    # Both ChatRAG-Bench and INSCIT have an inscit/dev.json.
+    return detect(str(path)) if file_format == "chatrag" else file_format
 
 
 def _not_at_hand(benchmark: Benchmark, data_root: Path | None) -> NotFoundError:
@@ -240,14 +238,14 @@ def is_collection(folder: Path) -> bool:
     return folder.is_dir() and _file(folder, "queries.jsonl") is not None
 
 
-def load_collection(folder: Path, split: str = "test") -> Loaded:
+def load_collection(folder: Path) -> Loaded:
     """Return a collection as a benchmark: its queries with their judgements, grades included.
 
     Queries without a judgement are left out and counted. Gold is a passage from grade 1 on, on the scale of
     TREC's deep learning track (0 to 3) from 2 on, as is the custom there; nDCG takes the grades as they are.
     """
     queries = _file(folder, "queries.jsonl")
-    qrels = next((path for name in QRELS if (path := _file(folder, name.format(split=split)))), None)
+    qrels = next((path for name in QRELS if (path := _file(folder, name))), None)
     if queries is None or qrels is None:
         raise NotFoundError(f"found no queries.jsonl or no qrels in {folder}, wanted the BEIR layout")
     grades = _grades(str(qrels))
@@ -297,10 +295,6 @@ class AtHand:
     path: str = ""
     questions: int = 0
     dropped: int = 0
-
-    def record(self) -> dict[str, object]:
-        """Return it as JSON shows it."""
-        return asdict(self)
 
 
 def at_hand(data_root: Path | None) -> Iterator[AtHand]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from ..errors import InvalidInputError
-from ..types import Hit, Question, Ranker
+from ..types import Hit, Question, Ranker, best_first
 
 
 class RelevanceCache:
@@ -80,9 +80,7 @@ class CachedRanker:
             if hit.passage.id in known
         ]
         scored = [hit for hit in fresh if hit.scored] + old
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id)) + [
-            hit for hit in fresh if not hit.scored
-        ]
+        return best_first(scored) + [hit for hit in fresh if not hit.scored]
 
 
 def _key(identity: str, question: Question, hit: Hit) -> bytes:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import types
-import typing
 from collections.abc import Container, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, NotFoundError
-from ..files import writing
+from ..files import typed, writing
 
 POOLED = "*"
 """Stands for a benchmark where something is over several of them."""
@@ -245,7 +242,10 @@ def read_results(path: Path) -> Results:
         raise FormatError(
             str(path), None, f"found format {found!r}, wanted {FORMAT!r}: make the report again"
         )
-    return typing.cast("Results", _RecordReader(str(path)).read(Results, record, "results"))
+    try:
+        return typed(Results, record, "results")
+    except ValueError as problem:
+        raise FormatError(str(path), None, f"{problem}: make the report again") from problem
 
 
 def _finite(value: object) -> object:
@@ -257,74 +257,3 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(one) for one in value]
     return value
-
-
-@cache
-def _hints(wanted: type) -> dict[str, object]:
-    """Return the type of each field of a dataclass, in their order."""
-    return dict(typing.get_type_hints(wanted))
-
-
-def _needed(wanted: type) -> list[str]:
-    """Return the fields without a default: an earlier report may lack the others."""
-    return [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
-
-
-class _RecordReader:
-    """Reads a dataclass from plain JSON by the types of its fields, and says where something else stands."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def read(self, wanted: object, value: object, where: str) -> object:
-        """Return `value` as the wanted type; `where` is its place for messages."""
-        origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
-        if isinstance(wanted, type) and is_dataclass(wanted):
-            return self._dataclass(wanted, value, where)
-        if origin is tuple:
-            return self._tuple(arguments, value, where)
-        if isinstance(origin, type) and issubclass(origin, Mapping):
-            entries = self._object(value, where)
-            return {name: self.read(arguments[1], one, f"{where}.{name}") for name, one in entries.items()}
-        if origin is types.UnionType:
-            return None if value is None else self.read(arguments[0], value, where)
-        return self._plain(wanted, value, where)
-
-    def _dataclass(self, wanted: type, value: object, where: str) -> object:
-        entries, hints = self._object(value, where), _hints(wanted)
-        names = list(hints)
-        if unknown := sorted(entries.keys() - set(names)):
-            raise self._error(where, f"found unknown {', '.join(unknown)}, wanted {', '.join(names)}")
-        if missing := [name for name in _needed(wanted) if name not in entries]:
-            raise self._error(where, f"found no {', '.join(missing)}, wanted {', '.join(names)}")
-        return wanted(**{name: self.read(hints[name], entries[name], f"{where}.{name}") for name in entries})
-
-    def _tuple(self, arguments: tuple[object, ...], value: object, where: str) -> tuple[object, ...]:
-        entries = self._list(value, where)
-        kinds = [arguments[0]] * len(entries) if arguments[-1] is Ellipsis else list(arguments)
-        if len(kinds) != len(entries):
-            raise self._error(where, f"found {len(entries)} values, wanted {len(kinds)}")
-        places = enumerate(zip(kinds, entries, strict=True))
-        return tuple(self.read(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
-
-    def _plain(self, wanted: object, value: object, where: str) -> object:
-        if wanted is float:
-            if value is None:
-                return math.nan
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return float(value)
-        elif isinstance(wanted, type) and type(value) is wanted:
-            return value
-        return self._refuse(value, getattr(wanted, "__name__", str(wanted)), where)
-
-    def _object(self, value: object, where: str) -> dict[str, object]:
-        return value if isinstance(value, dict) else self._refuse(value, "an object", where)
-
-    def _list(self, value: object, where: str) -> list[object]:
-        return value if isinstance(value, list) else self._refuse(value, "a list", where)
-
-    def _refuse(self, value: object, wanted: str, where: str) -> typing.NoReturn:
-        raise self._error(where, f"found {type(value).__name__} {value!r:.40}, wanted {wanted}")
-
-    def _error(self, where: str, problem: str) -> FormatError:
-        return FormatError(self.path, None, f"{where}: {problem}: make the report again")

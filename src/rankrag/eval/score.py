@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..errors import FormatError, InvalidInputError, NotFoundError
-from ..files import writing
+from ..files import typed, writing
 from ..types import Answer, Question
 from .benchmarks import FINDABLE, Benchmark
 from .gold import GoldQuestion
@@ -97,7 +97,8 @@ def _row(
         values["coverage"] = float(bool(said))
         values |= citation_values(given, item) if system.cites else {}
     if system.retrieve_k:
-        values |= ranking_values(given, item, _depths(system), by_answer=benchmark.style in FINDABLE)
+        depths = [k for k in DEPTHS if k <= system.retrieve_k]
+        values |= ranking_values(given, item, depths, by_answer=benchmark.style in FINDABLE)
     relevances = [hit.score for hit in given.ranked[: given.read_k] if hit.scored]
     ranked = system.ranker is not None
     return QuestionScore(
@@ -112,10 +113,6 @@ def _row(
         pairs=_pairs(given, item) if ranked else (),
         ranked=sum(hit.scored for hit in given.ranked) if ranked else 0,
     )
-
-
-def _depths(system: System) -> tuple[int, ...]:
-    return tuple(k for k in DEPTHS if k <= system.retrieve_k)
 
 
 def _pairs(answer: Answer, item: GoldQuestion) -> tuple[tuple[float, bool], ...]:
@@ -146,11 +143,11 @@ def read_scores(folder: Path) -> Scores:
         raise NotFoundError(f"found no {SCORES} in {folder}: make it with `rankrag eval score {folder}`")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        system = System(**record["system"])
-        facts = record["benchmark"] | {"measures": tuple(record["benchmark"]["measures"])}
+        system = typed(System, record["system"], "system")
+        benchmark = typed(BenchmarkFacts, record["benchmark"], "benchmark")
         rows = tuple(_read_row(row) for row in record["rows"])
         known = (record["data_sha256"], record["of"], rows, record["answers_sha256"], record["made_of"])
-        return Scores(system, BenchmarkFacts(**facts), *known)
+        return Scores(system, benchmark, *known)
     except (KeyError, TypeError, ValueError) as problem:
         raise FormatError(
             str(path), None, f"found no scores ({problem}): make them with `rankrag eval score {folder}`"

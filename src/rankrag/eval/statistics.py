@@ -48,7 +48,10 @@ import numpy as np
 from ..errors import InvalidInputError
 from .results import Value
 
-LEVEL, POWER = 0.95, 0.8
+SIGNIFICANT = 0.05
+"""p values below this count as a difference, Holm-corrected where there are several."""
+
+LEVEL, POWER = 1 - SIGNIFICANT, 0.8
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2) + NormalDist().inv_cdf(POWER)
 """2.80 standard errors: a true difference of so many is found with the power."""
 

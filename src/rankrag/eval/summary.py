@@ -107,9 +107,7 @@ def _pairs(rows: Iterable[QuestionScore]) -> tuple[np.ndarray, np.ndarray]:
     return np.array([score for score, _ in pairs]), np.array([gold for _, gold in pairs], dtype=bool)
 
 
-def _resampled(
-    rows: Sequence[QuestionScore], measure: Callable[[Sequence[QuestionScore]], float], seed: int = 0
-) -> Value:
+def _resampled(rows: Sequence[QuestionScore], measure: Callable[[Sequence[QuestionScore]], float]) -> Value:
     """Return a measure that is no mean of questions, with an interval from resampled units.
 
     Measured plus and minus Student's t of the standard error, within 0..1: percentiles of a measure that
@@ -119,7 +117,7 @@ def _resampled(
     units: dict[str, list[QuestionScore]] = defaultdict(list)
     for row in rows:
         units[row.unit].append(row)
-    groups, rng = list(units.values()), np.random.default_rng(seed)
+    groups, rng = list(units.values()), np.random.default_rng(0)
     drawn = [
         measure([row for n in rng.integers(len(groups), size=len(groups)) for row in groups[n]])
         for _ in range(DRAWS)
@@ -144,13 +142,11 @@ def calibrations(scores: Scores, measured: Cell) -> Reliability | None:
 # ── comparisons ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def comparisons(
-    scores: Sequence[Scores], pairs: Sequence[tuple[str, str]], measures: Sequence[str] = ("answer-R@5",)
-) -> tuple[Comparison, ...]:
+def comparisons(scores: Sequence[Scores], pairs: Sequence[tuple[str, str]]) -> tuple[Comparison, ...]:
     """Return system b against a for each pair (a, b), on each benchmark that both were scored on.
 
     What is compared: the headline measure of each benchmark and, unless both systems have the same passages
-    in the same order, `measures` (where none of these applies, `BY_GOLD`), both also pooled over the
+    in the same order, `BY_ANSWER` (where that does not apply, `BY_GOLD`), both also pooled over the
     benchmarks that share them. Holm's correction is over all of it.
     """
     by_name = {(scored.system.name, scored.benchmark.name): scored for scored in scores}
@@ -161,10 +157,10 @@ def comparisons(
         shared = [(by_name[a, name], by_name[b, name]) for name in both]
         for one, other in shared:
             check_paired(one, other)
-            for measure in _compared(one, other, measures):
+            for measure in _compared(one, other):
                 if values := _values(one, other, measure):
                     found.append((one.benchmark.name, measure, a, b, compare(*values)))
-        found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared, measures)]
+        found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared)]
     corrected = holm([test.p for *_, test in found])
     return tuple(
         Comparison(
@@ -185,16 +181,16 @@ def comparisons(
     )
 
 
-BY_GOLD = "R@5"
-"""What a ranking is compared by where no passage can be searched for the answer."""
+BY_ANSWER, BY_GOLD = "answer-R@5", "R@5"
+"""What a ranking is compared by, and where no passage can be searched for the answer."""
 
 
-def _compared(a: Scores, b: Scores, measures: Sequence[str]) -> list[str]:
+def _compared(a: Scores, b: Scores) -> list[str]:
     """Return the measures that two systems are compared by on a benchmark, each once."""
     if _same_order(a, b):
         return list(a.benchmark.measures[:1])
-    applies = any(measure in row.values for row in a.rows for measure in measures)
-    return list(dict.fromkeys([*a.benchmark.measures[:1], *(measures if applies else (BY_GOLD,))]))
+    ranked = BY_ANSWER if any(BY_ANSWER in row.values for row in a.rows) else BY_GOLD
+    return list(dict.fromkeys([*a.benchmark.measures[:1], ranked]))
 
 
 def _same_order(a: Scores, b: Scores) -> bool:
@@ -226,13 +222,13 @@ def _values(a: Scores, b: Scores, measure: str) -> tuple[list[float], list[float
     )
 
 
-def _pooled(shared: Sequence[tuple[Scores, Scores]], measures: Sequence[str]) -> Iterable[tuple[str, Paired]]:
+def _pooled(shared: Sequence[tuple[Scores, Scores]]) -> Iterable[tuple[str, Paired]]:
     heads = [a.benchmark.measures[0] for a, _ in shared if a.benchmark.measures]
-    for measure in dict.fromkeys([*heads, *measures]):
+    for measure in dict.fromkeys([*heads, BY_ANSWER]):
         strata = [
             values
             for a, b in shared
-            if (a.benchmark.measures[:1] == (measure,) or (measure in measures and not _same_order(a, b)))
+            if (a.benchmark.measures[:1] == (measure,) or (measure == BY_ANSWER and not _same_order(a, b)))
             and (values := _values(a, b, measure))
         ]
         if len(strata) > 1:

@@ -14,6 +14,7 @@ from .lines import (
 )
 from .recipes import put_setting, read_yaml
 from .rows import Row, messages, rows, stem, whole_object
+from .typed_json import typed
 from .whole import (
     locked,
     remember,
@@ -52,6 +53,7 @@ __all__ = [
     "stem",
     "summed",
     "sync",
+    "typed",
     "unsummed",
     "whole_object",
     "write_json",

@@ -3,6 +3,7 @@
 from .answer_json import answer_of, answer_record, hit_record
 from .inputs import (
     passage,
+    passage_record,
     question,
     read_examples,
     read_history,
@@ -10,7 +11,7 @@ from .inputs import (
     read_questions,
     write_examples,
 )
-from .trec import id_in_run, read_qrels, read_run, run_name, write_run
+from .trec import id_in_run, read_qrels, read_rankings, read_run, run_name, write_run
 
 __all__ = [
     "answer_of",
@@ -18,12 +19,14 @@ __all__ = [
     "hit_record",
     "id_in_run",
     "passage",
+    "passage_record",
     "question",
     "read_examples",
     "read_history",
     "read_passages",
     "read_qrels",
     "read_questions",
+    "read_rankings",
     "read_run",
     "run_name",
     "write_examples",

@@ -77,6 +77,11 @@ def passage(path: str, line: int, record: Record) -> Passage:
     )
 
 
+def passage_record(passage: Passage) -> Record:
+    """Return a passage as a line of a corpus, which `passage` reads: its id, title and text."""
+    return {"id": passage.id, "title": passage.title, "text": passage.text}
+
+
 # ── questions and conversations ──────────────────────────────────────────────────────────────────────
 
 

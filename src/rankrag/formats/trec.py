@@ -53,6 +53,14 @@ def read_run(path: str) -> Iterator[tuple[str, str, float]]:
         yield parts[0], parts[2], _number(parts[4], path, number)
 
 
+def read_rankings(path: str) -> dict[str, list[str]]:
+    """Return the passage ids of each question of a TREC run, in the order of the file."""
+    rankings: dict[str, list[str]] = {}
+    for question, passage, _ in read_run(path):
+        rankings.setdefault(question, []).append(passage)
+    return rankings
+
+
 def read_qrels(path: str) -> Iterator[tuple[str, str, int]]:
     """Yield (question id, passage id, relevance) of TREC qrels (4 columns) or a BEIR TSV (3)."""
     for number, line in read_lines(path):

@@ -1,5 +1,6 @@
 """Documents to passages to a searchable store, and what searches it."""
 
+from ..types import StoreName
 from .build import BuildReport, build
 from .check import FolderComparison, compare
 from .copy import copy_index
@@ -7,8 +8,9 @@ from .documents import IndexDocuments
 from .estimate import BuildEstimate, estimate
 from .faults import faults
 from .location import Location, locate
-from .manifest import UPLOADS, IndexManifest, older_kind, read_manifest
-from .place import StoreName, StorePlace, collection_of
+from .manifest import UPLOADS, IndexManifest, read_manifest
+from .older import older_kind
+from .place import StorePlace, collection_of
 from .reading import READABLE
 from .retrievers import BM25, Dense, Hybrid, fuse, retriever, why_nothing
 from .settings import LANGUAGES, PassageEncoder, Settings

@@ -32,7 +32,6 @@ from .reading import (
     Portion,
     ReadSettings,
     clean,
-    exists,
     find,
     is_under,
 )
@@ -96,7 +95,7 @@ def build(
     manifest = plan(folder, settings)
     root = manifest.root_of(folder)
     walked = find(given, root, may_miss=settings.prune)
-    progress = progress or _silent
+    progress = progress or (lambda *_: None)
     reading = ReadSettings(manifest.words, settings.strict, settings.ocr)
     with _reader(ray, reading, settings.encoder, progress) as reader, building(folder):
         write_manifest(folder, manifest)
@@ -123,10 +122,6 @@ def _reader(
 
     with joined(ray):
         yield RayReader(reading, encoder, progress)
-
-
-def _silent(done: int, total: int, unit: str) -> None:
-    pass
 
 
 @dataclass
@@ -174,7 +169,7 @@ class _Builder:
             covered = [name for name in self.known if is_under(name, path, root)]
             if not covered and not Path(path).exists():
                 raise NotFoundError(f"found nothing at {path} and nothing of it in the index: check the path")
-            gone |= {name for name in covered if not exists(name, root)}
+            gone |= {name for name in covered if not (root / name).exists()}
         self.done.removed += sorted(gone)
         self.store.remove_files(gone)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from ..errors import FailureError, InvalidInputError
-from ..files import write_json
+from ..files import typed, write_json
 from ..types import Progress
 from .commits import SYNCED_S
 from .manifest import (
@@ -116,9 +116,8 @@ def _read_note(path: Path) -> _Note | None:
     if not path.exists():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return _Note(**{**values, "store": StorePlace(**values["store"])})
-    except (ValueError, TypeError, KeyError) as error:
+        return typed(_Note, json.loads(path.read_text(encoding="utf-8")), "note")
+    except ValueError as error:
         raise InvalidInputError(
             f"found a broken {path} ({error}), wanted what a copy notes there: copy into another folder"
         ) from error

@@ -1,8 +1,7 @@
 """Turns queries and passages into vectors.
 
-`ENCODERS` says for each named encoder what its authors do with a query and with a passage; input that it was
-not trained with gives other vectors without any error, so each row names where it was read. A folder in the
-layout of sentence-transformers brings its own modules and prompts and needs no row.
+A named encoder is built by its row of `ENCODERS`. A folder in the layout of sentence-transformers brings its
+own modules and prompts and needs no row.
 """
 
 from __future__ import annotations
@@ -10,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 from unicodedata import normalize
 
-from ..errors import InvalidInputError, MissingExtraError, NotFoundError, told
+from ..errors import InvalidInputError, NotFoundError, needs, told
 from ..files import sha256
 from ..types import Passage
+from .named_encoders import ENCODERS, EncoderSettings
 from .settings import Similarity
 from .windows import windows
 
@@ -29,103 +29,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
 
-EncodeProgress = Callable[[int, int], None]
-"""Told how many of how many texts are encoded."""
-
 Text = str | tuple[str, str]
 """What goes into the tokenizer: one text, or two that it joins as a pair."""
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderSettings:
-    """How an encoder wants its input, and how its output is compared.
-
-    `pooling`: `mean` over tokens, `cls` (the first), or `pooler` (the model's own output, for DPR).
-    `title`: `line` above the text, `separator` (the tokenizer's separator between them, one segment) or
-    `pair` (two segments). `query_tokens` and `passage_tokens`: the most that are read at once; the rest of a
-    query is cut, a longer passage is read in windows.
-    `two_sided`: sub-folders `query` and `context` hold an encoder each. `speakers`: a conversation is
-    one query whose lines begin with `user: ` or `agent: `. `source`: where this was read.
-    """
-
-    pooling: Literal["mean", "cls", "pooler"]
-    similarity: Similarity
-    source: str
-    query_prefix: str = ""
-    passage_prefix: str = ""
-    title: Literal["line", "separator", "pair"] = "line"
-    query_tokens: int = 512
-    passage_tokens: int = 512
-    two_sided: bool = False
-    speakers: bool = False
-
-
-_E5 = EncoderSettings(
-    pooling="mean",
-    similarity="cosine",
-    query_prefix="query: ",
-    passage_prefix="passage: ",
-    source="model card intfloat/e5-base-v2; arXiv 2212.03533",
-)
-_BGE = EncoderSettings(
-    pooling="cls",
-    similarity="cosine",
-    query_prefix="Represent this sentence for searching relevant passages: ",
-    source="model card BAAI/bge-base-en-v1.5",
-)
-
-ENCODERS: dict[str, EncoderSettings] = {
-    "minilm-l6": EncoderSettings(
-        pooling="mean",
-        similarity="cosine",
-        query_tokens=256,
-        passage_tokens=256,
-        source="model card sentence-transformers/all-MiniLM-L6-v2; its sentence_bert_config.json (256)",
-    ),
-    "dragon-plus": EncoderSettings(
-        pooling="cls",
-        similarity="dot",
-        two_sided=True,
-        source="model card facebook/dragon-plus-query-encoder; arXiv 2302.07452",
-    ),
-    "dragon-multiturn": EncoderSettings(
-        pooling="cls",
-        similarity="dot",
-        two_sided=True,
-        speakers=True,
-        source="model card nvidia/dragon-multiturn-query-encoder (title and text on two lines)",
-    ),
-    "contriever-msmarco": EncoderSettings(
-        pooling="mean",
-        similarity="dot",
-        source="model card facebook/contriever-msmarco; arXiv 2112.09118",
-    ),
-    "dpr-nq": EncoderSettings(
-        pooling="pooler",
-        similarity="dot",
-        title="separator",
-        query_tokens=256,
-        passage_tokens=256,
-        two_sided=True,
-        source="arXiv 2004.04906 and its code (256 tokens; segments all zero, so no pair)",
-    ),
-    "medcpt": EncoderSettings(
-        pooling="cls",
-        similarity="dot",
-        title="pair",
-        query_tokens=64,
-        two_sided=True,
-        source="model cards ncbi/MedCPT-Query-Encoder and MedCPT-Article-Encoder; arXiv 2307.00589",
-    ),
-    "e5-small-v2": _E5,
-    "e5-base-v2": _E5,
-    "multilingual-e5-small": replace(
-        _E5, source="model card intfloat/multilingual-e5-small; arXiv 2402.05672"
-    ),
-    "bge-small-en": _BGE,
-    "bge-base-en": _BGE,
-}
-"""How each named encoder wants its input."""
 
 
 _BATCH = {"cpu": 8, "cuda": 128}
@@ -148,24 +53,21 @@ class Encoder:
     device: str | None = None
     batch_size: int | None = None
 
-    def encode_queries(self, queries: Sequence[str], progress: EncodeProgress | None = None) -> np.ndarray:
+    def encode_queries(self, queries: Sequence[str]) -> np.ndarray:
         """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
         prefix = self._settings.query_prefix if self._settings else ""
         texts = [prefix + normalize("NFC", text) for text in queries]
-        return self._encode(self._query_model, texts, "query", progress)
+        return self._encode(self._query_model, texts, "query")
 
-    def encode_passages(
-        self, passages: Sequence[Passage], progress: EncodeProgress | None = None
-    ) -> np.ndarray:
+    def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
         """Return one row a passage: float32, shape (passages, dimension), of length 1 if cosine.
 
         The row of a passage longer than the encoder reads is the mean of its windows, each under the title.
-        `progress` counts windows.
         """
         model = self._passage_model
         parts = self._in_windows([_composed(passage) for passage in passages], model)
         texts = [self._passage_text(part, model) for each in parts for part in each]
-        vectors = self._encode(model, texts, "document", progress)
+        vectors = self._encode(model, texts, "document")
         if len(texts) == len(passages):
             return vectors
         return _means(vectors, [len(each) for each in parts], self.similarity)
@@ -265,18 +167,12 @@ class Encoder:
         join = f" {_separator(model)} " if title == "separator" else "\n"
         return f"{prefix}{passage.title}{join}{passage.text}"
 
-    def _encode(
-        self, model: SentenceTransformer, texts: Sequence[Text], task: str, progress: EncodeProgress | None
-    ) -> np.ndarray:
+    def _encode(self, model: SentenceTransformer, texts: Sequence[Text], task: str) -> np.ndarray:
         import numpy as np
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        done = 0
         for rows in _batches(texts, self.batch_size or _BATCH.get(model.device.type, _BATCH["cpu"])):
             vectors[rows] = self._encode_batch(model, [texts[row] for row in rows], task)
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(texts))
         return vectors
 
     def _encode_batch(self, model: SentenceTransformer, texts: list[Text], task: str) -> np.ndarray:
@@ -343,11 +239,9 @@ def _separator(model: SentenceTransformer) -> str:
 def _load(folder: Path, settings: EncoderSettings, n_tokens: int, device: str | None) -> SentenceTransformer:
     """Build an encoder by our settings, whatever modules the folder may describe."""
     _check_folder(folder)
-    try:
+    with needs("sentence-transformers", "local"):
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer import modules
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "local") from error
     own_output = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
     here: dict[str, object] = {"local_files_only": True, "trust_remote_code": False}  # unsaid, it may ask
     with _quiet(), told(folder, "the encoder"):
@@ -377,10 +271,8 @@ def _load_layout(folder: Path, device: str | None) -> SentenceTransformer:
     with told(folder, "modules.json"):
         for module in json.loads((folder / "modules.json").read_text(encoding="utf-8")):
             _check_pickles(folder / module["path"])
-    try:
+    with needs("sentence-transformers", "local"):
         from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise MissingExtraError("sentence-transformers", "local") from error
     with _quiet(), told(folder, "the encoder"):
         return SentenceTransformer(
             str(folder),

@@ -11,7 +11,7 @@ from ..errors import InvalidInputError
 from ..types import Passage
 from .manifest import plan
 from .reading import COLLECTIONS, CollectionRecord, File, find, passages_of_record, records_of
-from .settings import Settings
+from .settings import PassageEncoder, Settings
 
 # Measured on two cores of 2.6 GHz; docs/stores.md says with what.
 _BYTES = {".pdf": 1700.0, ".html": 1560.0, ".htm": 1560.0, ".docx": 2000.0, ".pptx": 20_000.0}
@@ -56,7 +56,7 @@ def estimate(paths: Iterable[str], folder: Path, settings: Settings | None = Non
         seconds += cost + count * _INDEX_S
     disk = n_passages * _DISK_PER_PASSAGE
     if settings.encoder is not None:
-        seconds += n_passages * _encoding_s(settings, sample or [Passage("", "word " * 100)])
+        seconds += n_passages * _encoding_s(settings.encoder, sample or [Passage("", "word " * 100)])
         disk += n_passages * settings.encoder.dimension * _VECTOR_BYTES * _VECTOR_INDEX
     memory = _MEMORY + n_passages * _MEMORY_PER_PASSAGE
     return BuildEstimate(len(files), round(n_passages), seconds, round(memory), round(disk))
@@ -86,20 +86,15 @@ def _sampled(file: File, words: int, sample: list[Passage]) -> tuple[float, floa
                 sample += passages
     except InvalidInputError:  # the build itself names what is wrong with the file
         return float(count), perf_counter() - started
-    share = _share(file, last)
-    return count * share, (perf_counter() - started) * share
+    times = 1.0  # that the sample goes into the file
+    if last is not None and last.number >= _SAMPLE:
+        times = max(times, file.size / max(1, last.read))
+    return count * times, (perf_counter() - started) * times
 
 
-def _share(file: File, last: CollectionRecord | None) -> float:
-    """Return how many times the sample goes into the file."""
-    return 1.0 if last is None or last.number < _SAMPLE else max(1.0, file.size / max(1, last.read))
-
-
-def _encoding_s(settings: Settings, sample: list[Passage]) -> float:
-    if settings.encoder is None:
-        return 0.0
+def _encoding_s(encoder: PassageEncoder, sample: list[Passage]) -> float:
     part = sample[:_ENCODED]
-    settings.encoder.encode_passages(part[:1])  # the first call also warms up
+    encoder.encode_passages(part[:1])  # the first call also warms up
     started = perf_counter()
-    settings.encoder.encode_passages(part)
+    encoder.encode_passages(part)
     return (perf_counter() - started) / len(part)

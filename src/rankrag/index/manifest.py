@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FailureError, InUseError, InvalidInputError, NotFoundError
-from ..files import locked, summed, unsummed, write_json
+from ..files import locked, summed, typed, unsummed, write_json
 from .place import LANCEDB, StorePlace, check_place
 from .settings import LANGUAGE, LANGUAGES, WORDS, Settings, Similarity
 from .sums import SUMS, TABLES, boot, take_back, unsealed
@@ -101,12 +101,7 @@ def read_manifest(folder: Path) -> IndexManifest:
             raise InvalidInputError(
                 f"found an index of format {version} at {folder}, wanted at most {FORMAT}: update rankrag"
             )
-        values = unsummed(values)
-        encoder = values.pop("encoder")
-        place = StorePlace(**values.pop("store", {}))
-        scripts = tuple(values.pop("scripts", ()))
-        used = EncoderUsed(**encoder) if encoder else None
-        manifest = IndexManifest(**values, encoder=used, store=place, scripts=scripts)
+        manifest = typed(IndexManifest, unsummed(values), "manifest")
     except OSError as error:
         raise FailureError(
             f"found that {folder / MANIFEST} cannot be read ({error.strerror}), wanted rights and a sound "
@@ -165,17 +160,6 @@ def updated(
     """Return the manifest with new counts, further scripts and the time of now."""
     seen = tuple(sorted({*manifest.scripts, *scripts}))
     return replace(manifest, n_files=n_files, n_passages=n_passages, scripts=seen, updated=_now())
-
-
-def older_kind(folder: Path, manifest: IndexManifest) -> str | None:
-    """Return, for an index of the older kind, a line that says so and how to bring it up to date."""
-    if manifest.own_words:
-        return None
-    return (
-        f"found an index of the older kind at {folder} (format {manifest.format}): it is searched as before, "
-        "without Korean, parts of names and words broken at line ends: `rankrag documents copy NEW --index "
-        f"{folder}` makes one of the new kind from it, without its documents or an encoder"
-    )
 
 
 def check_encoder(folder: Path, used: EncoderUsed | None, name: str, fingerprint: str) -> None:

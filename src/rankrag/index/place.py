@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 from urllib.parse import urlsplit
 
 from ..errors import InvalidInputError
-
-StoreName = Literal["lancedb", "qdrant"]
+from ..types import StoreName
 
 MEMORY = ":memory:"
 """In place of a server's URL: the client's own imitation of a server, which ends with the process."""

@@ -10,7 +10,8 @@ from typing import get_args
 from ..errors import InvalidInputError
 from ..types import Filters, Hit, Retriever, RetrieverKind
 from .limits import check_search
-from .manifest import check_encoder, older_kind
+from .manifest import check_encoder
+from .older import older_kind
 from .settings import PassageEncoder
 from .stores.store import Store
 from .words import query_words, scripts

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from glob import has_magic
 from pathlib import Path
 
-from ..errors import MissingExtraError
+from ..errors import needs
 from .reading import find_kind, is_under
 from .stores.by_name import open_store
 
@@ -20,10 +20,8 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
     Watching begins with the call, so what changes while a build runs comes after it. An empty list says that
     nothing did for a while. Raises MissingExtraError.
     """
-    try:
+    with needs("watchfiles", "docs"):
         from watchfiles import Change, watch
-    except ImportError as error:
-        raise MissingExtraError("watchfiles", "docs") from error
     given = [str(Path(path).absolute()) for path in paths]
     index, root = folder.resolve(), Path.cwd()
 

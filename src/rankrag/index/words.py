@@ -389,22 +389,3 @@ def scripts(text: str) -> set[str]:
         if sign.isalpha():
             counts[script_of(sign)] += count
     return {name for name, count in counts.items() if count * _SHARE >= counts.total()}
-
-
-# ── indexes of the older kind ────────────────────────────────────────────────────────────────────────
-
-
-def tokenizer_before(language: str) -> dict[str, object]:
-    """Return what LanceDB's tokenizer was told in indexes made before words were our own."""
-    if language == "any":
-        return {"base_tokenizer": "icu", "stem": False, "remove_stop_words": False}
-    stopped = {"custom_stop_words": [*STOP_WORDS]} if language == "English" else {}
-    return {"base_tokenizer": "simple", "language": language, **stopped}
-
-
-def words_before(text: str, language: str) -> list[str]:
-    """Return the words of a text or a query for an index of the older kind."""
-    import lancedb
-
-    how = tokenizer_before(language)
-    return [token.text for token in lancedb.tokenize(text, **how)]  # type: ignore[arg-type]

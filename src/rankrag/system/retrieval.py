@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from .. import prompts
 from ..errors import InvalidInputError, NotFoundError
-from ..types import Filters, Hit, Question, Retriever, RetrieverKind
+from ..types import Filters, Hit, Question, Retriever, RetrieverKind, StoreName
 
 if TYPE_CHECKING:
     from ..index import BuildReport, IndexDocuments, StorePlace
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 NO_ENCODER = "none"
 """In place of an encoder's name: BM25 alone."""
-
-StoreKind = Literal["lancedb", "qdrant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def open_retrieval(folder: str | Path | None, kind: RetrieverKind | None = None)
 
 
 def store_place(
-    folder: Path, name: StoreKind | None, url: str | None, collection: str | None
+    folder: Path, name: StoreName | None, url: str | None, collection: str | None
 ) -> StorePlace | None:
     """Return where the passages of an index are wanted, None where nothing was said.
 
@@ -125,13 +123,13 @@ def encoder_for(folder: Path, name: str | None) -> Encoder | None:
     Without a name: that of the index if there is one, else the default if it was pulled. `none` is none.
     """
     from ..index import read_manifest
-    from ..model.store import registry
+    from ..model.store import named_models, registry
 
     if name is None and folder.is_dir() and any(folder.iterdir()):
         used = read_manifest(folder).encoder
         name = used.name if used else NO_ENCODER
     if name is None:
-        default = registry.DEFAULTS["encoder"]
+        default = named_models.DEFAULTS["encoder"]
         name = default if registry.installed(default) else NO_ENCODER
     return None if name == NO_ENCODER else open_encoder(name)
 

@@ -257,16 +257,12 @@ def declined(text: str, abstained: bool) -> bool:
     return abstained or contained(text, (UNANSWERABLE,)) == 1.0
 
 
-def unanswerable(text: str, abstained: bool) -> float:
-    """Return 1 if a question that has no answer was declined, else 0."""
-    return float(declined(text, abstained))
-
-
 def _measured(of: Callable[[str, GoldQuestion], float]) -> AnswerMeasure:
     def value(answer: Answer, item: GoldQuestion) -> float:
+        is_declined = declined(answer.text, answer.abstained)
         if not item.gold.answerable:
-            return unanswerable(answer.text, answer.abstained)
-        if not answer.text.strip() or declined(answer.text, answer.abstained):
+            return float(is_declined)
+        if is_declined or not answer.text.strip():
             return 0.0
         return of(answer.text, item)
 

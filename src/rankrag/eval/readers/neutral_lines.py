@@ -53,9 +53,7 @@ def neutral_record(item: GoldQuestion) -> dict[str, object]:
     question, gold = item.question, item.gold
     history = [{"role": turn.role, "text": turn.text} for turn in question.history]
     passages = [
-        {"id": one.id, "title": one.title, "text": one.text, "relevant": True}
-        for one in item.candidates
-        if one.id in gold.passages
+        formats.passage_record(one) | {"relevant": True} for one in item.candidates if one.id in gold.passages
     ]
     named: dict[str, object] = {
         "history": history,

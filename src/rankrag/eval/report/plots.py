@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import MissingExtraError
+from ...errors import needs
 from ..results import Comparison, Curve, Reliability, Results, benchmark_title
 from .sections import drawn_curves, is_seconds
 from .verdicts import ordered, verdict
@@ -52,10 +52,8 @@ def plots(results: Results) -> tuple[Plot, ...]:
 
     Raises MissingExtraError without matplotlib.
     """
-    try:
+    with needs("matplotlib", "eval"):
         from matplotlib import style
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "eval") from error
     with style.context(["default", _STYLE]):
         return (*_forests(results), *_curves(results), *_reliabilities(results))
 

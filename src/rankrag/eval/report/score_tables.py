@@ -329,14 +329,12 @@ def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts])
 
 def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[RowGroup]:
     """Return the groups of quoted rows: Table 6, and Table 8 beside measurements of several retrievers."""
-    several = len(_retrievers(results, {benchmark for benchmark, _ in columns})) > 1
+    benchmarks = {benchmark for benchmark, _ in columns}
+    retrievers = {searched(results, system, benchmarks)[0] for system in filter(retrieves, results.systems)}
+    several = len(retrievers) > 1
     titled = {QUOTED: paper.RANKING, **({f"Table 8, {QUOTED}": paper.RETRIEVERS} if several else {})}
     groups = (RowGroup(_quoted(printed, columns), title, "quoted") for title, printed in titled.items())
     return [group for group in groups if group.rows]
-
-
-def _retrievers(results: Results, benchmarks: Container[str]) -> set[str]:
-    return {searched(results, system, benchmarks)[0] for system in results.systems if retrieves(system)}
 
 
 def _quoted(printed: paper.PaperTable, columns: Sequence[tuple[str, str]]) -> tuple[TableRow, ...]:

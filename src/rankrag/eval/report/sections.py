@@ -16,6 +16,7 @@ from ..results import (
     benchmark_title,
     titles,
 )
+from ..statistics import SIGNIFICANT
 from .layout import (
     DASH,
     ReportHeading,
@@ -41,7 +42,7 @@ from .score_tables import (
     other_table,
     searched,
 )
-from .verdicts import LEVEL, TONES, in_words, ordered, summary, verdict
+from .verdicts import TONES, in_words, ordered, summary, verdict
 
 
 def sections(results: Results) -> tuple[ReportSection, ...]:
@@ -123,7 +124,7 @@ def comparison_table(results: Results) -> Table:
         "Difference is the system named first minus the other on the same questions, in points (x100), with "
         "its 95 % interval; wins, ties and losses are of the system named first.",
         f"A paired permutation test; Holm's correction is over the report's "
-        f"{amount(len(results.comparisons), 'comparison')}, and below {LEVEL} counts as a difference.",
+        f"{amount(len(results.comparisons), 'comparison')}, and below {SIGNIFICANT} counts as a difference.",
         '"No difference shown" does not say that there is none: another column says how large a true '
         "difference would have to be for a sample of this size to show it four times out of five.",
     )

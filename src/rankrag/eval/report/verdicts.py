@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from ...errors import amount
 from ..results import POOLED, Comparison, Results, Value, benchmark_title, values
+from ..statistics import SIGNIFICANT
 from .layout import Tone, percent
 
 TONES: dict[str, Tone] = {"better": "better", "worse": "worse", "no difference shown": "open"}
 """What each verdict looks like."""
-
-LEVEL = 0.05
-"""Holm-corrected p-values below this count as a difference."""
 
 COUNTED = frozenset({"EM", "Acc", "Claim", "Choice"})
 """Measures that are 0 or 1 for a question; answer-R@k is another."""
@@ -22,7 +20,7 @@ SMALLER_IS_BETTER = frozenset({"aurc", "ece", "brier"})
 
 def verdict(test: Comparison) -> str:
     """Return `better`, `worse` or `no difference shown`: what the sample says of b against a."""
-    if not test.p_holm < LEVEL or test.difference.value == 0:
+    if not test.p_holm < SIGNIFICANT or test.difference.value == 0:
         return "no difference shown"
     grew = test.difference.value > 0
     return "better" if grew is not (test.measure in SMALLER_IS_BETTER) else "worse"
@@ -80,7 +78,7 @@ def _said(results: Results, test: Comparison) -> str:
         if test.detectable < 1
         else f"{amount(n, 'question')} can show no difference"
     )
-    if test.p < LEVEL and test.difference.value:
+    if test.p < SIGNIFICANT and test.difference.value:
         tests = len(results.comparisons)
         return f"{start}. No difference is shown: alone it would be, but not as one of {tests} comparisons."
     more = f"; to show one of {points(abs(test.difference.value))} points bring about {test.needed:,}"

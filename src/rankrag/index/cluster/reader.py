@@ -99,7 +99,7 @@ class RayReader:
             self.sent = in_tasks(pieces, read)
         else:
             make = partial(_encoding, self.encoder, self.encoder.fingerprint)
-            self.sent = in_tasks_then_actors(pieces, read, make, on_gpus=True)
+            self.sent = in_tasks_then_actors(pieces, read, make)
         self.next = next(self.sent, None)
 
     def digest(self, file: File) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError
+from ...errors import FailureError, InvalidInputError, needs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,11 +58,9 @@ def joined(address: str) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
+    with needs("ray", "ray"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise MissingExtraError("ray", "ray") from error
     if ray.is_initialized():
         yield
         return
@@ -99,13 +97,12 @@ def in_tasks_then_actors(
     items: Sequence[Shipment],
     work: Callable[[Shipment], Iterable[Kept]],
     make: Callable[[], Worker[Kept, Out]],
-    on_gpus: bool = False,
 ) -> Iterator[Out]:
     """Yield, in order, what is made of all that `work` yields by the workers that `make` gives.
 
     `make` is called once in each of as many processes as there are CPUs beyond one, or at most GPUs if there
-    are any and `on_gpus` asks for them. A worker is given some objects at a time and returns as many. Raises
-    InvalidInputError for a cluster of one CPU: its actor would leave nothing for the tasks that it waits for.
+    are any. A worker is given some objects at a time and returns as many. Raises InvalidInputError for a
+    cluster of one CPU: its actor would leave nothing for the tasks that it waits for.
     """
     if items:
         room = _resource("CPU") - 1
@@ -114,7 +111,7 @@ def in_tasks_then_actors(
                 "found one CPU in the Ray cluster, wanted two, to read beside the encoder: leave --ray out"
             )
         found = _tasks(_given(items), work, _READER_CPUS)
-        yield from _results(_actors(found, make, room, _resource("GPU") if on_gpus else 0))
+        yield from _results(_actors(found, make, room, _resource("GPU")))
 
 
 def in_actors(

@@ -1,12 +1,13 @@
 """Files into passages: which files, what text is in them, and where it is cut."""
 
+from .json_lines import LineSpan
 from .kinds import COLLECTIONS
 from .parser_process import Apart
 from .passages import Portion, ReadSettings, passages_of_record, records_of
 from .readers import FileReader, LocalReader, ReadPlan
-from .records import CollectionRecord, LineSpan
+from .records import CollectionRecord
 from .texts import clean
-from .walk import READABLE, File, exists, find, find_kind, is_under
+from .walk import READABLE, File, find, find_kind, is_under
 
 __all__ = [
     "COLLECTIONS",
@@ -21,7 +22,6 @@ __all__ = [
     "ReadPlan",
     "ReadSettings",
     "clean",
-    "exists",
     "find",
     "find_kind",
     "is_under",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from .encodings import decode
 from .texts import Block, Extract, Grid, Heading, Paragraph, own_title
 
@@ -75,10 +75,8 @@ def parsed(text: str) -> tuple[etree._Element, str]:
 
     Raises InvalidInputError for what is no HTML, MissingExtraError without lxml.
     """
-    try:
+    with needs("lxml", "docs"):
         from lxml import etree
-    except ImportError as error:
-        raise MissingExtraError("lxml", "docs") from error
     text = _DECLARATION.sub("", text).replace("\0", "")
     parser = etree.HTMLParser(no_network=True, remove_comments=True, remove_pis=True, encoding="utf-8")
     try:

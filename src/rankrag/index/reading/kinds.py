@@ -12,13 +12,15 @@ from pathlib import Path
 
 from .books import read_epub
 from .code import LANGUAGES, read_code
+from .csv_rows import csv_rows
 from .html import read_html
+from .json_lines import json_lines
 from .mail import mailbox, read_eml
 from .notebooks import read_ipynb
 from .open_document import read_open_document
 from .pdf import read_pdf
 from .plain import read_markdown, read_rst, read_text
-from .records import FromCollection, csv_rows, json_lines
+from .records import FromCollection
 from .sheets import read_sheets
 from .slides import read_pptx
 from .texts import Extract, Text

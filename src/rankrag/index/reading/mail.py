@@ -42,7 +42,8 @@ def read_eml(data: bytes, _name: str = "") -> Extract:
     parsed = email.message_from_bytes(_headers_in_utf8(data), policy=_Policy())
     message = cast("EmailMessage", parsed)
     attributes = {name: value for name in _HEADERS if (value := _header(message, name))}
-    blocks: list[Block] = [Paragraph(line) for line in _above(attributes)]
+    lines = [f"{name.title()}: {value}" for name, value in attributes.items()]
+    blocks: list[Block] = [Paragraph("\n".join(lines))] if lines else []
     attached: list[Block] = []
     notes: list[str] = []
     for number, part in enumerate(_parts(message), 1):
@@ -106,12 +107,6 @@ def mailbox(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
 
 
 _BEGINS = re.compile(rb"From (?:.*\d:\d\d|\S*\s*$)")
-
-
-def _above(attributes: dict[str, str]) -> Iterator[str]:
-    lines = [f"{name.title()}: {attributes[name]}" for name in _HEADERS if name in attributes]
-    if lines:
-        yield "\n".join(lines)
 
 
 def _header(message: EmailMessage, name: str) -> str:

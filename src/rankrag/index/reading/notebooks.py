@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 from ...errors import InvalidInputError, amount
 from .encodings import decode
@@ -11,6 +12,8 @@ from .texts import Mark, Text, clean, own_title, sections, shortened, without_da
 
 _PRINTED = 4000
 """Characters of what a cell printed; the rest is left out."""
+
+CellText = tuple[Literal["markdown", "code", "printed"], str]
 
 
 def read_ipynb(data: bytes, _name: str = "") -> Text:
@@ -28,14 +31,13 @@ def read_ipynb(data: bytes, _name: str = "") -> Text:
     marks: list[Mark] = []
     at = cut = 0
     for cell in cells:
-        for text, is_markdown in _texts(cell if isinstance(cell, dict) else {}):
+        for kind, text in _texts(cell if isinstance(cell, dict) else {}):
             kept, _ = without_data(clean(text))
-            if not is_markdown and len(kept) > _PRINTED and text is not None and kept.startswith(_OUTPUT):
+            if kind == "printed" and len(kept) > _PRINTED:
                 kept, cut = kept[:_PRINTED], cut + 1
-            kept = kept.removeprefix(_OUTPUT)
             if not kept.strip():
                 continue
-            if is_markdown:
+            if kind == "markdown":
                 marks += [Mark(at + m.start, at + m.end, m.level, m.words) for m in markdown_marks(kept)]
             parts.append(kept)
             at += len(kept) + 2
@@ -45,18 +47,13 @@ def read_ipynb(data: bytes, _name: str = "") -> Text:
     return Text(shortened(title), text, sections=sections(text, marks), notes=notes)
 
 
-_OUTPUT = "\0"
-"""Stands before what a cell printed."""
-
-
-def _texts(cell: dict[str, object]) -> list[tuple[str, bool]]:
-    """Return the texts of a cell, and whether each is Markdown."""
+def _texts(cell: dict[str, object]) -> list[CellText]:
     kind = cell.get("cell_type")
     if kind in ("markdown", "heading"):
         level = cell.get("level")
         hashes = "#" * level + " " if kind == "heading" and isinstance(level, int) else ""
-        return [(hashes + _joined(cell.get("source")), True)]
-    found = [(_joined(cell.get("source", cell.get("input"))), False)]
+        return [("markdown", hashes + _joined(cell.get("source")))]
+    found: list[CellText] = [("code", _joined(cell.get("source", cell.get("input"))))]
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else []:
         if isinstance(output, dict):
@@ -66,7 +63,7 @@ def _texts(cell: dict[str, object]) -> list[tuple[str, bool]]:
                 text = shown.get("text/plain", shown.get("text/markdown"))
             elif output.get("output_type") in ("error", "pyerr"):
                 text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
-            found.append((_OUTPUT + _joined(text), False))
+            found.append(("printed", _joined(text)))
     return found
 
 

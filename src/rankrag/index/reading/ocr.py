@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, MissingExtraError, needs
 from .texts import Block, Extract, NewPage, Paragraph
 
 if TYPE_CHECKING:
@@ -92,10 +92,8 @@ def recognised(data: bytes, pages: Sequence[int]) -> dict[int, str]:
 
 
 def _drawn(data: bytes, pages: Sequence[int]) -> Iterator[tuple[int, Image]]:
-    try:
+    with needs("pypdfium2", "ocr"):
         import pypdfium2
-    except ImportError as error:
-        raise MissingExtraError("pypdfium2", "ocr") from error
     document = pypdfium2.PdfDocument(data)
     document.init_forms()
     for page in pages:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 
 from ...errors import InvalidInputError, RankRAGError
+from ..settings import WORDS
 from .encodings import decode
 from .kinds import DOCUMENTS, TEXT
 from .ocr import scans_read
@@ -28,9 +29,6 @@ from .texts import (
 
 _DEPTH = 3
 """How deep files may be attached to files that are attached."""
-
-WORDS = 100
-"""Words of a passage that tables are laid out for where nothing else is asked for."""
 
 
 def parse(path: Path, kind: str, words: int = WORDS, ocr: bool = False) -> Text:

@@ -22,8 +22,8 @@ from types import TracebackType
 from typing import IO, cast
 
 from ...errors import InvalidInputError, MissingExtraError
+from .json_lines import LineSpan
 from .passages import Portion, ReadSettings, is_apart, read_portions
-from .records import LineSpan
 from .walk import File
 
 HEADER = struct.Struct(">Q")

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, MissingExtraError, RankRAGError, amount
 from ...types import Passage, Source
+from ..settings import WORDS
 from ..stores.store import StoredPassage
 from .cut import cut
+from .json_lines import LineSpan, json_lines
 from .kinds import COLLECTIONS, DOCUMENTS
-from .parse import WORDS, parse, parse_bytes
-from .records import CollectionRecord, Enclosed, LineSpan, Told, Unreadable, json_lines
+from .parse import parse, parse_bytes
+from .records import CollectionRecord, Enclosed, Told, Unreadable
 from .texts import Section, Text
 from .walk import File
 
@@ -208,9 +210,7 @@ def passages_of_text(document: Text, name: str, words: int) -> list[Passage]:
 
 def titled(title: str, section: Section) -> str:
     """Return the title of a passage: that of its document, then the headings that lead to it."""
-    trail = (
-        section.trail[1:]
-        if section.trail and section.trail[0].casefold() == title.casefold()
-        else section.trail
-    )
+    trail = section.trail
+    if trail and trail[0].casefold() == title.casefold():
+        trail = trail[1:]
     return SEPARATOR.join((title, *trail))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, MissingExtraError, needs
 from .pdf_tables import headed, with_tables
 from .texts import Attached, Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
@@ -45,11 +45,9 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
 
     Raises InvalidInputError for a file that is encrypted with a password, or broken.
     """
-    try:
+    with needs("pypdf", "docs"):
         from pypdf import PdfReader
         from pypdf.errors import DependencyError, PyPdfError
-    except ImportError as error:
-        raise MissingExtraError("pypdf", "docs") from error
     with _quiet("pypdf"):
         try:
             reader = PdfReader(io.BytesIO(data))

@@ -6,7 +6,7 @@ import datetime
 import io
 from xml.parsers import expat
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from .packed import Archive
 from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading
 
@@ -17,10 +17,8 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
     """Read a workbook of Excel or LibreOffice; what its formulas gave when it was saved stands for them."""
     if data.startswith(_ZIPPED):
         _check_content(Archive(data, "spreadsheet").read("content.xml"))
-    try:
+    with needs("python-calamine", "docs"):
         from python_calamine import CalamineError, CalamineWorkbook
-    except ImportError as error:
-        raise MissingExtraError("python-calamine", "docs") from error
     blocks: list[Block] = []
     hidden: list[str] = []
     size = 0

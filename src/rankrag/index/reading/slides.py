@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
@@ -25,12 +25,10 @@ _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 def read_pptx(data: bytes, _name: str = "") -> Extract:
     """Read a presentation; its title is that of its properties, else of its first slide that has one."""
     Archive(data, "Office")
-    try:
+    with needs("python-pptx", "docs"):
         import pptx
         from lxml import etree
         from pptx.exc import PackageNotFoundError
-    except ImportError as error:
-        raise MissingExtraError("python-pptx", "docs") from error
     try:
         show = pptx.Presentation(io.BytesIO(data))
         slides = [list(_slide(slide)) for slide in show.slides]
@@ -131,18 +129,11 @@ def _number(text: str) -> str:
 
 def _diagram(shape: BaseShape) -> Iterator[Block]:
     """Yield the text of a diagram (SmartArt), which lies in a part of its own."""
-    element = shape._element
-    relations = [
-        value for node in element.iter() for name, value in node.attrib.items() if name.endswith("}dm")
-    ]
-    for relation in relations:
-        from lxml import etree
+    from lxml import etree
 
-        part = shape.part.related_part(relation)
+    attributes = [pair for node in shape._element.iter() for pair in node.attrib.items()]
+    for relation in (value for name, value in attributes if name.endswith("}dm")):
         parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
-        yield from _points(etree.fromstring(part.blob, parser).iter(_A + "p"))
-
-
-def _points(paragraphs: Iterable[object]) -> Iterator[Block]:
-    for paragraph in paragraphs:
-        yield Paragraph("".join(node.text or "" for node in paragraph.iter(_A + "t")))  # type: ignore[attr-defined]
+        tree = etree.fromstring(shape.part.related_part(relation).blob, parser)
+        for paragraph in tree.iter(_A + "p"):
+            yield Paragraph("".join(node.text or "" for node in paragraph.iter(_A + "t")))

@@ -125,11 +125,6 @@ def is_under(name: str, path: str, root: Path) -> bool:
     return place.is_relative_to(above)
 
 
-def exists(name: str, root: Path) -> bool:
-    """Say whether the file of that name is still there."""
-    return (root / name).exists()
-
-
 def _absolute(path: Path) -> Path:
     # The folder is resolved, so that a link or /tmp on macOS does not give one file two names; the last
     # part is not, so that a link in the folder keeps the name under which the user sees it.

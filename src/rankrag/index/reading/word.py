@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, Paragraph, own_title
 
@@ -77,26 +77,35 @@ def _related(archive: Archive, part: str) -> Iterator[tuple[str, str]]:
             yield relation.get("Type", "").rpartition("/")[2], posixpath.normpath(joined)
 
 
-def xml_tree(archive: Archive, part: str, may_miss: bool = False) -> etree._Element:
-    """Return a part of an Office file; None for one that may be missing and is missing or broken."""
-    try:
+def xml_tree(archive: Archive, part: str, may_miss: bool = False, recover: bool = False) -> etree._Element:
+    """Return a part of an archive as a tree; None for one that may be missing and is missing or broken.
+
+    `recover` reads on after mistakes.
+    """
+    with needs("lxml", "docs"):
         from lxml import etree
-    except ImportError as error:
-        raise MissingExtraError("lxml", "docs") from error
     data = archive.read(part)
     if not data and may_miss:
         return None
     # The two flavours of the format differ in the names of their namespaces only.
     data = data.replace(_STRICT.encode(), _W[1:-1].encode())
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        remove_comments=True,
+        remove_pis=True,
+        recover=recover,
+    )
     try:
-        parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True, remove_pis=True
-        )
-        return etree.fromstring(data, parser)
+        tree = etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
         if may_miss:
             return None
         raise InvalidInputError(f"it is no {archive.what} file ({part}: {error or 'empty'})") from error
+    if tree is None:  # nothing was left to recover
+        raise InvalidInputError(f"it is no {archive.what} file ({part} is missing or broken)")
+    return tree
 
 
 @dataclass

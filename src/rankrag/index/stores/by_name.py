@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...types import StoreName
 from ..manifest import IndexManifest, read_manifest, recover
-from ..place import StoreName
 from . import lance, qdrant, qdrant_server
 from . import lance_tables as tables
 from .store import Store

@@ -31,7 +31,7 @@ from .lance_tables import (
     reading,
     words_column,
 )
-from .store import Batch, FileRow, StoredPassage, passage_of, stored_of
+from .store import MARGIN, Batch, FileRow, StoredPassage, passage_of, stored_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,9 +47,6 @@ EXACT_UP_TO = 100_000
 # among 177,584 vectors of minilm-l6 93.5, 98.6 and 100 %, and of the true hundred 95.4 % without refinement,
 # 99.4 % refining 3-fold. Each candidate is a read of its vector, so a search for many hits refines less.
 _PROBES, _REFINED, _LEAST_REFINE = 20, 400, 3
-
-_MARGIN = 10
-"""Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
 
 _PIECES = 200
 """Files of single commits that may lie side by side."""
@@ -293,7 +290,7 @@ class LanceStore:
         def ask(table: Table) -> LanceQueryBuilder:
             found = table.search(vector, vector_column_name="vector", query_type="vector")
             assert isinstance(found, LanceVectorQueryBuilder)
-            refine = max(_LEAST_REFINE, _REFINED // (k + _MARGIN))
+            refine = max(_LEAST_REFINE, _REFINED // (k + MARGIN))
             return found.distance_type(encoder.similarity).nprobes(_PROBES).refine_factor(refine)
 
         return self._best(ask, "_distance", k, filters)
@@ -315,7 +312,7 @@ class LanceStore:
                 found = query.select([*columns, order]).limit(limit).to_arrow().to_pylist()
             return _sorted(found, order)
 
-        limit = k + _MARGIN
+        limit = k + MARGIN
         rows = fetch(self._passages, limit, _COLUMNS)
         if len(rows) < limit or rows[k - 1][order] != rows[-1][order]:
             return [_hit(row, order) for row in rows[:k]]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import FailureError, InvalidInputError, RankRAGError
 from ..manifest import IndexManifest
+from ..older import tokenizer_before
 from ..sums import SUMS, begin
-from ..words import tokenizer_before
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,7 +52,6 @@ def connect(folder: Path, interval: timedelta | None = None) -> DBConnection:
 
 @cache
 def _session() -> Session:
-    prepare_lancedb()
     import lancedb
 
     given = os.environ.get("RANKRAG_INDEX_CACHE_MB", str(CACHE_MB))

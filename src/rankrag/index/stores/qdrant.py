@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from ...types import Document, Filters, Hit, Passage
 from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
-from ..words import query_words, spellings, words, words_before
+from ..older import words_before
+from ..words import query_words, spellings, words
 from .bm25 import passage_vector, query_vector
 from .conditions import attribute
 from .qdrant_points import (
@@ -46,14 +47,11 @@ from .qdrant_server import (
     read_about,
     write_about,
 )
-from .store import Batch, FileRow, StoredPassage, number_of, stored_of
+from .store import MARGIN, Batch, FileRow, StoredPassage, number_of, stored_of
 
 if TYPE_CHECKING:
     import numpy as np
     from qdrant_client import models
-
-_MARGIN = 10
-"""Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
 
 _TRIES = 3
 """Times that a search begins, where hits are replaced between the request for their ids and that for them."""
@@ -82,7 +80,7 @@ class QdrantStore:
         if not rows:
             return
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
-        found = [self._words(row.passage) for row in rows]
+        found = [self._words(f"{row.passage.title}\n{row.passage.text}") for row in rows]
         average = self._average(found)
         at = 0
         for part in requests(rows):
@@ -111,10 +109,7 @@ class QdrantStore:
         with asking(self._place):
             self._client.delete(self._place.collection, FilterSelector(filter=older), wait=True)
 
-    def _words(self, passage: Passage) -> list[str]:
-        return self._words_of(f"{passage.title}\n{passage.text}")
-
-    def _words_of(self, text: str) -> list[str]:
+    def _words(self, text: str) -> list[str]:
         return (words if self.manifest.own_words else words_before)(text, self.manifest.language)
 
     def _average(self, found: Sequence[Sequence[str]]) -> float:
@@ -189,7 +184,7 @@ class QdrantStore:
         from qdrant_client.models import PointVectors
 
         for payloads in parts(self._scroll(["id", "title", "text"]), POINTS):
-            found = [self._words_of(f"{p['title']}\n{p['text']}") for p in payloads]
+            found = [self._words(f"{p['title']}\n{p['text']}") for p in payloads]
             points = [
                 PointVectors(id=point_id(str(p["id"])), vector={WORDS: sparse(passage_vector(w, average))})
                 for p, w in zip(payloads, found, strict=True)
@@ -337,7 +332,7 @@ class QdrantStore:
         passages: dict[str, Passage] = {}
         scores: dict[str, float] = {}
         for _ in range(_TRIES):
-            limit = k + _MARGIN
+            limit = k + MARGIN
             points = fetch(limit, True)
             if len(points) < limit or points[k - 1].score != points[-1].score:
                 return [Hit(as_passage(point.payload or {}), point.score) for point in points[:k]]

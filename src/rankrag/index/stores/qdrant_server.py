@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
+from ...errors import FailureError, InvalidInputError, NotFoundError, in_a_line, needs
 from ..manifest import IndexManifest
 from ..place import MEMORY, StorePlace
 
@@ -73,10 +73,8 @@ def client_of(place: StorePlace) -> QdrantClient:
             "found characters in QDRANT_API_KEY that no header can carry, wanted one line of ASCII: set it "
             "again"
         )
-    try:
+    with needs("qdrant-client", "qdrant"):
         return _client(place.url, key)
-    except ImportError as error:
-        raise MissingExtraError("qdrant-client", "qdrant") from error
 
 
 @cache
@@ -103,14 +101,14 @@ def asking(place: StorePlace) -> Iterator[None]:
     except UnexpectedResponse as error:
         raise _refused(place, error) from error
     except ResponseHandlingException as error:
-        reason = _line(str(error.source) or type(error.source).__name__)
+        reason = in_a_line(str(error.source) or type(error.source).__name__)
         raise FailureError(
             f"found no answer from the Qdrant server at {place.url} ({reason}), wanted one: start it, or "
             "mend the network, and run the same command again, what was committed stays"
         ) from error
     except (ApiException, ValueError) as error:  # the second is how the imitation in memory refuses
         raise FailureError(
-            f"found that the Qdrant server at {place.url} refuses ({_line(str(error))}), wanted an answer: "
+            f"found that the Qdrant server at {place.url} refuses ({in_a_line(error)}), wanted an answer: "
             "mend that and run the same command again, what was committed stays"
         ) from error
 
@@ -122,13 +120,9 @@ def _refused(place: StorePlace, error: UnexpectedResponse) -> FailureError:
         said = error.reason_phrase or "no reason given"
     remedy = _REMEDIES.get(error.status_code or 0, "look at the server's log")
     return FailureError(
-        f"found status {error.status_code} from the Qdrant server at {place.url} ({_line(said)}), wanted an "
-        f"answer: {remedy}"
+        f"found status {error.status_code} from the Qdrant server at {place.url} ({in_a_line(said)}), wanted "
+        f"an answer: {remedy}"
     )
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:200]
 
 
 # ── the point about the index ────────────────────────────────────────────────────────────────────────

@@ -71,6 +71,9 @@ Batch = tuple[list[StoredPassage], "np.ndarray | None"]
 REPLACED = 500
 """Files whose passages are replaced in one commit."""
 
+MARGIN = 10
+"""Hits asked for beyond `k`, to see whether the last score is shared by hits that were cut off."""
+
 
 class Store(Protocol):
     """An open index, which sees what others write to it.

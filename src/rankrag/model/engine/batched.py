@@ -51,7 +51,8 @@ class Together:
         starts = [0, *accumulate(len(segment.tokens) for segment in segments)]
         rows = []
         for segment, start in zip(segments, starts, strict=False):
-            past = [n for states in segment.past for n in _span(first_of[id(states)], states)]
+            firsts = [(first_of[id(states)], states[0][0].shape[0]) for states in segment.past]
+            past = [n for first, count in firsts for n in range(first, first + count)]
             own = range(start, start + len(segment.tokens))
             rows.append((list(own), past + [n_past + n for n in own]))
         rows.sort(key=_size)
@@ -98,10 +99,6 @@ def _pasts(segments: Sequence[Segment]) -> tuple[list[Sequence[Layer]], dict[int
     each = {id(states): states for segment in segments for states in segment.past}
     firsts = [0, *accumulate(states[0][0].shape[0] for states in each.values())]
     return list(each.values()), dict(zip(each, firsts, strict=False))
-
-
-def _span(first: int, states: Sequence[Layer]) -> range:
-    return range(first, first + states[0][0].shape[0])
 
 
 def _size(row: tuple[list[int], list[int]]) -> tuple[int, int]:

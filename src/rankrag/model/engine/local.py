@@ -13,7 +13,8 @@ from ...errors import InvalidInputError, told
 from ...types import ASKED, Prompt
 from .disk_cache import DiskCache
 from .memory import give_back
-from .network import Network, PackedContinuation
+from .network import Network
+from .packed import Growing
 from .precision import EnginePrecision
 from .prefix_cache import Entry, PrefixCache, key
 from .scorer import PromptTokens, Scorer
@@ -192,18 +193,18 @@ class LocalLanguageModel:
     def _begin(self, rows: Sequence[PromptTokens], room: int) -> tuple[list[Continuation], torch.Tensor]:
         """Return the prompts ready to be continued, and the logits of their first tokens, a row for each."""
         known = self._scorer.begin([row.prefix for row in rows])
-        growing: list[Continuation] = [
+        growing = [
             self._network.continuation(match.states(), len(row.prefix) + len(row.suffix) + room)
             for row, match in zip(rows, known, strict=True)
         ]
         new = [
-            row.prefix[match.n_tokens if isinstance(prompt, PackedContinuation) else 0 :] + row.suffix
+            row.prefix[match.n_tokens if isinstance(prompt, Growing) else 0 :] + row.suffix
             for row, match, prompt in zip(rows, known, growing, strict=True)
         ]
         logits = self._network.feed(growing, new)
         for row, match, prompt in zip(rows, known, growing, strict=True):
-            if isinstance(prompt, PackedContinuation) and match.n_tokens < len(row.prefix):
-                states = prompt.growing.states(match.n_tokens, len(row.prefix))
+            if isinstance(prompt, Growing) and match.n_tokens < len(row.prefix):
+                states = prompt.states(match.n_tokens, len(row.prefix))
                 self.cache.put(Entry(key(row.prefix), match, states))
         return growing, logits
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import dataclass
 from inspect import signature
 from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...errors import InvalidInputError
 from . import int8
@@ -31,12 +32,15 @@ _HEAD_ROWS = 64
 """Prompts whose logits are computed at a time: those of a vocabulary of 151,936 are 39 MB."""
 
 
-class Continuation(Protocol):
-    """A prompt that is being continued."""
+@dataclass(slots=True)
+class PlainContinuation:
+    """A prompt that is continued on transformers' own attention, and the cache of its states."""
 
-    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
-        ...
+    cache: object = None
+
+
+Continuation = Growing | PlainContinuation
+"""A prompt that is being continued, on our attention or on transformers'."""
 
 
 class Network:
@@ -159,9 +163,9 @@ class Network:
             order += [number for number, _ in members]
         return torch.cat(found)[torch.tensor(order).argsort()]
 
-    def continuation(self, past: Sequence[States], length: int) -> PackedContinuation | PlainContinuation:
+    def continuation(self, past: Sequence[States], length: int) -> Continuation:
         """Return a prompt of up to `length` tokens to continue, after the states of its first tokens."""
-        return PackedContinuation(self, past, length) if length <= self.window else PlainContinuation(self)
+        return Growing(past, length) if length <= self.window else PlainContinuation()
 
     def feed(self, rows: Sequence[Continuation], tokens: Sequence[Sequence[int]]) -> torch.Tensor:
         """Append tokens to each prompt and return the logits after them, (rows, vocabulary).
@@ -170,16 +174,27 @@ class Network:
         """
         import torch
 
-        together = [row for row in rows if isinstance(row, PackedContinuation)]
+        together = [row for row in rows if isinstance(row, Growing)]
         if len(together) < len(rows):
-            return torch.stack([row.feed(new) for row, new in zip(rows, tokens, strict=True)])
+            return torch.stack([self._feed_alone(row, new) for row, new in zip(rows, tokens, strict=True)])
         counts = list(map(len, tokens))
-        places = [row.growing.n_tokens + n for row, k in zip(together, counts, strict=True) for n in range(k)]
+        places = [row.n_tokens + n for row, k in zip(together, counts, strict=True) for n in range(k)]
         last = [end - 1 for end in accumulate(counts)]
-        layout = Abreast([row.growing for row in together], counts)
+        layout = Abreast(together, counts)
         logits = self.pass_through([token for new in tokens for token in new], places, last, layout)
         for row, count in zip(together, counts, strict=True):
-            row.growing.n_tokens += count
+            row.n_tokens += count
+        return logits
+
+    def _feed_alone(self, row: Continuation, tokens: Sequence[int]) -> torch.Tensor:
+        """Append tokens to a prompt and return the logits after them, (vocabulary,)."""
+        if isinstance(row, Growing):
+            return self.feed([row], [tokens])[0]
+        self._use(self._original)
+        given = {self._cache_name: row.cache}
+        output = self.model(input_ids=self._tensor([tokens]), use_cache=True, logits_to_keep=1, **given)
+        row.cache = output.past_key_values
+        logits: torch.Tensor = output.logits[0, -1].float()
         return logits
 
     def pass_through(
@@ -187,13 +202,6 @@ class Network:
     ) -> torch.Tensor:
         """Return the logits, float32, at the rows `last` of tokens that stand at `places`."""
         return self._logits(self._through(ids, places, last, layout), ())
-
-    def pass_plain(self, ids: Sequence[int], cache: object) -> tuple[torch.Tensor, object]:
-        """Return the logits after the tokens and transformers' own cache, which the tokens follow."""
-        self._use(self._original)
-        given = {self._cache_name: cache}
-        output = self.model(input_ids=self._tensor([ids]), use_cache=True, logits_to_keep=1, **given)
-        return output.logits[0, -1].float(), output.past_key_values
 
     def _through(
         self, ids: Sequence[int], places: Sequence[int], last: Sequence[int], layout: Layout
@@ -256,31 +264,6 @@ class Network:
         if self.model.dtype.itemsize > 2:
             return bool(gap.abs().max() < _TOLERANCE)
         return bool(gap.std() < _TOLERANCE_16_BIT * wanted.std())
-
-
-class PackedContinuation:
-    """Continues a prompt on our attention, in buffers of the right length from the start."""
-
-    def __init__(self, network: Network, past: Sequence[States], length: int) -> None:
-        self._network = network
-        self.growing = Growing(past, length)
-
-    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
-        return self._network.feed([self], [tokens])[0]
-
-
-class PlainContinuation:
-    """Continues a prompt on transformers' own attention and cache."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._cache: object = None
-
-    def feed(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens and return the logits of the token after them, shape (vocabulary,)."""
-        logits, self._cache = self._network.pass_plain(tokens, self._cache)
-        return logits
 
 
 def _exact_head(model: PreTrainedModel) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError, NotFoundError
+from ...errors import InvalidInputError, NotFoundError, in_a_line, needs
 from ...types import Prompt
 from .tokens import split
 
@@ -23,10 +23,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     Raises NotFoundError if the folder holds no tokenizer, InvalidInputError if it is one that only
     Python code can run.
     """
-    try:
+    with needs("transformers", "local"):
         from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("transformers", "local") from error
     if not (folder / "tokenizer.json").is_file():
         raise NotFoundError(
             f"{folder}: found no tokenizer.json, wanted a model folder: pull or export the model again"
@@ -37,10 +35,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # transformers and tokenizers raise nearly anything about broken files
-        said = " ".join(str(error).split())[:200]
         raise InvalidInputError(
-            f"{folder}: found a tokenizer that does not load ({said}), wanted a tokenizer.json and its "
-            "settings, without code: pull or export the model again"
+            f"{folder}: found a tokenizer that does not load ({in_a_line(error)}), wanted a tokenizer.json "
+            "and its settings, without code: pull or export the model again"
         ) from error
     if not tokenizer.is_fast:
         raise InvalidInputError(
@@ -54,10 +51,8 @@ def token_counter(folder: Path) -> Callable[[str], int]:
 
     Raises MissingExtraError without the tokenizers package.
     """
-    try:
+    with needs("tokenizers", "local"):
         from tokenizers import Tokenizer as Loaded
-    except ImportError as error:
-        raise MissingExtraError("tokenizers", "local") from error
     backend = Loaded.from_file(str(folder / "tokenizer.json"))
     return lambda text: len(backend.encode(text, add_special_tokens=False).ids)
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...errors import InvalidInputError, MissingExtraError, NotFoundError, told
+from ...errors import InvalidInputError, MissingExtraError, NotFoundError, in_a_line, needs, told
 
 if TYPE_CHECKING:
     import torch
@@ -98,11 +98,9 @@ def _check_numbers(folder: Path, weights: Iterable[tuple[str, torch.Tensor]]) ->
 
 
 def _adapted(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    try:
+    with needs("peft", "local"):
         from peft import PeftModel, get_peft_model_state_dict
         from safetensors import safe_open
-    except ImportError as error:
-        raise MissingExtraError("peft", "local") from error
     path = adapter / "adapter_model.safetensors"
     if not path.is_file():
         raise NotFoundError(
@@ -146,7 +144,7 @@ def _device(name: str | None) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidInputError(
-            f"found device {name!r} ({_line(error)}), wanted one that PyTorch can use here: try 'cpu'"
+            f"found device {name!r} ({in_a_line(error)}), wanted one that PyTorch can use here: try 'cpu'"
         ) from error
     return device
 
@@ -174,7 +172,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]

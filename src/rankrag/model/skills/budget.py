@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from ...errors import InvalidInputError, amount
-from ...types import Hit, Question, Ranker
+from ...types import Hit, Question, Ranker, best_first
 
 BATCH = 8
 """Passages between two looks at the budget: 100 words each they give ten workers of the packed scorer as
@@ -73,7 +73,7 @@ class BudgetedRanker:
             scored += found
             relevances += _as_retrieved(batch, found)
         left = [replace(hit, scored=False, cut=0) for hit in hits[len(scored) :]]
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id)) + left
+        return best_first(scored) + left
 
     def _next(self, relevances: Sequence[float], n_hits: int, elapsed_s: float) -> int:
         """Return how many hits to score next, 0 to stop."""

@@ -13,12 +13,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import numpy as np
 
 from ...errors import InvalidInputError
-from ...files import write_json
+from ...files import typed, write_json
 from ...types import Hit, Question, Ranker
 
 FILE = "calibration.json"
@@ -108,16 +108,9 @@ def read_calibration(path: Path) -> Calibration:
             content.setdefault("query_likelihood", 0.0)  # this came later
         if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Calibration)}:
             raise ValueError(f"wanted exactly {', '.join(field.name for field in fields(Calibration))}")
-        found = Calibration(
-            **content
-            | {
-                "points": tuple((float(x), float(y)) for x, y in content["points"]),
-                "ece": _pair(content["ece"]),
-                "brier": _pair(content["brier"]),
-            }
-        )
+        found = typed(Calibration, content, "calibration")
         _check_map(found)
-    except (TypeError, ValueError) as problem:
+    except ValueError as problem:
         raise InvalidInputError(
             f"{path}: found no calibration ({problem}): make it again with `rankrag calibrate --write`, or "
             "delete it"
@@ -160,17 +153,8 @@ def weights_mark(folders: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _pair(value: object) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    before, after = cast("list[float]", value)
-    return float(before), float(after)
-
-
 def _check_map(found: Calibration) -> None:
     """Raise ValueError for a map that does not rise or a threshold that no relevance has."""
-    if found.kind not in get_args(MapKind):
-        raise ValueError(f"kind {found.kind!r}, wanted one of {', '.join(get_args(MapKind))}")
     if not all(math.isfinite(x) and math.isfinite(y) for x, y in found.points):
         raise ValueError("points that are not numbers")
     if found.kind == "temperature":

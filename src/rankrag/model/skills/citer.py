@@ -58,16 +58,15 @@ class ModelCiter:
         best = ranked[0]
         source = best.passage.source
         start, end = places[best.passage.id] or (0, 0)
-        known = source is not None and source.start is not None
-        offset = source.start if source is not None and source.start is not None else 0
+        offset = source.start if source else None
         return Citation(
             start=span[0],
             end=span[1],
             passage_id=best.passage.id,
             relevance=best.score,
             source=source.path if source else "",
-            source_start=offset + start if known else None,
-            source_end=offset + end if known else None,
+            source_start=None if offset is None else offset + start,
+            source_end=None if offset is None else offset + end,
         )
 
 

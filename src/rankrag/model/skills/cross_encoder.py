@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError, told
+from ...errors import FailureError, InvalidInputError, NotFoundError, needs, told
 from ...prompts import search_query
-from ...types import Hit, Passage, Question
+from ...types import Hit, Passage, Question, best_first
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -41,7 +41,7 @@ class CrossEncoderRanker:
         ]
         if any(hit.score != hit.score for hit in scored):
             raise FailureError(f"{self.folder}: found no number, wanted a relevance: train it anew")
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
     def load(self) -> None:
         """Load the weights now, so that the first ranking is not slower than the others."""
@@ -53,10 +53,8 @@ class CrossEncoderRanker:
             raise NotFoundError(
                 f"found no cross-encoder in {self.folder}, wanted its config.json: check the path"
             )
-        try:
+        with needs("sentence-transformers", "local"):
             from sentence_transformers import CrossEncoder
-        except ImportError as problem:
-            raise MissingExtraError("sentence-transformers", "local") from problem
         from torch.nn import Sigmoid
 
         with told(self.folder, "the cross-encoder"):

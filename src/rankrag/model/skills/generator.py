@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Protocol, runtime_checkable
 
 from ... import prompts
@@ -147,10 +146,14 @@ class ModelGenerator:
         """
         own = _MAX_TOKENS[question.style] if self.max_tokens is None else self.max_tokens
         limit = own if max_tokens is None else min(own, max_tokens)
-        joint, cuts = self._fit(partial(prompts.answer, question, form=self.form), passages, limit)
+        joint, cuts = self._fit(lambda read: prompts.answer(question, read, self.form), passages, limit)
         asked, weights = [joint], [1.0]
         if self.reading == "mixture" and len(passages) > 1:
-            apart = [self._fit(partial(_one, question, form=self.form), [p], limit) for p in passages]
+
+            def alone(read: Sequence[Passage]) -> Prompt:
+                return prompts.context_answer(question, read[0], self.form)
+
+            apart = [self._fit(alone, [passage], limit) for passage in passages]
             asked += [prompt for prompt, _ in apart]
             cuts = tuple(cut for _, short in apart for cut in short)
             weights = [JOINT_SHARE, *_shares(relevance or [1.0] * len(passages), 1 - JOINT_SHARE)]
@@ -161,10 +164,6 @@ class ModelGenerator:
     ) -> tuple[Prompt, tuple[Cut, ...]]:
         n_tokens = counter(self.lm, self.form.markers)
         return prompts.fit(build, passages, self.lm.context_length - limit, n_tokens)
-
-
-def _one(question: Question, passages: Sequence[Passage], form: prompts.Template) -> Prompt:
-    return prompts.context_answer(question, passages[0], form)
 
 
 def _shares(relevance: Sequence[float], whole: float) -> list[float]:

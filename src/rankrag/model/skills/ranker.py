@@ -7,14 +7,17 @@ In the same pass it can be asked how likely the passage makes the question (quer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ... import prompts
 from ...errors import FailureError
-from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question
+from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question, best_first
 from ..engine.tokens import counter
+
+_REMEMBERED = 64
+"""Questions whose own likelihood is remembered: as many as a server may have at work, and some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class ModelRanker:
     form: prompts.Template
     max_passage_tokens: int | None = None
     query_likelihood: float = 0.0
+    _alone: dict[Prompt, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """The natural log of a question's probability without a passage: it is ranked for in several steps."""
 
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same passages, best first: none dropped, none added, ties by passage id.
@@ -51,15 +56,21 @@ class ModelRanker:
             replace(hit, score=float(score), scored=True, cut=sum(cut.length - cut.kept for cut in cuts))
             for hit, score, (_, cuts) in zip(hits, scores, asked, strict=True)
         ]
-        return sorted(scored, key=lambda hit: (-hit.score, hit.passage.id))
+        return best_first(scored)
 
     def _relevance(self, question: Question, asked: Sequence[Prompt]) -> np.ndarray:
         labels = self.form.labels()
         if not self.query_likelihood:
             return relevance(self.lm.logprobs(asked, labels))
         bare = prompts.rank(question, Passage("", ""), self.form)
-        table = self.lm.logprobs([*asked, bare], (*labels, ASKED))
-        return relevance(table[:-1, :2], self.query_likelihood * (table[:-1, 2] - table[-1, 2]))
+        alone = self._alone.get(bare)
+        table = self.lm.logprobs([*asked, bare] if alone is None else asked, (*labels, ASKED))
+        if alone is None:
+            if len(self._alone) >= _REMEMBERED:
+                self._alone.clear()
+            alone = self._alone[bare] = float(table[-1, 2])
+        table = table[: len(asked)]
+        return relevance(table[:, :2], self.query_likelihood * (table[:, 2] - alone))
 
     def _prompt(self, question: Question, hit: Hit) -> tuple[Prompt, tuple[Cut, ...]]:
         n_tokens = counter(self.lm, self.form.markers)

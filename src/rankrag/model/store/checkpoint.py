@@ -13,13 +13,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import get_args
 
 from ... import prompts
 from ...errors import InvalidInputError, NotFoundError
-from ...files import write_json
+from ...files import typed, write_json
 from ...types import ReadingMode
 
 CARD = "rankrag.json"
@@ -87,8 +86,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def write_checkpoint(checkpoint: Checkpoint) -> None:
     """Write `rankrag.json` into the checkpoint's folder, with the hash of its template as it is now."""
-    content = asdict(checkpoint)
-    del content["folder"], content["plain"]
+    content = {name: value for name, value in asdict(checkpoint).items() if name not in _NOT_WRITTEN}
     content["template_hash"] = template_hash(checkpoint.template)
     write_json(checkpoint.folder / CARD, content)
 
@@ -120,32 +118,30 @@ def _shards(folder: Path) -> list[str]:
 
 # ── the card ─────────────────────────────────────────────────────────────────────────────────────────
 
-_FIELDS: Mapping[str, tuple[type, ...]] = {
-    "template": (str,),
-    "template_hash": (str,),
-    "base": (str,),
-    "trained": (bool,),
-    "threshold": (float, int, type(None)),
-    "recipe": (str,),
-    "manifest": (str,),
-    "context_length": (int, type(None)),
-    "reading": (str,),
-    "query_likelihood": (float, int),
-}
+_NOT_WRITTEN = ("folder", "plain")
 _LATER: Mapping[str, object] = {"context_length": None, "reading": "joint", "query_likelihood": 0.0}
 """What a card says that was written before it had these fields."""
 
 
 def _read_card(path: Path) -> Checkpoint:
     content = {**_LATER, **_read_json(path)}
-    _check_fields(path, content)
-    found, wanted = content.pop("template_hash"), template_hash(content["template"])
-    if found != wanted:
+    names = ["template_hash", *(field.name for field in fields(Checkpoint) if field.name not in _NOT_WRITTEN)]
+    if odd := sorted(content.keys() ^ set(names)):
         raise InvalidInputError(
-            f"{path}: found template {content['template']!r} with hash {found}, wanted {wanted}: the prompts "
-            f"changed since; {_remedy(content['trained'])}"
+            f"{path}: found a missing or unknown field {odd[0]!r}, wanted exactly: {', '.join(names)}"
         )
-    return Checkpoint(folder=path.parent, **content)
+    found = content.pop("template_hash")
+    try:
+        card = typed(Checkpoint, {**content, "folder": path.parent}, "card")
+    except ValueError as problem:
+        raise InvalidInputError(f"{path}: {problem}: correct it") from problem
+    _check_numbers(path, card)
+    if found != (wanted := template_hash(card.template)):
+        raise InvalidInputError(
+            f"{path}: found template {card.template!r} with hash {found}, wanted {wanted}: the prompts "
+            f"changed since; {_remedy(card.trained)}"
+        )
+    return card
 
 
 def _remedy(trained: bool) -> str:
@@ -154,28 +150,16 @@ def _remedy(trained: bool) -> str:
     return "run `rankrag model pull` again for a pulled model, or write the card anew"
 
 
-def _check_fields(path: Path, content: Mapping[str, object]) -> None:
-    if content.keys() != _FIELDS.keys():
-        odd = sorted(content.keys() ^ _FIELDS.keys())
+def _check_numbers(path: Path, card: Checkpoint) -> None:
+    if card.threshold is not None and not 0 <= card.threshold <= 1:
         raise InvalidInputError(
-            f"{path}: found a missing or unknown field {odd[0]!r}, wanted exactly: {', '.join(_FIELDS)}"
+            f"{path}: found threshold = {card.threshold}, wanted a number in 0..1: correct it"
         )
-    for name, kinds in _FIELDS.items():
-        value = content[name]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise InvalidInputError(f"{path}: found {name} = {value!r}, wanted {wanted}: correct it")
-    threshold, length = content["threshold"], content["context_length"]
-    if isinstance(threshold, float | int) and not 0 <= threshold <= 1:
-        raise InvalidInputError(f"{path}: found threshold = {threshold}, wanted a number in 0..1: correct it")
-    if content["reading"] not in get_args(ReadingMode):
-        wanted = " or ".join(get_args(ReadingMode))
+    check_query_likelihood(card.query_likelihood, f"{path}: ")
+    if card.context_length is not None and card.context_length < 1:
         raise InvalidInputError(
-            f"{path}: found reading = {content['reading']!r}, wanted {wanted}: correct it"
+            f"{path}: found context_length = {card.context_length}, wanted 1 or more: correct it"
         )
-    check_query_likelihood(content["query_likelihood"], f"{path}: ")
-    if isinstance(length, int) and length < 1:
-        raise InvalidInputError(f"{path}: found context_length = {length}, wanted 1 or more: correct it")
 
 
 def check_query_likelihood(value: object, where: str = "") -> None:

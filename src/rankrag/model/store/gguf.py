@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 from . import gguf_tokenizer
 from .gguf_tokenizer import SCHEMES, Field, Scheme, whole
 from .tensor_file import Format, Tensor, write
@@ -104,10 +104,8 @@ def convert(source: Path, folder: Path, progress: Callable[[int, int], None]) ->
     `progress` is told how many of how many tensors are done; a few rows are in memory at a time. Raises
     InvalidInputError for any architecture or tokenizer that is not in `ARCHITECTURES`, or a broken file.
     """
-    try:
+    with needs("gguf", "local"):
         from gguf import GGUFReader
-    except ImportError as error:
-        raise MissingExtraError("gguf", "local") from error
     try:
         reader = GGUFReader(source)
     except (ValueError, IndexError, KeyError, OverflowError) as error:

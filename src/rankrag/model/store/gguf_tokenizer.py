@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, MissingExtraError
+from ...errors import InvalidInputError, needs
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -86,10 +86,8 @@ def write_tokenizer(scheme: Scheme, fields: Mapping[str, Field], folder: Path, c
 
 
 def _save_bpe(scheme: Scheme, fields: Mapping[str, Field], tokens: list[str], path: Path) -> None:
-    try:
+    with needs("tokenizers", "local"):
         from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
-    except ImportError as error:
-        raise MissingExtraError("tokenizers", "local") from error
     kinds = fields.get("tokenizer.ggml.token_type")
     if not isinstance(kinds, list) or len(kinds) != len(tokens):
         raise InvalidInputError(

@@ -8,12 +8,14 @@ safetensors in a pull request (`refs/pr/N`), which is taken then, as transformer
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...errors import FailureError, MissingExtraError
+from ...errors import FailureError, needs
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -42,14 +44,10 @@ def look(repo: str) -> Snapshot:
     Raises FailureError when the hub cannot be reached, does not have or does not show the repository,
     or has no safetensors of it.
     """
-    try:
+    with needs("huggingface_hub", "local"):
         from huggingface_hub import HfApi
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "local") from error
-    try:
+    with _asking(repo):
         info = _with_safetensors(HfApi(), repo)
-    except Exception as error:  # the hub's client raises errors of three libraries
-        raise _plainly(repo, error) from error
     if info is None:
         raise FailureError(
             f"found only pickled weights in {repo}, which can run code when opened, wanted safetensors: "
@@ -62,10 +60,8 @@ def look(repo: str) -> Snapshot:
 def download(snapshot: Snapshot, folder: Path) -> None:
     """Fetch the wanted files into a folder; a download that broke off goes on where it stopped."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()
-    try:
+    with _asking(snapshot.repo):
         snapshot_download(
             snapshot.repo,
             revision=snapshot.revision,
@@ -73,33 +69,23 @@ def download(snapshot: Snapshot, folder: Path) -> None:
             allow_patterns=list(_WANTED),
             ignore_patterns=list(_UNWANTED),
         )
-    except Exception as error:  # as in `look`
-        raise _plainly(snapshot.repo, error) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's notes on partial files
 
 
 def look_for_file(repo: str, revision: str, path: str) -> None:
     """Ask the hub, for a few seconds only, whether it has a file; raises FailureError if not."""
-    try:
+    with needs("huggingface_hub", "local"):
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "local") from error
-    try:
+    with _asking(repo):
         get_hf_file_metadata(hf_hub_url(repo, path, revision=revision), timeout=_QUICK_TIMEOUT_S)
-    except Exception as error:  # as in `look`
-        raise _plainly(repo, error) from error
 
 
 def download_file(repo: str, revision: str, path: str, folder: Path) -> Path:
     """Fetch one file into a folder and return where it is; a download that broke off goes on."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
 
-    disable_progress_bars()
-    try:
+    with _asking(repo):
         return Path(hf_hub_download(repo, path, revision=revision, local_dir=folder))
-    except Exception as error:  # as in `look`
-        raise _plainly(repo, error) from error
 
 
 def _with_safetensors(api: HfApi, repo: str) -> ModelInfo | None:
@@ -123,6 +109,18 @@ def _has_safetensors(info: ModelInfo) -> bool:
 
 def _is_wanted(name: str) -> bool:
     return any(fnmatch(name, p) for p in _WANTED) and not any(fnmatch(name, p) for p in _UNWANTED)
+
+
+@contextmanager
+def _asking(repo: str) -> Iterator[None]:
+    """Keep the hub's client quiet in the block, and turn what it raises into one line."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        yield
+    except Exception as error:  # of three libraries
+        raise _plainly(repo, error) from error
 
 
 def _plainly(repo: str, error: Exception) -> FailureError:

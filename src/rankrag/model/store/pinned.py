@@ -16,7 +16,7 @@ from ...errors import FailureError, RankRAGError
 from ...files import sha256
 from . import hub, wheel
 from .growth import PullProgress, size, watched
-from .registry import PinnedFile, Wheel
+from .named_models import PinnedFile, Wheel
 
 _BLOCK = 1 << 20
 

