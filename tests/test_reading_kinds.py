@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.message
 import gzip
 import io
@@ -233,6 +234,20 @@ def test_html_keeps_what_stands_beside_its_main_part() -> None:
     assert read("a.html", page).text.endswith("More of it.")
 
 
+def test_html_keeps_what_it_unfolds_draws_and_explains_above_a_word() -> None:
+    ruby = "<ruby>東京<rt>とうきょう</rt></ruby>で"
+    ruby += "<ruby>漢<rp>(</rp><rt>かん</rt></ruby><ruby>字<rt>じ</rt></ruby>を"
+    page = f"""<h1><ruby>本<rt>ほん</rt></ruby></h1><p>{ruby}</p><button>Send</button>
+<button aria-expanded=false>Costs</button><div hidden>Ten</div><button>How long does it take?</button>
+<div style="display:none">A day</div><svg><title>icon</title><text>lid</text></svg>
+<p><math><mi>E</mi><mo>=</mo><mi>m</mi><annotation>E=m</annotation></math></p>"""
+    assert read("a.html", page).text.split("\n\n") == [
+        "本 (ほん)",
+        "東京(とうきょう)で漢字(かんじ)を",
+        *("Costs", "Ten", "How long does it take?", "A day", "lid", "E=m"),
+    ]
+
+
 def test_a_page_of_links_keeps_them() -> None:
     links = "".join(f"<li><a href={n}>Manual {n}</a></li>" for n in range(5))
     assert read("a.html", f"<h1>All</h1><ul>{links}</ul>").text.count("Manual") == 5
@@ -412,6 +427,27 @@ def test_every_text_within_a_mail_is_read() -> None:
     assert [note.partition(":")[0] for note in found.notes] == ["attached part-3.pdf"]
     whole = b"Subject: s\nContent-Type: multipart/mixed\n\nNo parts.\n"
     assert read("a.eml", whole).text.endswith("No parts.\n")
+
+
+@pytest.mark.parametrize("plain", ["", "This mail needs a program that shows HTML."])
+def test_a_mail_whose_plain_form_is_no_text_is_read_in_html(plain: str) -> None:
+    message = email.message.EmailMessage()
+    message.set_content(plain)
+    message.add_alternative(f"<p>{'The lease ends in May. ' * 9}</p>", subtype="html")
+    assert "The lease ends in May." in read("a.eml", message.as_bytes()).text
+
+
+@pytest.mark.parametrize(
+    ("said", "encoding", "subject"),
+    [
+        ("gb2312", "gbk", "朱镕基总理"),
+        ("KS_C_5601-1987", "cp949", "똠방각하"),
+        ("shift_jis", "cp932", "①㈱日立"),
+    ],
+)
+def test_headers_in_more_than_the_encoding_that_they_name(said: str, encoding: str, subject: str) -> None:
+    encoded = base64.b64encode(subject.encode(encoding)).decode()
+    assert read("a.eml", f"Subject: =?{said}?B?{encoded}?=\n\nHello\n").title == subject
 
 
 def test_mailboxes_with_a_mark_and_lines_that_begin_like_a_mail(tmp_path: Path) -> None:
