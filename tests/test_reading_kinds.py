@@ -43,12 +43,16 @@ def paragraph(text: str, style: str = "") -> str:
     return f"<w:p>{style}<w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def docx(body: str, **parts: str) -> bytes:
-    """Return a Word file with that body; `parts` are further parts by kind (`footnotes`, `header`, ...)."""
+def docx(body: str, **parts: str | bytes) -> bytes:
+    """Return a Word file with that body; `parts` are further parts by kind (`footnotes`, `header`, ...).
+
+    Bytes are parts that are not of Word's own XML. The ids of parts are r0, r1, ... in their order.
+    """
     kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     relation = '<Relationship Id="r{}" Type="{}/{}" Target="{}"/>'
     package = 'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
-    related = "".join(relation.format(n, kinds, name, f"{name}.xml") for n, name in enumerate(parts))
+    names = {kind: kind + ENDINGS.get(kind, ".xml") for kind in parts}
+    related = "".join(relation.format(n, kinds, kind, name) for n, (kind, name) in enumerate(names.items()))
     main = relation.format(0, kinds, "officeDocument", "word/document.xml")
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -57,9 +61,13 @@ def docx(body: str, **parts: str) -> bytes:
             "word/_rels/document.xml.rels", f"<Relationships {package}>{related}</Relationships>"
         )
         archive.writestr("word/document.xml", f"<w:document {W}><w:body>{body}</w:body></w:document>")
-        for name, content in parts.items():
-            archive.writestr(f"word/{name}.xml", f"<w:{name} {W}>{content}</w:{name}>")
+        for kind, content in parts.items():
+            part = f"<w:{kind} {W}>{content}</w:{kind}>" if isinstance(content, str) else content
+            archive.writestr(f"word/{names[kind]}", part)
     return out.getvalue()
+
+
+ENDINGS = {"package": ".docx", "aFChunk": ".htm", "oleObject": ".bin"}
 
 
 def test_word_files_are_read_whole_and_in_order() -> None:

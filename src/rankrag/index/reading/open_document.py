@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
+from .office import xml_tree
 from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
-from .word import xml_tree
 
 if TYPE_CHECKING:
     from lxml import etree
