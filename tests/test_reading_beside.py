@@ -208,8 +208,9 @@ def test_a_scan_with_no_more_than_its_number_is_named(page: str, size: int, told
     assert bool(found.notes) == told
 
 
-def test_signs_of_a_font_that_does_not_say_its_letters_are_no_text() -> None:
-    found = read("a.pdf", pdf("\x01\x02\x03 \x04\x05", "A page of text."))
+@pytest.mark.parametrize("page", ["\x01\x02\x03 \x04\x05", "/g71/g108/g121 /g98/g101"])
+def test_signs_of_a_font_that_does_not_say_its_letters_are_no_text(page: str) -> None:
+    found = read("a.pdf", pdf(page, "A page of text."))
     assert found.text.strip() == "A page of text."
     assert found.notes == ("page 1 without text (1 of 2): scanned? --ocr reads them",)
 

@@ -283,14 +283,16 @@ def test_libreoffice_s_files_are_read_with_all_that_stands_in_a_paragraph() -> N
     body = f"""<d:page><d:frame p:class="title"><d:text-box><t:p>Pump</t:p></d:text-box></d:frame>
       <t:tracked-changes><t:p>deleted</t:p></t:tracked-changes><t:h t:outline-level="2">Care</t:h>
       <t:p>Oil<t:s t:c="2"/>the <t:span>pump{note}</t:span><o:annotation><t:p>Really?</t:p></o:annotation>,
-      <t:line-break/>then rest.</t:p><b:table><b:table-header-rows><b:table-row>{cell}
+      <t:line-break/>then rest.</t:p><t:p><t:ruby><t:ruby-base>本</t:ruby-base><t:ruby-text>ほん</t:ruby-text>
+      </t:ruby></t:p><b:table><b:table-header-rows><b:table-row>{cell}
       <b:table-cell><t:p>x</t:p>{inner}</b:table-cell></b:table-row></b:table-header-rows></b:table></d:page>"""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("content.xml", f"<o:body {' '.join(spaces)}>{body}</o:body>")
     found = read("a.odp", out.getvalue())
     assert found.text.split("\n\n") == [
-        "Pump", "Care", "Oil  the pump, \nthen rest.", "Monthly.", "Really?", "a | a | x", "a | a |",
+        "Pump", "Care", "Oil  the pump, \nthen rest.", "Monthly.", "Really?", "本 (ほん)", "a | a | x",
+        "a | a |",
     ]  # fmt: skip
     assert (found.title, found.pages) == ("Pump", (0,))
 

@@ -58,6 +58,14 @@ _SAME = {"‐": "-", "‑": "-", "־": "-", "İ": "i", "ё": "е", "Ё": "Е"}
 _SAME |= dict.fromkeys("’‘‛ʼʻʽʾʿʹˈ′׳՚ꞌ", "'")
 _SAME |= {"ک": "ك", "ی": "ي", "ى": "ي"} | dict.fromkeys("أإآٱ", "ا")  # Persian on a keyboard of Arabic; hamza
 _SAME |= {"٫": ".", "٬": ","}
+_SAME |= {
+    "ൺ": "ണ്",
+    "ൻ": "ന്",
+    "ർ": "ര്",
+    "ൽ": "ല്",
+    "ൾ": "ള്",
+    "ൿ": "ക്",
+}  # Malayalam before and after Unicode 5.1
 _ZEROS = "٠۰߀०০੦૦୦௦౦೦൦෦๐໐༠၀႐០᠐᥆᧐᪀᪐᭐᮰᱀᱐꘠꣐꤀꧐꧰꩐꯰"
 _SAME |= {chr(ord(zero) + n): str(n) for zero in _ZEROS for n in range(10)}
 # Radicals that PDFs have in place of the characters that look alike; NFKC knows the others.
@@ -201,11 +209,12 @@ def _forms(spelling: str) -> Iterator[str]:
         yield from _humps(part)
     if len(parts) > 1:
         yield _folded("".join(_kept(parts)))
-        if _THOUSANDS.fullmatch(spelling):
-            yield spelling.replace(".", "")
+        if _GROUPS.fullmatch(spelling):
+            yield spelling.replace(".", "").replace("-", "")
 
 
-_THOUSANDS = re.compile(r"\d{1,3}(?:\.\d{3})+")
+_GROUPS = re.compile(r"\d{1,3}(?:\.\d{3})+|\d+(?:-\d+){3,}")
+"""Thousands, and numbers of books and accounts, which are written without marks as well."""
 
 
 def _kept(parts: list[tuple[str, str]]) -> Iterator[str]:

@@ -150,10 +150,14 @@ _BETWEEN = re.compile(r"(?<! )[ \n](?! )")
 
 def _has_letters(text: str) -> bool:
     """Say whether a text is one: of fonts that do not say which letters they have come signs of nothing."""
-    signs = Counter(text)
+    signs = Counter(_GLYPHS.sub("\ufffd", text))
     total = sum(count for sign, count in signs.items() if not sign.isspace())
     nothing = sum(count for sign, count in signs.items() if _is_nothing(sign))
     return total > 3 * nothing
+
+
+_GLYPHS = re.compile(r"(?<=[\d\s])/[A-Za-z]{1,5}\d{1,5}|^/[A-Za-z]{1,5}\d{1,5}")
+"""The name that a program gave to a letter of a font, where the library finds no letter: `/g71/g108`."""
 
 
 def _is_nothing(sign: str) -> bool:
