@@ -214,6 +214,7 @@ def test_what_becomes_of_a_text(text: str, wanted: list[str]) -> None:
             "1\u202f234\u202f567 Einwohner, 12\u00a0500 Kč, 4.321.000 und ₹1,23,456",
             "1234567 12500 4321000 123456",
         ),
+        (r"M{\"u}ller Pr\"ufung caf\'{e} \"Uber foo\.bar a\"", "Müller Prüfung café Über foo bar"),
         ("ISBN 978-3-16-148410-0 അവന്\u200d", "9783161484100 അവൻ"),
         ("葛\U000e0100城さん、社⻑が。目　次、公 司 规 定、请病\n　　假", "葛城 社長 目次 公司 规定 病假"),
         ("long\u200bWord ab\u200ec wo\u2060rd Ver-\u2028such", "word longword abc versuch"),

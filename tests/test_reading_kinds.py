@@ -444,7 +444,10 @@ def test_a_mail_whose_plain_form_is_no_text_is_read_in_html(plain: str) -> None:
     message = email.message.EmailMessage()
     message.set_content(plain)
     message.add_alternative(f"<p>{'The lease ends in May. ' * 9}</p>", subtype="html")
-    assert "The lease ends in May." in read("a.eml", message.as_bytes()).text
+    message.add_alternative("BEGIN:VCALENDAR\nLOCATION:Room 7\nEND:VCALENDAR", subtype="calendar")
+    text = read("a.eml", message.as_bytes()).text
+    assert "The lease ends in May." in text
+    assert "Room 7" in text
 
 
 @pytest.mark.parametrize(

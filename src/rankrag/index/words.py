@@ -100,6 +100,10 @@ _PARTS = re.compile(
 # always go in too, so where it is no such word nothing is lost.
 _BROKEN = re.compile("(?<=\\w)-(?:[ \\t]*(?:\r?\n|\u2028)[ \\t]*(?=\\w)|[ ](?=[a-z]))")
 _SOFT_BREAK = re.compile("[\u00ad\u00ac][ \\t]*(?:\r?\n|\u2028)[ \\t]*")
+# Accents of TeX; letters lose theirs when they are stemmed.
+_TEX = re.compile(
+    r"""\{\\["'`^~=.]\{?([A-Za-z])\}?\}|\\["'`^~=.]\{([A-Za-z])\}|(?<=[A-Za-z])\\["'^]([A-Za-z])"""
+)
 _MAY_BREAK = re.compile("-[ \\t\r\n\u2028]")
 
 
@@ -112,6 +116,8 @@ def one_form(text: str) -> str:
     if not text.isascii():
         text = _GROUPED.sub(",", _SOFT_BREAK.sub("", text)).translate(_ACUTE)
         text = _PARTS.sub("-", unicodedata.normalize("NFKC", text)).translate(_ONE_FORM)
+    if "\\" in text:
+        text = _TEX.sub(lambda accented: accented[accented.lastindex or 0], text)
     return _BROKEN.sub("-", text) if _MAY_BREAK.search(text) else text
 
 

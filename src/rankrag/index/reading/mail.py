@@ -151,7 +151,12 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
         inner = [cast("EmailMessage", item) for item in part.iter_parts()]
         if part.get_content_subtype() == "alternative":
             chosen = _chosen(part)
-            forms = [[item] if chosen in [*item.walk()] else _files(item) for item in inner]
+            forms = [
+                [item]
+                if chosen in [*item.walk()] or item.get_content_subtype() == "calendar"
+                else _files(item)
+                for item in inner
+            ]
             inner = [item for form in forms for item in form]
         left = [*inner, *left]
 
