@@ -86,13 +86,13 @@ _SAME |= _accented(range(0x370, 0x400)) | _accented(range(0x1F00, 0x2000))  # Gr
 _ONE_FORM = str.maketrans(_SAME) | {
     number: None for ends in (*_INVISIBLE, *_POINTS) for number in range(ord(ends[0]), ord(ends[-1]) + 1)
 }
-_ACUTE = str.maketrans("´", "'")  # which NFKC would make a space and a mark
-_GROUPED = re.compile("(?<=\\d)[\xa0\u2007\u2009\u202f](?=\\d{3}(?!\\d))")
+_GROUPED = re.compile("[\xa0\u2007\u2009\u202f](?<=\\d.)(?=\\d{3}(?!\\d))")
 """A space that holds the thousands of a number together."""
 
+_LETTERS_WITH_SPACES = "[^\\W\u0e00-\u109f\u1780-\u17ff\u3000-\u9fff]"
 _PARTS = re.compile(
-    '(?<=[\u0600-\u06ff])\u200c(?=[\u0600-\u06ff])|(?<=[\u05d0-\u05ea])["״](?=[\u05d0-\u05ea])'
-    "|(?<=[^\\W\u0e00-\u109f\u1780-\u17ff\u3000-\u9fff])\u200b(?=[^\\W\u0e00-\u109f\u1780-\u17ff\u3000-\u9fff])"
+    '\u200c(?<=[\u0600-\u06ff].)(?=[\u0600-\u06ff])|["״](?<=[\u05d0-\u05ea].)(?=[\u05d0-\u05ea])'
+    f"|\u200b(?<={_LETTERS_WITH_SPACES}.)(?={_LETTERS_WITH_SPACES})"
 )
 """What parts a word of Persian, a Hebrew acronym, a long name: its parts and the whole are words."""
 
@@ -114,7 +114,8 @@ def one_form(text: str) -> str:
     they broke.
     """
     if not text.isascii():
-        text = _GROUPED.sub(",", _SOFT_BREAK.sub("", text)).translate(_ACUTE)
+        text = _GROUPED.sub(",", _SOFT_BREAK.sub("", text))
+        text = text.replace("´", "'")  # of which NFKC would make a space and a mark
         text = _PARTS.sub("-", unicodedata.normalize("NFKC", text)).translate(_ONE_FORM)
     if "\\" in text:
         text = _TEX.sub(lambda accented: accented[accented.lastindex or 0], text)
