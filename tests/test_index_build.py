@@ -227,6 +227,32 @@ def test_what_was_not_read_and_what_was_guessed_is_told() -> None:
     assert build(["d"], INDEX).n_made == 0
 
 
+def test_folders_that_nobody_looked_into_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/b.md", "a/closed/c.md", "a/deeper/d.md"):
+        Path("x", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("x", name).write_text("Some words.")
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report = build(["x"], INDEX)
+    assert report.added == ("x/a/b.md", "x/a/deeper/d.md")
+    assert report.passed_over == (("x/a/closed", "a folder that cannot be opened (Permission denied)"),)
+    report = build(["x/a/*"], INDEX)
+    folder = "a folder: give it by name, or `**` in the glob, to have it read"
+    assert report.passed_over == (("x/a/closed", folder), ("x/a/deeper", folder))
+
+
+def test_a_pipe_is_no_file() -> None:
+    os.mkfifo("pipe.txt")
+    with pytest.raises(InvalidInputError, match=r"pipe\.txt, which is no file"):
+        build(["pipe.txt"], INDEX)
+
+
 def test_a_strict_build_refuses_a_collection_for_its_first_bad_line() -> None:
     write({"a.csv": "x,y\n1,2\n1,2,3\n", "b.jsonl": '{"id": "1", "text": "fine"}\n'})
     report = build(["a.csv", "b.jsonl"], INDEX, Settings(strict=True))

@@ -56,6 +56,19 @@ def test_a_heading_stays_with_what_follows() -> None:
     assert any(passage.startswith("The heading\n\nMore") for passage in passages)
 
 
+@pytest.mark.parametrize(
+    ("before", "kept", "after"),
+    [
+        ("word " * 98, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", " word" * 60),
+        ("公司规定员工请假手续" * 9 + "如下所述，", "提交医院证明书原件一份方可", "不得" * 40),
+        ("ห้องสมุด " * 49, "วันหยุดราชการ", " ห้องสมุด" * 30),
+    ],
+)
+def test_a_long_sentence_is_not_cut_within_a_hash_or_a_phrase(before: str, kept: str, after: str) -> None:
+    text = before + kept + after
+    assert sum(kept in text[start:end] for start, end in cut(text, 100)) == 1
+
+
 def test_abbreviations_end_no_sentence() -> None:
     text = "He met Dr. Smith of the U.S. Army there in St. Louis once. " * 4
     assert [text[a:b] for a, b in cut(text, 14)] == [text[:58]] * 4

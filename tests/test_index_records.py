@@ -151,6 +151,16 @@ def test_csv_with_too_many_cells_is_named(tmp_path: Path) -> None:
     assert [(number, p.text) for number, p in read(path)] == [(3, "a: 4\nb: 5"), (4, "a: 6\nb: 7")]
 
 
+def test_csv_whose_quote_is_never_closed_keeps_the_rows_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text('id,text\n1,"one\nand"\n2,"5 inches, wide\n3,three\n4,four\n')
+    assert [p.text for _, p in read(path)] == ["one\nand", "three", "four"]
+    assert problems(path) == ["t.csv:4: found 3 cells, wanted 2 as in the header"]
+    path.write_text('id,text\n2,"5 inches wide\n3,three\n')
+    assert [p.text for _, p in read(path)] == ['"5 inches wide', "three"]
+    assert found_in(path)[-1] == Told("line 2: a quote that is never closed, read as a sign")
+
+
 def test_csv_says_its_separator_in_a_first_line(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("sep=;\nname;note\nAda;one, two, three\n")

@@ -199,6 +199,36 @@ def test_what_becomes_of_a_text(text: str, wanted: list[str]) -> None:
     assert words(text, "English") == wanted
 
 
+@pytest.mark.parametrize("language", ["English", "any"])
+@pytest.mark.parametrize(
+    ("text", "queries"),
+    [
+        ("Росси\u0301я — страна. За\u0301мок стоит. Мой", "Россия замок мой"),
+        ("كِتَابٌ جَدِيدٌ فِي المكتبـــة، أحمد يقرأ القرآن", "كتاب جديد المكتبة احمد القران"),
+        ("کتاب‌خانه‌ها باز می‌شوند", "کتاب خانه کتاب‌خانه‌ها شوند"),
+        ("בית־ספר של צה״ל ושל ז׳בוטינסקי", "ספר בית-ספר צה\"ל צהל ז'בוטינסקי"),
+        ("Ο Οδυσσέας ΚΑΛΗΜΕΡΑ. ἐν ἀρχῇ ἦν ὁ λόγος", "ΟΔΥΣΣΕΑΣ οδυσσεας καλημέρα αρχη λογος ΛΟΓΟΣ"),
+        ("ọ́kọ̀ l´école Hawaiʻi Qurʾān O‛Neil", "oko école hawaii hawai'i quran Neil"),
+        ("عام ٢٠٢٤ سال ۱۴۰۳ सन् २०२५ พ.ศ. ๒๕๖๗", "2024 ١٤٠٣ 1403 2025 2567"),
+        (
+            "1\u202f234\u202f567 Einwohner, 12\u00a0500 Kč, 4.321.000 und ₹1,23,456",
+            "1234567 12500 4321000 123456",
+        ),
+        (r"M{\"u}ller Pr\"ufung caf\'{e} \"Uber foo\.bar a\"", "Müller Prüfung café Über foo bar"),
+        ("ISBN 978-3-16-148410-0 അവന്\u200d", "9783161484100 അവൻ"),
+        ("葛\U000e0100城さん、社⻑が。目　次、公 司 规 定、请病\n　　假", "葛城 社長 目次 公司 规定 病假"),
+        ("long\u200bWord ab\u200ec wo\u2060rd Ver-\u2028such", "word longword abc versuch"),
+        ("ห้อง\u200bสมุด ថ្ងៃ\u200bចន្ទ", "ห้องสมุด ថ្ងៃចន្ទ"),
+    ],
+)
+def test_marks_and_digits_that_nobody_types_are_no_part_of_a_word(
+    text: str, queries: str, language: str
+) -> None:
+    found = set(words(text, language))
+    for query in queries.split(" "):
+        assert set(query_words(query, language)) <= found, query
+
+
 @given(st.text(), st.sampled_from(["English", "any", "German"]))
 def test_a_query_has_words_of_the_same_text_alone(text: str, language: str) -> None:
     found = words(text, language)

@@ -84,6 +84,15 @@ def test_a_stray_byte_in_utf8_is_replaced_and_told() -> None:
     assert (found.encoding, found.note) == ("utf-8", "1 byte is not UTF-8: read as U+FFFD")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_a_nul_within_text_makes_it_no_utf_16(encoding: str) -> None:
+    text = "Der Schlüssel liegt\0 im Schrank, der im Flur steht. " + "Die Tür ist nie verschlossen. " * 4
+    found = decode(text.encode(encoding))
+    assert found.text == text.replace("\0", "\ufffd")
+    assert found.encoding == encoding
+    assert found.note.endswith("1 byte is NUL: read as U+FFFD")
+
+
 def test_what_comes_late_in_a_long_file_decides_too() -> None:
     found = decode(b"plain ASCII text\n" * 200_000 + "zuletzt Größe\n".encode("cp1252"))
     assert found.text.endswith("zuletzt Größe\n")

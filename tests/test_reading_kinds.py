@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import email.message
 import gzip
 import io
@@ -42,12 +43,16 @@ def paragraph(text: str, style: str = "") -> str:
     return f"<w:p>{style}<w:r><w:t>{text}</w:t></w:r></w:p>"
 
 
-def docx(body: str, **parts: str) -> bytes:
-    """Return a Word file with that body; `parts` are further parts by kind (`footnotes`, `header`, ...)."""
+def docx(body: str, **parts: str | bytes) -> bytes:
+    """Return a Word file with that body; `parts` are further parts by kind (`footnotes`, `header`, ...).
+
+    Bytes are parts that are not of Word's own XML. The ids of parts are r0, r1, ... in their order.
+    """
     kinds = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     relation = '<Relationship Id="r{}" Type="{}/{}" Target="{}"/>'
     package = 'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
-    related = "".join(relation.format(n, kinds, name, f"{name}.xml") for n, name in enumerate(parts))
+    names = {kind: kind + ENDINGS.get(kind, ".xml") for kind in parts}
+    related = "".join(relation.format(n, kinds, kind, name) for n, (kind, name) in enumerate(names.items()))
     main = relation.format(0, kinds, "officeDocument", "word/document.xml")
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
@@ -56,9 +61,13 @@ def docx(body: str, **parts: str) -> bytes:
             "word/_rels/document.xml.rels", f"<Relationships {package}>{related}</Relationships>"
         )
         archive.writestr("word/document.xml", f"<w:document {W}><w:body>{body}</w:body></w:document>")
-        for name, content in parts.items():
-            archive.writestr(f"word/{name}.xml", f"<w:{name} {W}>{content}</w:{name}>")
+        for kind, content in parts.items():
+            part = f"<w:{kind} {W}>{content}</w:{kind}>" if isinstance(content, str) else content
+            archive.writestr(f"word/{names[kind]}", part)
     return out.getvalue()
+
+
+ENDINGS = {"package": ".docx", "aFChunk": ".htm", "oleObject": ".bin"}
 
 
 def test_word_files_are_read_whole_and_in_order() -> None:
@@ -233,6 +242,20 @@ def test_html_keeps_what_stands_beside_its_main_part() -> None:
     assert read("a.html", page).text.endswith("More of it.")
 
 
+def test_html_keeps_what_it_unfolds_draws_and_explains_above_a_word() -> None:
+    ruby = "<ruby>東京<rt>とうきょう</rt></ruby>で"
+    ruby += "<ruby>漢<rp>(</rp><rt>かん</rt></ruby><ruby>字<rt>じ</rt></ruby>を"
+    page = f"""<h1><ruby>本<rt>ほん</rt></ruby></h1><p>{ruby}</p><button>Send</button>
+<button aria-expanded=false>Costs</button><div hidden>Ten</div><button>How long does it take?</button>
+<div style="display:none">A day</div><svg><title>icon</title><text>lid</text></svg>
+<p><math><mi>E</mi><mo>=</mo><mi>m</mi><annotation>E=m</annotation></math></p>"""
+    assert read("a.html", page).text.split("\n\n") == [
+        "本 (ほん)",
+        "東京(とうきょう)で漢字(かんじ)を",
+        *("Costs", "Ten", "How long does it take?", "A day", "lid", "E=m"),
+    ]
+
+
 def test_a_page_of_links_keeps_them() -> None:
     links = "".join(f"<li><a href={n}>Manual {n}</a></li>" for n in range(5))
     assert read("a.html", f"<h1>All</h1><ul>{links}</ul>").text.count("Manual") == 5
@@ -260,14 +283,16 @@ def test_libreoffice_s_files_are_read_with_all_that_stands_in_a_paragraph() -> N
     body = f"""<d:page><d:frame p:class="title"><d:text-box><t:p>Pump</t:p></d:text-box></d:frame>
       <t:tracked-changes><t:p>deleted</t:p></t:tracked-changes><t:h t:outline-level="2">Care</t:h>
       <t:p>Oil<t:s t:c="2"/>the <t:span>pump{note}</t:span><o:annotation><t:p>Really?</t:p></o:annotation>,
-      <t:line-break/>then rest.</t:p><b:table><b:table-header-rows><b:table-row>{cell}
+      <t:line-break/>then rest.</t:p><t:p><t:ruby><t:ruby-base>本</t:ruby-base><t:ruby-text>ほん</t:ruby-text>
+      </t:ruby></t:p><b:table><b:table-header-rows><b:table-row>{cell}
       <b:table-cell><t:p>x</t:p>{inner}</b:table-cell></b:table-row></b:table-header-rows></b:table></d:page>"""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr("content.xml", f"<o:body {' '.join(spaces)}>{body}</o:body>")
     found = read("a.odp", out.getvalue())
     assert found.text.split("\n\n") == [
-        "Pump", "Care", "Oil  the pump, \nthen rest.", "Monthly.", "Really?", "a | a | x", "a | a |",
+        "Pump", "Care", "Oil  the pump, \nthen rest.", "Monthly.", "Really?", "本 (ほん)", "a | a | x",
+        "a | a |",
     ]  # fmt: skip
     assert (found.title, found.pages) == ("Pump", (0,))
 
@@ -412,6 +437,30 @@ def test_every_text_within_a_mail_is_read() -> None:
     assert [note.partition(":")[0] for note in found.notes] == ["attached part-3.pdf"]
     whole = b"Subject: s\nContent-Type: multipart/mixed\n\nNo parts.\n"
     assert read("a.eml", whole).text.endswith("No parts.\n")
+
+
+@pytest.mark.parametrize("plain", ["", "This mail needs a program that shows HTML."])
+def test_a_mail_whose_plain_form_is_no_text_is_read_in_html(plain: str) -> None:
+    message = email.message.EmailMessage()
+    message.set_content(plain)
+    message.add_alternative(f"<p>{'The lease ends in May. ' * 9}</p>", subtype="html")
+    message.add_alternative("BEGIN:VCALENDAR\nLOCATION:Room 7\nEND:VCALENDAR", subtype="calendar")
+    text = read("a.eml", message.as_bytes()).text
+    assert "The lease ends in May." in text
+    assert "Room 7" in text
+
+
+@pytest.mark.parametrize(
+    ("said", "encoding", "subject"),
+    [
+        ("gb2312", "gbk", "朱镕基总理"),
+        ("KS_C_5601-1987", "cp949", "똠방각하"),
+        ("shift_jis", "cp932", "①㈱日立"),
+    ],
+)
+def test_headers_in_more_than_the_encoding_that_they_name(said: str, encoding: str, subject: str) -> None:
+    encoded = base64.b64encode(subject.encode(encoding)).decode()
+    assert read("a.eml", f"Subject: =?{said}?B?{encoded}?=\n\nHello\n").title == subject
 
 
 def test_mailboxes_with_a_mark_and_lines_that_begin_like_a_mail(tmp_path: Path) -> None:

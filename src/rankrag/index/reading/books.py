@@ -9,9 +9,9 @@ from urllib.parse import unquote
 
 from ...errors import InvalidInputError
 from .html import blocks, decoded, parsed
+from .office import xml_tree
 from .packed import Archive
-from .texts import Block, Extract, own_title
-from .word import xml_tree
+from .texts import Block, Extract, own_title, shortened
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -27,9 +27,9 @@ def read_epub(data: bytes, _name: str = "") -> Extract:
     place = next((node.get("full-path", "") for node in container.iter("{*}rootfile")), "")
     package = xml_tree(archive, place, recover=True)
     title, author = (_named(package, name) for name in ("title", "creator"))
-    missing: list[str] = []
-    found = [block for chapter in _spine(package, place) for block in _chapter(archive, chapter, missing)]
-    notes = (f"chapters that are not there: {', '.join(missing[:5])}",) if missing else ()
+    told: dict[str, list[str]] = {}
+    found = [block for chapter in _spine(package, place) for block in _chapter(archive, chapter, told)]
+    notes = tuple(f"{about}: {shortened(', '.join(names), 200)}" for about, names in told.items())
     return Extract(own_title(title), found, notes, {"author": author} if author else {})
 
 
@@ -43,19 +43,25 @@ def _spine(package: etree._Element, place: str) -> Iterator[str]:
     items = {item.get("id"): item for item in package.iter("{*}item")}
     for reference in package.iter("{*}itemref"):
         item = items.get(reference.get("idref"))
-        if (
-            item is not None
-            and "html" in item.get("media-type", "html")
-            and "nav" not in item.get("properties", "").split()
-        ):
+        if item is None:
+            yield reference.get("idref", "")
+        elif "nav" not in item.get("properties", "").split():
             target = unquote(item.get("href", "").split("#")[0])
             yield posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
 
 
-def _chapter(archive: Archive, name: str, missing: list[str]) -> Iterator[Block]:
+def _chapter(archive: Archive, name: str, told: dict[str, list[str]]) -> Iterator[Block]:
+    """Yield the blocks of a chapter; what is to be told of it goes into `told`, by what that is."""
     data = archive.read(name)
     if not data.strip():
-        missing.append(name)
+        told.setdefault("chapters that are not there", []).append(name)
         return
-    tree, _ = parsed(decoded(data)[0])
+    try:
+        text, note = decoded(data)
+        tree, deep = parsed(text)
+    except InvalidInputError as error:
+        told.setdefault(str(error), []).append(name)
+        return
+    for about in filter(None, (note, deep)):
+        told.setdefault(about, []).append(name)
     yield from blocks(tree)

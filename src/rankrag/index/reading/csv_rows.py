@@ -43,19 +43,18 @@ def csv_rows(path: Path, name: str, after: int = 0) -> Iterator[FromCollection]:
         rows = _Rows(name, ".tsv" in (s.lower() for s in path.suffixes[-2:]), position)
         text = io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="")
         yield from rows.records(text, after)
-    if rows.note:
-        yield Told(rows.note)
+    yield from map(Told, rows.notes)
 
 
 class _Rows:
-    """Reads rows; `line` is the line that was read last, `note` tells of lines above the header."""
+    """Reads rows; `line` is the line that was read last, `notes` tell what is odd about the file."""
 
     def __init__(self, name: str, tabs: bool, position: Callable[[], int]) -> None:
         self.name = name
         self.tabs = tabs
         self.position = position
         self.line = 0
-        self.note = ""
+        self.notes: list[str] = []
 
     def records(self, text: io.TextIOBase, after: int) -> Iterator[CollectionRecord | Unreadable]:
         """Yield what stands in the rows that follow the first `after`."""
@@ -69,7 +68,7 @@ class _Rows:
         comma = comma or _comma(start)
         above = _above_header(start, comma)
         if any(told := [line.strip() for line in start[:above] if line.strip()]):
-            self.note = f"above the header, not read: {shortened(' / '.join(told), 200)}"
+            self.notes.append(f"above the header, not read: {shortened(' / '.join(told), 200)}")
         self.line += above
         columns, rows = self._columns(start[above:], lines, comma)
         for number, row in enumerate(rows, 1):
@@ -108,18 +107,38 @@ class _Rows:
             yield [_unquoted(cell) for cell in line.rstrip("\r\n").split("\t")]
 
     def _quoted(self, lines: Iterator[str], comma: str) -> Iterator[list[str] | str]:
-        """Yield the cells of each row, or why it cannot be read."""
+        """Yield the cells of each row, or why it cannot be read.
+
+        Where a quote is never closed, each line from there to the end of the file is a row.
+        """
         begun = self.line
-        reader = csv.reader(lines, delimiter=comma)
+        held: list[str] = []
+        is_over = False
+
+        def kept() -> Iterator[str]:
+            nonlocal is_over
+            for line in lines:
+                held.append(line)
+                yield line
+            is_over = True
+
+        reader = csv.reader(kept(), delimiter=comma)
         while True:
+            held.clear()
             try:
                 row: list[str] | str = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
                 row = f"found broken CSV ({error})"
+            first = self.line + 1
             self.line = begun + reader.line_num
-            yield row
+            if is_over and len(held) > 1:
+                self.notes.append(f"line {first}: a quote that is never closed, read as a sign")
+                for self.line, line in enumerate(held, first):
+                    yield next(csv.reader([line], delimiter=comma, quoting=csv.QUOTE_NONE), [])
+            else:
+                yield row
 
     def _fields(self, columns: list[str], row: list[str] | str) -> dict[str, object]:
         if isinstance(row, str):

@@ -75,11 +75,24 @@ def _pieces(text: str, sentence: Span, words: int) -> list[Unit]:
     """Return a sentence as one unit, or, where it is longer than a passage, cut at word borders."""
     found = [(m.start(), m.end()) for m in _WORD.finditer(text, *sentence)]
     pieces: list[Unit] = []
-    for first in range(0, len(found), words):
-        part = found[first : first + words]
-        pieces.append((part[0][0], part[-1][1], len(part), _INSIDE * words**2))
+    first = 0
+    while first < len(found):
+        last = _border(text, found, first, first + words)
+        pieces.append((found[first][0], found[last - 1][1], last - first, _INSIDE * words**2))
+        first = last
     pieces[-1] = (*pieces[-1][:3], _AFTER_SENTENCE * words**2)
     return pieces
+
+
+def _border(text: str, found: list[Span], first: int, last: int) -> int:
+    """Return after how many words, at most `last`, a piece ends: not within a hash, a name or a phrase."""
+    if last >= len(found):
+        return len(found)
+    for n in range(last, last - (last - first) // 3, -1):
+        end = found[n - 1][1]
+        if end < found[n][0] or not text[end - 1].isalnum():
+            return n
+    return last
 
 
 def _leads(paragraph: str) -> bool:

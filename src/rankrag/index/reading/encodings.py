@@ -12,7 +12,7 @@ import contextlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from ...errors import InvalidInputError
@@ -105,7 +105,14 @@ def decode(data: bytes, said: str = "") -> Decoded:
     found = (said and _as_said(data, said.lower())) or _decoded(data)
     if len(_CONTROL.findall(found.text)) > len(found.text) // 100:
         raise InvalidInputError("it is binary, not text")
+    if n_nul := found.text.count("\0"):
+        notes = (found.note, f"{_bytes(n_nul)} NUL: read as U+FFFD")
+        return replace(found, text=found.text.replace("\0", "\ufffd"), note=", ".join(filter(None, notes)))
     return found
+
+
+def _bytes(number: int) -> str:
+    return "1 byte is" if number == 1 else f"{number:,} bytes are"
 
 
 def _decoded(data: bytes) -> Decoded:
@@ -113,15 +120,18 @@ def _decoded(data: bytes) -> Decoded:
         if _ESCAPE not in data and b"\0" not in data:
             return Decoded(data.decode("utf-8"), "utf-8")
     encoding, note = encoding_of([data])
-    if b"\0" in data and not encoding.startswith(("utf-16", "utf-32")):
-        raise InvalidInputError("it is binary, not text")
     return Decoded(data.decode(encoding, "replace"), encoding, note)
+
+
+def as_browsers(said: str) -> str:
+    """Return the encoding as which browsers read text that is said to be in one."""
+    return _AS_BROWSERS.get(said.lower(), said)
 
 
 def _as_said(data: bytes, said: str) -> Decoded | None:
     """Return bytes in the encoding that is named for them; None where they are in another."""
     try:
-        said = codecs.lookup(_AS_BROWSERS.get(said, said)).name
+        said = codecs.lookup(as_browsers(said)).name
         text = data.decode(said)
     except (LookupError, ValueError):
         return None
@@ -171,9 +181,8 @@ def encoding_of(blocks: Iterable[bytes]) -> tuple[str, str]:
     if not stray:
         return "utf-8", ""
     if proper >= 3 * stray:
-        bytes_are = "1 byte is" if stray == 1 else f"{stray:,} bytes are"
-        return "utf-8", f"{bytes_are} not UTF-8: read as U+FFFD"
-    encoding = _guess(_TAGS.sub(b" ", b"".join(sample)))
+        return "utf-8", f"{_bytes(stray)} not UTF-8: read as U+FFFD"
+    encoding = _guess(_TAGS.sub(b" ", b"".join(sample)).replace(b"\0", b""))
     return encoding, f"read as {encoding}"
 
 
@@ -228,7 +237,7 @@ def _wide(data: bytes) -> str:
     """
     if data.startswith(_WIDE_MARKS):
         return _MARKS[next(mark for mark in _MARKS if data.startswith(mark))][:6]
-    if b"\0" not in data[:_SAMPLE]:
+    if b"\0" not in data[:_SAMPLE] or _has_few_nul(data):
         return ""
     data = data[: _SAMPLE // 4 * 4]
     fits = (name for name, _ in _fits(data))
@@ -240,6 +249,21 @@ def _wide(data: bytes) -> str:
 
 
 _BLANK = re.compile("[ \\n\\t]")
+
+
+def _has_few_nul(data: bytes) -> bool:
+    """Say whether bytes with NUL among them are text of one byte or several a character all the same.
+
+    Of UTF-16 and UTF-32 with as few, half of the bytes are signs of control, or no UTF-8 and no letters.
+    """
+    if data.count(0) * 10 > len(data):
+        return False
+    text = data.decode("utf-8", "replace")
+    odd = len(_CONTROL.findall(text)) - text.count("\0") + text[:-4].count("\ufffd")
+    return odd * 100 <= len(text) or len(_LETTERS.findall(data)) > len(data) * 2 // 3
+
+
+_LETTERS = re.compile(b"[ -~]")
 
 
 def _guess(data: bytes) -> str:

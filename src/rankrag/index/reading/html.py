@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from lxml import etree
 
 _HIDDEN = set(
-    "script style head template noscript svg math iframe object select button nav canvas audio video map "
-    "datalist".split()
+    "script style head template noscript iframe object select nav canvas audio video map datalist "
+    "desc defs symbol metadata annotation annotation-xml".split()  # the last six of drawings and formulas
 )
 _ROLES = {"navigation", "search", "banner", "contentinfo", "menu", "menubar"}
 _BLOCKS = set(
     "p div section article aside main header footer blockquote figure figcaption ul ol li dl dt dd table "
     "caption thead tbody tfoot tr td th pre address hr form fieldset legend details summary body html "
-    "h1 h2 h3 h4 h5 h6 center".split()
+    "h1 h2 h3 h4 h5 h6 center button text".split()
 )
 _LEVELS = {f"h{n}": n for n in range(1, 7)}
 
@@ -58,7 +58,7 @@ def decoded(data: bytes) -> tuple[str, str]:
     if not data.strip():
         raise InvalidInputError("it is empty")
     data = _TAG_TOO_LONG.sub(_bare, data)
-    said = _DECLARED.search(data[:4096])
+    said = _DECLARED.search(data[: 2**16])
     found = decode(data, (said.group(1) or said.group(2)).decode("ascii") if said else "")
     return found.text, found.note
 
@@ -103,7 +103,7 @@ def blocks(tree: etree._Element) -> Iterator[Block]:
     roots = _parts(tree if body is None else body)
     walk = _Walk(menus=False)
     found = [block for root in roots for block in walk.of(root)]
-    if walk.left_out > sum(map(_size, found)):
+    if walk.left_out > sum(map(size_of, found)):
         found = [block for root in roots for block in _Walk(menus=True).of(root)]
     yield from found
 
@@ -117,7 +117,7 @@ def _parts(body: etree._Element) -> list[etree._Element]:
     return [body]
 
 
-def _size(block: Block) -> int:
+def size_of(block: Block) -> int:
     """Return the characters of a block."""
     if isinstance(block, Grid):
         return sum(len(cell) for row in block.rows for cell in row)
@@ -135,6 +135,8 @@ class _Walk:
         self.left_out = 0
         self.line: list[str] = []
         self.prefix = ""
+        self.in_ruby = False
+        self.reading: list[str] = []
 
     def of(self, root: etree._Element) -> Iterator[Block]:
         """Yield the blocks of a tree."""
@@ -158,6 +160,9 @@ class _Walk:
                     yield from self._flush()
                     yield from _table(node)
                     skipped = node
+                elif tag in ("rt", "rp"):
+                    self.reading += node.itertext() if tag == "rt" else ()
+                    skipped = node
                 elif tag in _LEVELS:
                     yield from self._flush()
                     if words := _words(node):
@@ -172,12 +177,16 @@ class _Walk:
             else:
                 if tag in _BLOCKS:
                     yield from self._flush()
+                if tag == "ruby":
+                    self.in_ruby = False
                 self._tail(node, root)
         yield from self._flush()
 
     def _open(self, node: etree._Element, tag: str) -> Iterator[Block]:
         if tag in _BLOCKS:
             yield from self._flush()
+        if tag == "ruby":
+            self.in_ruby = True
         if tag == "li":
             self.prefix = "- "
         if tag == "br":
@@ -188,13 +197,24 @@ class _Walk:
             tag == "input" and (value := node.get("value", "").strip()) and node.get("type", "text") == "text"
         ):
             self.line.append(f" {value} ")
-        self.line.append((node.text or "").replace(_BREAK, " "))
+        self._say(node.text)
 
     def _tail(self, node: etree._Element, root: etree._Element) -> None:
         if node is not root:
-            self.line.append((node.tail or "").replace(_BREAK, " "))
+            self._say(node.tail)
+
+    def _say(self, text: str | None) -> None:
+        """Add text; how a word is read (ruby) stands behind it, not behind each of its characters."""
+        if self.reading and not self.in_ruby and text and text.strip():
+            self._end_word()
+        self.line.append((text or "").replace(_BREAK, " "))
+
+    def _end_word(self) -> None:
+        self.line += [f"({''.join(self.reading)})"] if self.reading else []
+        self.reading = []
 
     def _flush(self) -> Iterator[Block]:
+        self._end_word()
         lines = (" ".join(line.split()) for line in "".join(self.line).split(_BREAK))
         text = "\n".join(line for line in lines if line)
         self.line = []
@@ -207,12 +227,19 @@ _LISTS = ("ul", "ol", "div", "aside", "table")
 
 
 def _is_hidden(node: etree._Element, tag: str) -> bool:
-    if tag in _HIDDEN or node.get("hidden") is not None or node.get("role") in _ROLES:
+    if tag in _HIDDEN or node.get("role") in _ROLES:
         return True
+    if tag == "title":  # of a drawing
+        return True
+    if tag == "button":  # one that unfolds a text is its heading
+        return node.get("aria-expanded") is None and len(_words(node)) <= _LABEL
     if tag in ("header", "footer") and node.getparent() is not None and node.getparent().tag == "body":
         return node.find(".//h1") is None
-    style = node.get("style")
-    return style is not None and re.search(r"display\s*:\s*none", style) is not None
+    return False
+
+
+_LABEL = 20
+"""Characters of a button that says what it does; a longer one is a question, or a heading."""
 
 
 def _menu(node: etree._Element) -> int:
@@ -251,10 +278,12 @@ def _words(node: etree._Element) -> str:
     from lxml import etree
 
     parts: list[str] = []
+    readings: list[str] = []
     skipped: etree._Element | None = None
     for event, part in etree.iterwalk(node, events=("start", "end")):
         if event == "start" and skipped is None:
-            if part.tag in ("script", "style") or part.get("class") == "headerlink":
+            if part.tag in ("script", "style", "rt", "rp") or part.get("class") == "headerlink":
+                readings += part.itertext() if part.tag == "rt" else ()
                 skipped = part
             else:
                 parts.append(" " if part.tag in _BLOCKS or part.tag == "br" else "")
@@ -264,4 +293,6 @@ def _words(node: etree._Element) -> str:
             if skipped is None and part is not node:
                 parts.append(" " if part.tag in _BLOCKS else "")
                 parts.append(part.tail or "")
+    if readings:
+        parts.append(f" ({''.join(readings)})")
     return " ".join("".join(parts).split())

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import cast
 
 from ...errors import InvalidInputError
-from .encodings import decode, encoding_of
-from .html import read_html
+from .encodings import as_browsers, decode, encoding_of
+from .html import read_html, size_of
 from .packed import opened
 from .records import Enclosed, FromCollection, Unreadable
 from .texts import Attached, Block, Extract, Paragraph, shortened
@@ -58,7 +58,11 @@ def read_eml(data: bytes, _name: str = "") -> Extract:
 
 
 def _headers_in_utf8(data: bytes) -> bytes:
-    """Return a mail whose headers, where they break the rules and are in a legacy encoding, are in UTF-8."""
+    """Return a mail whose headers, where they break the rules and are in a legacy encoding, are in UTF-8.
+
+    Of the encodings that they name the larger ones are taken, as programs that write mails do.
+    """
+    data = _NAMED.sub(lambda match: b"=?%s?" % as_browsers(match[1].decode("ascii")).encode(), data)
     head = _HEAD.match(data)
     if head is None or head.group(0).isascii():
         return data
@@ -69,6 +73,7 @@ def _headers_in_utf8(data: bytes) -> bytes:
     return head.group(0).decode(encoding, "replace").encode() + data[head.end() :]
 
 
+_NAMED = re.compile(rb"=\?([A-Za-z0-9_-]{1,40})\?(?=[BbQq]\?)")
 _HEAD = re.compile(rb"(?:[^\r\n]+\r?\n)+")
 
 
@@ -145,10 +150,34 @@ def _parts(message: EmailMessage) -> Iterator[EmailMessage]:
             continue
         inner = [cast("EmailMessage", item) for item in part.iter_parts()]
         if part.get_content_subtype() == "alternative":
-            chosen = cast("EmailMessage", part.get_body(("plain", "html")))
-            forms = [[item] if chosen in item.walk() else _files(item) for item in inner]
+            chosen = _chosen(part)
+            forms = [
+                [item]
+                if chosen in [*item.walk()] or item.get_content_subtype() == "calendar"
+                else _files(item)
+                for item in inner
+            ]
             inner = [item for form in forms for item in form]
         left = [*inner, *left]
+
+
+def _chosen(part: EmailMessage) -> EmailMessage | None:
+    """Return which of several forms of a text is read: the plain one, if it is the same text."""
+    plain, html = (cast("EmailMessage | None", part.get_body((kind,))) for kind in ("plain", "html"))
+    if plain is None or html is None:
+        return plain or html
+    return html if _STANDS_FOR * _length(plain) < _length(html) else plain
+
+
+_STANDS_FOR = 3
+"""How many times as long HTML is whose plain form only says that there is some."""
+
+
+def _length(part: EmailMessage) -> int:
+    try:
+        return sum(map(size_of, _body(part)))
+    except InvalidInputError:
+        return 0
 
 
 def _files(part: EmailMessage) -> list[EmailMessage]:

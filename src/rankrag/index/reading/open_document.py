@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
+from .office import xml_tree
 from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
-from .word import xml_tree
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -55,6 +55,8 @@ def _blocks(parent: Iterable[etree._Element], depth: int) -> Iterator[Block]:
         if name in ("text:p", "text:h"):
             inner: list[etree._Element] = []
             text = "".join(_words(child, inner)).strip()
+            if reading := "".join(text for ruby in child.iter("{*}ruby-text") for text in ruby.itertext()):
+                text += f" ({reading})"  # how its words are read, which stands above each of their characters
             level = _number(child, "text:outline-level")
             yield Heading(level, text) if name == "text:h" else Paragraph(text)
             yield from _blocks(inner, depth + 1)

@@ -27,6 +27,9 @@ from .texts import (
     shortened,
 )
 
+_NAMED = 5
+"""Attached files that are named where the same reason keeps them out."""
+
 _DEPTH = 3
 """How deep files may be attached to files that are attached."""
 
@@ -76,6 +79,7 @@ def opened_up(extract: Extract, words: int, ocr: bool = False, depth: int = 0) -
         return extract
     blocks: list[Block] = []
     notes = list(extract.notes)
+    left: dict[str, list[str]] = {}
     for block in extract.blocks:
         if not isinstance(block, Attached):
             blocks.append(block)
@@ -83,10 +87,13 @@ def opened_up(extract: Extract, words: int, ocr: bool = False, depth: int = 0) -
         try:
             inner = _attached(block, words, ocr, depth)
         except (RankRAGError, RecursionError) as error:
-            notes.append(f"attached {block.name}: {error}")
+            left.setdefault(str(error), []).append(block.name)
             continue
         blocks += [Heading(1, block.name), *inner.blocks]
         notes += [f"attached {block.name}: {note}" for note in inner.notes]
+    for reason, names in left.items():
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        notes.append(f"attached {', '.join(names[:_NAMED])}{more}: {reason}")
     return replace(extract, blocks=blocks, notes=tuple(notes))
 
 

@@ -9,6 +9,8 @@ import contextlib
 import io
 import logging
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
@@ -19,6 +21,7 @@ from .texts import Attached, Block, Extract, Grid, Heading, NewPage, Paragraph, 
 
 if TYPE_CHECKING:
     from pypdf import PageObject, PdfReader
+    from pypdf.generic import DictionaryObject
 
 _MISTAKES = (
     ArithmeticError,
@@ -58,16 +61,53 @@ def read_pdf(data: bytes, _name: str = "") -> Extract:
             outline, values = _outline(reader), _values(reader)
             comments = [_comments(page) for page in reader.pages]
             files = _files(reader)
+            scanned = tuple(n for n, page in enumerate(reader.pages) if _is_scan(page, pages[n]))
+            notes = (_XFA,) if "/XFA" in _form(reader) and not values else ()
         except DependencyError as error:
             raise MissingExtraError("cryptography", "docs") from error
         except (PyPdfError, OSError, *_MISTAKES) as error:
             raise InvalidInputError(f"it is a broken PDF ({error or type(error).__name__})") from error
-    scanned = tuple(number for number, page in enumerate(pages) if page == [""])
     blocks: list[Block] = []
     for number, page in enumerate(pages):
         blocks += [NewPage(), *_divided(page, outline.get(number, [])), *comments[number]]
     blocks += [Paragraph(values)] if values else []
-    return Extract(title, [*blocks, *files], scanned=scanned)
+    return Extract(title, [*blocks, *files], notes, scanned=scanned)
+
+
+_XFA = "a form of XFA, of which a PDF shows no more than a notice: fill it in, print it into a PDF"
+
+
+def _form(reader: PdfReader) -> DictionaryObject:
+    from pypdf.generic import DictionaryObject
+
+    form = reader.root_object.get("/AcroForm", DictionaryObject()).get_object()
+    return form if isinstance(form, DictionaryObject) else DictionaryObject()
+
+
+def _is_scan(page: PageObject, parts: list[str | Grid]) -> bool:
+    """Say whether a page holds no text, or a picture as large as a page and no more than its number."""
+    if any(isinstance(part, Grid) for part in parts):
+        return False
+    n_words = len(" ".join(map(str, parts)).split())
+    return n_words == 0 or (n_words <= _PAGE_NUMBER and _has_picture_of_a_page(page))
+
+
+_PAGE_NUMBER = 3
+"""Words of a page that say where it stands: `Page 17`."""
+
+_DOTS = 500_000
+"""Dots of a picture that can be a page: A4 has as many at 72 to the inch."""
+
+
+def _has_picture_of_a_page(page: PageObject) -> bool:
+    with contextlib.suppress(Exception):  # as for the outline
+        objects = page["/Resources"]["/XObject"].values()  # type: ignore[index]
+        pictures = [item.get_object() for item in objects]
+        return any(
+            item.get("/Subtype") == "/Image" and item["/Width"] * item["/Height"] >= _DOTS
+            for item in pictures
+        )
+    return False
 
 
 def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
@@ -94,12 +134,34 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
 def _parts(page: PageObject) -> list[str | Grid]:
     """Return the text of a page and its tables; an empty text for a page that holds none."""
     text, laid_out = page.extract_text(), cache(lambda: _laid_out(page))
-    if not text.strip():
+    if not _has_letters(text):
         return [""]
+    text = _LETTER_BY_LETTER.sub(lambda word: _BETWEEN.sub("", word[0]), text)
     if _is_scattered(text):
         lines = (" ".join(line.split()) for line in laid_out().splitlines())
         text = "\n".join(lines).strip() or text
     return with_tables(text, laid_out)
+
+
+_LETTER_BY_LETTER = re.compile(r"^[^\W\d_](?:(?: {1,3}|\n)[^\W\d_]){5,}$", re.MULTILINE)
+_BETWEEN = re.compile(r"(?<! )[ \n](?! )")
+"""Words that were drawn letter by letter, and what stands between the letters of one."""
+
+
+def _has_letters(text: str) -> bool:
+    """Say whether a text is one: of fonts that do not say which letters they have come signs of nothing."""
+    signs = Counter(_GLYPHS.sub("\ufffd", text))
+    total = sum(count for sign, count in signs.items() if not sign.isspace())
+    nothing = sum(count for sign, count in signs.items() if _is_nothing(sign))
+    return total > 3 * nothing
+
+
+_GLYPHS = re.compile(r"(?<=[\d\s])/[A-Za-z]{1,5}\d{1,5}|^/[A-Za-z]{1,5}\d{1,5}")
+"""The name that a program gave to a letter of a font, where the library finds no letter: `/g71/g108`."""
+
+
+def _is_nothing(sign: str) -> bool:
+    return sign == "\ufffd" or (unicodedata.category(sign).startswith("C") and not sign.isspace())
 
 
 def _is_scattered(text: str) -> bool:

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
+from collections.abc import Iterator
 from xml.parsers import expat
 
 from ...errors import InvalidInputError, needs
+from .office import RELATED, paragraphs, part_blocks, related, xml_tree
 from .packed import Archive
-from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading
+from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading, Paragraph
 
 _ZIPPED = (b"PK\x03\x04",)
 
 
 def read_sheets(data: bytes, _name: str = "") -> Extract:
     """Read a workbook of Excel or LibreOffice; what its formulas gave when it was saved stands for them."""
-    if data.startswith(_ZIPPED):
-        _check_content(Archive(data, "spreadsheet").read("content.xml"))
+    archive = Archive(data, "spreadsheet") if data.startswith(_ZIPPED) else None
+    if archive:
+        _check_content(archive.read("content.xml"))
     with needs("python-calamine", "docs"):
         from python_calamine import CalamineError, CalamineWorkbook
     blocks: list[Block] = []
     hidden: list[str] = []
-    size = 0
+    size = n_empty = 0
+    parts = _sheet_parts(archive) if archive else {}
+    comments = _comments(archive) if archive else {}
     try:
         book = CalamineWorkbook.from_filelike(io.BytesIO(data))
         for info in book.sheets_metadata:
+            beside = [*comments.get(info.name, ())]
+            if archive and (part := parts.get(info.name)):
+                beside += _beside(archive, part)
+                n_empty += len(_NO_VALUE.findall(archive.read(part)))
             if "WorkSheet" not in str(info.typ):
-                hidden.append(info.name)
+                blocks += [Heading(1, info.name), *beside] if beside else []
+                hidden += [] if beside else [info.name]
                 continue
             rows = [[_cell(value) for value in row] for row in book.get_sheet_by_name(info.name).iter_rows()]
             rows = _trimmed(rows)
             size += sum(len(cell) for row in rows for cell in row)
             if size > MOST_CHARACTERS:
                 raise InvalidInputError(f"it holds more than {MOST_CHARACTERS:,} characters: split it")
-            if rows:
-                blocks += [Heading(1, info.name), Grid(rows)]
+            if rows or beside:
+                blocks += [Heading(1, info.name), Grid(rows), *beside]
     except CalamineError as error:
         if "password" in str(error).lower():
             raise InvalidInputError("it is encrypted: save a copy without password") from error
@@ -43,8 +54,56 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
         if type(error).__name__ != "PanicException":  # of Rust, which Python takes for as grave as an exit
             raise
         raise InvalidInputError("it is no spreadsheet that can be read (its parts do not fit)") from error
-    notes = (f"no table of cells, not read: {', '.join(hidden)}",) if hidden else ()
-    return Extract("", blocks, notes)
+    notes = [f"no table of cells, not read: {', '.join(hidden)}"] if hidden else []
+    if n_empty:
+        formulas = "1 formula" if n_empty == 1 else f"{n_empty:,} formulas"
+        notes.append(f"{formulas} without a value: open it in a spreadsheet program and save it")
+    return Extract("", blocks, tuple(notes))
+
+
+_NO_VALUE = re.compile(
+    rb"""<c\b(?![^>]*\bt="str")[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v></v>)?\s*</c>"""
+)
+"""A cell with a formula that nobody has worked out yet, as programs other than Excel write them."""
+
+
+def _sheet_parts(archive: Archive) -> dict[str, str]:
+    """Return the part of each sheet of an Excel file, by its name."""
+    book = xml_tree(archive, "xl/workbook.xml", may_miss=True)
+    parts = {identity: part for _, part, identity in related(archive, "xl/workbook.xml")}
+    sheets = () if book is None else book.iter("{*}sheet")
+    return {sheet.get("name", ""): parts.get(sheet.get(RELATED + "id", ""), "") for sheet in sheets}
+
+
+def _beside(archive: Archive, part: str) -> Iterator[Block]:
+    """Yield what lies on a sheet or a drawing of Excel: comments, text boxes, charts, embedded files."""
+    found = [*related(archive, part)]
+    kinds = {kind for kind, _, _ in found}
+    for kind, target, _ in found:
+        yield from part_blocks(archive, kind, target)
+        if kind == "threadedComment" or (kind == "comments" and "threadedComment" not in kinds):
+            tree = xml_tree(archive, target, may_miss=True)
+            for comment in () if tree is None else tree.iter("{*}comment", "{*}threadedComment"):
+                text = "".join(node.text or "" for node in comment.iter("{*}t", "{*}text"))
+                yield Paragraph(f"{comment.get('ref', '')}: {text}" if text.strip() else "")
+        elif kind == "drawing" and (tree := xml_tree(archive, target, may_miss=True)) is not None:
+            yield from paragraphs(tree)
+            yield from _beside(archive, target)
+
+
+def _comments(archive: Archive) -> dict[str, list[Block]]:
+    """Return the comments on each sheet of a file of LibreOffice, by its name."""
+    found: dict[str, list[Block]] = {}
+    if b"annotation" in archive.read("content.xml"):
+        for comment in xml_tree(archive, "content.xml").iter("{*}annotation"):
+            sheet = next(comment.iterancestors(_TABLE + "table"), None)
+            text = "\n".join("".join(node.itertext()) for node in comment.iter("{*}p"))
+            name = "" if sheet is None else sheet.get(_TABLE + "name", "")
+            found.setdefault(name, []).append(Paragraph(text))
+    return found
+
+
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
 
 
 def _check_content(data: bytes) -> None:

@@ -137,6 +137,8 @@ def _files(path: str, may_miss: bool) -> Iterator[tuple[Path, str]]:
     if Path(path).is_dir():
         yield from _walk(path)
     elif Path(path).exists():
+        if not Path(path).is_file():
+            raise InvalidInputError(f"found {path}, which is no file, wanted {_kinds()}: write it into one")
         if (reading := find_kind(Path(path))) is None:
             raise InvalidInputError(f"found {path}, wanted {_kinds()}: convert it first")
         yield Path(path), reading
@@ -147,7 +149,8 @@ def _files(path: str, may_miss: bool) -> Iterator[tuple[Path, str]]:
 
 
 def _walk(folder: str) -> Iterator[tuple[Path, str]]:
-    for here, folders, names in os.walk(folder):
+    closed: list[OSError] = []
+    for here, folders, names in os.walk(folder, onerror=closed.append):
         seen = sorted(name for name in folders if not name.startswith("."))
         folders.clear()
         for name in seen:
@@ -163,6 +166,8 @@ def _walk(folder: str) -> Iterator[tuple[Path, str]]:
             path = Path(here, name)
             if not name.startswith("."):
                 yield path, (find_kind(path) or UNREAD) if path.is_file() else "no file, or a link to nothing"
+    for error in closed:
+        yield Path(error.filename), f"a folder that cannot be opened ({error.strerror})"
 
 
 def _is_index(folder: Path) -> bool:
@@ -180,6 +185,8 @@ def _expand(pattern: str) -> Iterator[tuple[Path, str]]:
     for match in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - patterns may be absolute
         if Path(match).is_file():
             yield Path(match), find_kind(Path(match)) or UNREAD
+        elif "**" not in pattern:
+            yield Path(match), "a folder: give it by name, or `**` in the glob, to have it read"
 
 
 def _kinds() -> str:

@@ -1,35 +1,39 @@
 """The text of Word files, read from their XML part by part so that nothing in them is passed over.
 
-Body text, tables and nested tables, content controls, insertions (not deletions), text boxes, footnotes,
-endnotes and comments come where they stand in the text; headers and footers once, at its beginning and end.
+Body text, tables and nested tables, content controls, insertions (not deletions), text boxes, charts,
+diagrams, embedded files, footnotes, endnotes and comments come where they stand in the text; headers and
+footers once, at its beginning and end.
 """
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ...errors import InvalidInputError, needs
+from ...errors import InvalidInputError
+from .office import M_T, RELATED, C, W, part_blocks, property_title, related, xml_tree
 from .packed import Archive
-from .texts import Block, Extract, Grid, Heading, Paragraph, own_title
+from .texts import Block, Extract, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:
     from lxml import etree
 
-_W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_STRICT = "http://purl.oclc.org/ooxml/wordprocessingml/main"
-_M_T = "{http://schemas.openxmlformats.org/officeDocument/2006/math}t"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_RELATION = "{http://schemas.openxmlformats.org/package/2006/relationships}Relationship"
+_TEXT_PATH = "{urn:schemas-microsoft-com:vml}textpath"
 
 _PROPERTIES = "pPr rPr sectPr tblPr tblGrid trPr tcPr sdtPr".split()
-_LEFT_OUT = {_FALLBACK} | {_W + name for name in ("del", "moveFrom", "delText", "instrText", *_PROPERTIES)}
+_LEFT_OUT = {_FALLBACK} | {W + name for name in ("del", "moveFrom", "delText", "instrText", *_PROPERTIES)}
 _NOTES = {
-    _W + "footnoteReference": ("footnotes", "footnote"),
-    _W + "endnoteReference": ("endnotes", "endnote"),
-    _W + "commentReference": ("comments", "comment"),
+    W + "footnoteReference": ("footnotes", "footnote"),
+    W + "endnoteReference": ("endnotes", "endnote"),
+    W + "commentReference": ("comments", "comment"),
+}
+_APART = {
+    W + "txbxContent",
+    C + "chart",
+    "{http://schemas.openxmlformats.org/drawingml/2006/diagram}relIds",
+    "{urn:schemas-microsoft-com:office:office}OLEObject",
 }
 _DEPTH = 40
 """Tables within tables, controls within controls: what is nested deeper is refused."""
@@ -40,72 +44,23 @@ def read_docx(data: bytes, _name: str = "") -> Extract:
     archive = Archive(data, "Word")
     main = _main_part(archive)
     body = xml_tree(archive, main)
-    found = body.find(_W + "body")
+    found = body.find(W + "body")
     if found is None:
         raise InvalidInputError("it is no Word file (it has no body)")
     reader = _Reader(archive, main)
     blocks = list(reader.blocks(found, 0))
     headers, footers = ([*reader.around(kind)] for kind in ("header", "footer"))
     title = property_title(archive) or next((b.text for b in blocks if isinstance(b, Heading)), "")
-    return Extract(title, [*headers, *blocks, *footers])
-
-
-def property_title(archive: Archive) -> str:
-    """Return the title in the properties of an Office file, "" where there is none of its own."""
-    tree = xml_tree(archive, "docProps/core.xml", may_miss=True)
-    found = None if tree is None else tree.find("{http://purl.org/dc/elements/1.1/}title")
-    return "" if found is None else own_title(found.text)
+    return Extract(title, [*headers, *blocks, *reader.unanswered(), *footers])
 
 
 def _main_part(archive: Archive) -> str:
-    for kind, target in _related(archive, ""):
+    for kind, target, _ in related(archive, ""):
         if kind == "officeDocument":
             return target
     if "word/document.xml" in archive.names:
         return "word/document.xml"
     raise InvalidInputError("it is no Word file (it has no document in it)")
-
-
-def _related(archive: Archive, part: str) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the name of each part that a part refers to."""
-    folder, name = posixpath.split(part)
-    tree = xml_tree(archive, posixpath.join(folder, "_rels", f"{name}.rels"), may_miss=True)
-    for relation in () if tree is None else tree.iter(_RELATION):
-        if relation.get("TargetMode") != "External":
-            target = relation.get("Target", "")
-            joined = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
-            yield relation.get("Type", "").rpartition("/")[2], posixpath.normpath(joined)
-
-
-def xml_tree(archive: Archive, part: str, may_miss: bool = False, recover: bool = False) -> etree._Element:
-    """Return a part of an archive as a tree; None for one that may be missing and is missing or broken.
-
-    `recover` reads on after mistakes.
-    """
-    with needs("lxml", "docs"):
-        from lxml import etree
-    data = archive.read(part)
-    if not data and may_miss:
-        return None
-    # The two flavours of the format differ in the names of their namespaces only.
-    data = data.replace(_STRICT.encode(), _W[1:-1].encode())
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        remove_comments=True,
-        remove_pis=True,
-        recover=recover,
-    )
-    try:
-        tree = etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        if may_miss:
-            return None
-        raise InvalidInputError(f"it is no {archive.what} file ({part}: {error or 'empty'})") from error
-    if tree is None:  # nothing was left to recover
-        raise InvalidInputError(f"it is no {archive.what} file ({part} is missing or broken)")
-    return tree
 
 
 @dataclass
@@ -117,8 +72,10 @@ class _Reader:
 
     def __post_init__(self) -> None:
         self.parts: dict[str, list[str]] = {}
-        for kind, target in _related(self.archive, self.main):
+        self.beside: dict[str, tuple[str, str]] = {}
+        for kind, target, identity in related(self.archive, self.main):
             self.parts.setdefault(kind, []).append(target)
+            self.beside[identity] = (kind, target)
         self.styles = self._levels()
 
     def _levels(self) -> dict[str, int]:
@@ -127,11 +84,11 @@ class _Reader:
         parents: dict[str, str] = {}
         for part in self.parts.get("styles", []):
             tree = xml_tree(self.archive, part, may_miss=True)
-            for style in () if tree is None else tree.iter(_W + "style"):
-                name = _value(style.find(_W + "name")).lower()
-                identity = style.get(_W + "styleId", "")
-                outline = _value(style.find(f"{_W}pPr/{_W}outlineLvl"))
-                parents[identity] = _value(style.find(_W + "basedOn"))
+            for style in () if tree is None else tree.iter(W + "style"):
+                name = _value(style.find(W + "name")).lower()
+                identity = style.get(W + "styleId", "")
+                outline = _value(style.find(f"{W}pPr/{W}outlineLvl"))
+                parents[identity] = _value(style.find(W + "basedOn"))
                 if name.startswith("heading ") and name[8:9].isdecimal():
                     levels[identity] = int(name[8:9]) + 1
                 elif name == "title":
@@ -154,10 +111,14 @@ class _Reader:
         if depth > _DEPTH:
             raise InvalidInputError(f"it is nested more than {_DEPTH} levels deep")
         for child in parent:
-            if child.tag == _W + "p":
+            if child.tag == W + "p":
                 yield from self._paragraph(child, depth)
-            elif child.tag == _W + "tbl":
+            elif child.tag == W + "tbl":
                 yield from self._table(child, depth)
+            elif child.tag == W + "altChunk":
+                yield from self._part(child)
+            elif child.tag == M_T:
+                yield Paragraph(child.text or "")
             elif child.tag not in _LEFT_OUT:
                 yield from self.blocks(child, depth + 1)
 
@@ -169,38 +130,62 @@ class _Reader:
             level = self._level(paragraph)
             yield Heading(level, text.strip()) if level else Paragraph(text)
         for box in boxes:
-            yield from self.blocks(box, depth + 1)
+            yield from self.blocks(box, depth + 1) if box.tag == W + "txbxContent" else self._part(box)
         for kind, identity in notes:
             yield from self._note(kind, identity)
 
+    def _part(self, node: etree._Element) -> Iterator[Block]:
+        """Yield the chart, diagram or file that an element stands for."""
+        kind, target = self.beside.get(node.get(RELATED + "id") or node.get(RELATED + "dm") or "", ("", ""))
+        yield from part_blocks(self.archive, kind, target)
+
     def _level(self, paragraph: etree._Element) -> int:
-        outline = _value(paragraph.find(f"{_W}pPr/{_W}outlineLvl"))
+        outline = _value(paragraph.find(f"{W}pPr/{W}outlineLvl"))
         if outline.isdecimal() and int(outline) < 9:
             return int(outline) + 2
-        return self.styles.get(_value(paragraph.find(f"{_W}pPr/{_W}pStyle")), 0)
+        return self.styles.get(_value(paragraph.find(f"{W}pPr/{W}pStyle")), 0)
 
     def _text(
         self, root: etree._Element, boxes: list[etree._Element], notes: list[tuple[str, str]]
     ) -> Iterator[str]:
-        """Yield the text of a paragraph; text boxes and references to notes that stand in it are gathered."""
+        """Yield the text of a paragraph; boxes, charts, files and references to notes in it are gathered.
+
+        How a word is read (ruby) comes behind it, not behind each of its characters.
+        """
         left = list(reversed(root))
+        reading: list[str] = []
         while left:
             node = left.pop()
             tag = node.tag
-            if tag == _W + "t" or tag == _M_T:
+            if tag == W + "ruby":
+                reading += (text.text or "" for text in node.iterfind(f"{W}rt//{W}t"))
+                yield from (text.text or "" for text in node.iterfind(f"{W}rubyBase//{W}t"))
+            elif tag == W + "t" or tag == M_T:
+                yield from _in_brackets(reading) if (node.text or "").strip() else ()
                 yield node.text or ""
-            elif tag == _W + "tab":
+            elif tag == W + "tab":
                 yield "\t"
-            elif tag in (_W + "br", _W + "cr"):
+            elif tag in (W + "br", W + "cr"):
                 yield "\n"
-            elif tag in (_W + "noBreakHyphen", _W + "softHyphen"):
-                yield "-" if tag == _W + "noBreakHyphen" else ""
+            elif tag in (W + "noBreakHyphen", W + "softHyphen"):
+                yield "-" if tag == W + "noBreakHyphen" else ""
             elif tag in _NOTES:
-                notes.append((_NOTES[tag][0], node.get(_W + "id", "")))
-            elif tag == _W + "txbxContent":
+                notes.append((_NOTES[tag][0], node.get(W + "id", "")))
+            elif tag in _APART:
                 boxes.append(node)
+            elif tag == _TEXT_PATH:
+                yield node.get("string", "")
+            elif tag == W + "ddList":
+                yield _chosen(node)
             elif tag not in _LEFT_OUT:
                 left.extend(reversed(node))
+        yield from _in_brackets(reading)
+
+    def unanswered(self) -> Iterator[Block]:
+        """Yield the comments that nothing in the text refers to, as some programs store answers to one."""
+        yield from self._note("comments", "")
+        for identity in [*self.notes["comments"]]:
+            yield from self._note("comments", identity)
 
     def _note(self, kind: str, identity: str) -> Iterator[Block]:
         if kind not in self.notes:
@@ -208,8 +193,8 @@ class _Reader:
             for part in self.parts.get(kind, []) or [f"word/{kind}.xml"]:
                 tree = xml_tree(self.archive, part, may_miss=True)
                 for note in () if tree is None else tree:
-                    if note.get(_W + "type") in (None, "normal"):
-                        self.notes[kind][note.get(_W + "id", "")] = note
+                    if note.get(W + "type") in (None, "normal"):
+                        self.notes[kind][note.get(W + "id", "")] = note
         note = self.notes[kind].pop(identity, None)
         if note is not None:
             yield from self.blocks(note, 1)
@@ -231,10 +216,10 @@ class _Reader:
         rows: list[list[str]] = []
         nested: list[Block] = []
         header: bool | None = None
-        for row in _within(table, _W + "tr"):
-            if not rows and row.find(f"{_W}trPr/{_W}tblHeader") is not None:
+        for row in _within(table, W + "tr"):
+            if not rows and row.find(f"{W}trPr/{W}tblHeader") is not None:
                 header = True
-            rows.append([self._cell(cell, depth, nested) for cell in _within(row, _W + "tc")])
+            rows.append([self._cell(cell, depth, nested) for cell in _within(row, W + "tc")])
         yield Grid(rows, header)
         yield from nested
 
@@ -255,9 +240,23 @@ def _within(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
         node = left.pop()
         if node.tag == tag:
             yield node
-        elif node.tag not in _LEFT_OUT and node.tag not in (_W + "tr", _W + "tc", _W + "p"):
+        elif node.tag not in _LEFT_OUT and node.tag not in (W + "tr", W + "tc", W + "p"):
             left.extend(reversed(node))
 
 
+def _in_brackets(reading: list[str]) -> Iterator[str]:
+    """Yield how the word before is read, if that was given, and forget it."""
+    if reading:
+        yield f"({''.join(reading)})"
+        reading.clear()
+
+
+def _chosen(choices: etree._Element) -> str:
+    """Return what was chosen from the list of a form."""
+    number = _value(choices.find(W + "result"))
+    entries = [_value(entry) for entry in choices.iterfind(W + "listEntry")]
+    return "".join(entries[int(number or 0) :][:1]) if (number or "0").isdecimal() else ""
+
+
 def _value(node: etree._Element | None) -> str:
-    return "" if node is None else node.get(_W + "val", "")
+    return "" if node is None else node.get(W + "val", "")
