@@ -358,6 +358,28 @@ def test_what_was_done_before_is_no_speed(
     assert capsys.readouterr().err == "504 of 510 questions · 5 s each · 0:00:30 left\n"
 
 
+def test_the_same_work_once_more_has_a_speed_of_its_own(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 1.0, 2.0, 7000.0, 7020.0])
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress.reporting() as report:
+        for done in (1, 9, 1, 11):
+            report(done, 37, "batches")
+    assert capsys.readouterr().err.splitlines() == [
+        "1 of 37 batches",
+        "11 of 37 batches · 2 s each · 0:00:52 left",
+    ]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_bar_goes_back_for_the_same_work_once_more(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress.reporting() as report:
+        for done in (9, 37, 1):
+            report(done, 37, "batches")
+    assert "1 of 37 batches" in capsys.readouterr().err
+
+
 def test_tracked_items_come_through_in_order() -> None:
     assert [*progress.track("abc", 3, "letters")] == ["a", "b", "c"]
 

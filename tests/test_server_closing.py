@@ -85,9 +85,10 @@ def test_a_tool_is_told_in_its_protocol(index: Path) -> None:
 
 
 def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     def slowly() -> Iterator[bytes]:
+        begun.set()  # the client is connected
         yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\nhello'
         ended.wait(20)
         yield b"\r\n--x--\r\n"
@@ -98,6 +99,7 @@ def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
             sent = pool.submit(
                 httpx.post, f"{url}/v1/documents", content=slowly(), headers=headers, timeout=30
             )
+            assert begun.wait(20)
             time.sleep(0.3)
         ended.set()
         answer = sent.result()

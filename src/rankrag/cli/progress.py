@@ -66,6 +66,8 @@ class _Bars:
     def __call__(self, done: int, total: int, unit: str) -> None:
         if unit not in self.tasks:
             self.tasks[unit] = self.bars.add_task(unit, total=total or None, completed=done)
+        if done < self.bars.tasks[self.tasks[unit]].completed:  # the same work once more
+            self.bars.reset(self.tasks[unit])
         self.bars.update(self.tasks[unit], completed=done, total=total or None)
 
 
@@ -77,9 +79,13 @@ class _Lines:
         self.written = monotonic()
         self.begun: dict[str, tuple[int, float]] = {}
         """What was done of a unit when it was first reported, and when: that is no speed of this run."""
+        self.done: dict[str, int] = {}
 
     def __call__(self, done: int, total: int, unit: str) -> None:
         now = monotonic()
+        if done < self.done.get(unit, 0):  # the same work once more
+            del self.begun[unit]
+        self.done[unit] = done
         before, started = self.begun.setdefault(unit, (done, now))
         if now - self.written >= LINE_EVERY_S:
             self.written = now
