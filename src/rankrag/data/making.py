@@ -99,13 +99,10 @@ def _context_qa(draw: Draw) -> Made:
     gold = draw.item.gold
     if not gold:
         return Dropped("no gold passage")
-    item, reply = draw.item, rules.target(draw.item, gold)
-    if not item.answerable and not reply:
-        reply = UNANSWERABLE
+    reply = rules.target(draw.item, gold) or ("" if draw.item.answerable else UNANSWERABLE)
     if not reply:
         return Dropped("no answer")
-    made = [_example(draw, [rules.one_passage(gold)], reply)]
-    return made + _unanswered(draw)
+    return [_example(draw, [rules.one_passage(gold)], reply), *_unanswered(draw)]
 
 
 def _retrieval_qa(draw: Draw) -> Made:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from ...errors import InvalidInputError
+from ...errors import InvalidInputError, amount
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
@@ -112,7 +112,7 @@ def decode(data: bytes, said: str = "") -> Decoded:
 
 
 def _bytes(number: int) -> str:
-    return "1 byte is" if number == 1 else f"{number:,} bytes are"
+    return f"{amount(number, 'byte')} {'is' if number == 1 else 'are'}"
 
 
 def _decoded(data: bytes) -> Decoded:

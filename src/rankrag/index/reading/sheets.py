@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from xml.parsers import expat
 
-from ...errors import InvalidInputError, needs
+from ...errors import InvalidInputError, amount, needs
 from .office import RELATED, paragraphs, part_blocks, related, xml_tree
 from .packed import Archive
 from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading, Paragraph
@@ -56,7 +56,7 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
         raise InvalidInputError("it is no spreadsheet that can be read (its parts do not fit)") from error
     notes = [f"no table of cells, not read: {', '.join(hidden)}"] if hidden else []
     if n_empty:
-        formulas = "1 formula" if n_empty == 1 else f"{n_empty:,} formulas"
+        formulas = amount(n_empty, "formula")
         notes.append(f"{formulas} without a value: open it in a spreadsheet program and save it")
     return Extract("", blocks, tuple(notes))
 
