@@ -54,6 +54,14 @@ def test_the_answer_comes_piece_by_piece(form: prompts.Template) -> None:
     assert "".join(pieces) == "Marie Curie was born in Warsaw."
 
 
+def test_an_answer_ends_where_the_next_passage_is_copied() -> None:
+    lm = PiecesLM(["Run git bisect", ".\n", "\nPass", "age 2: git", "-bisect(1)"])
+    assert "".join(ModelGenerator(lm, prompts.CHAT).read(QUESTION, [CURIE]).pieces()) == "Run git bisect."
+    assert lm.stopped
+    lm = PiecesLM(["By passages.\n\nPassage", " 2 says so."])
+    assert "".join(ModelGenerator(lm, prompts.CHAT).read(QUESTION, [CURIE]).pieces()) == "".join(lm.pieces)
+
+
 def test_whitespace_around_the_answer_is_left_out_and_inside_it_is_kept() -> None:
     lm = PiecesLM([" ", "\n In", " War", "saw ", "\n", "or so", " \n", "\n"])
     pieces = list(ModelGenerator(lm, prompts.PAPER).read(QUESTION, [CURIE]).pieces())

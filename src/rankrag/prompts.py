@@ -182,6 +182,10 @@ def rank(question: Question, passage: Passage, form: Template) -> Prompt:
     return replace(prompt, asked=(start, start + len(text)))
 
 
+ECHOES = tuple(f"\n\nPassage {n}: " for n in range(1, 10))
+"""Where an answer stops to be one: a small model that quotes a passage may go on with the next."""
+
+
 def answer(question: Question, passages: Sequence[Passage], form: Template) -> Prompt:
     """Return the prompt that the model answers from several passages (or none)."""
     context = "\n\n".join(f"Passage {n}: {_body(passage, form)}" for n, passage in enumerate(passages, 1))

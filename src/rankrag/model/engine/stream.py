@@ -72,7 +72,7 @@ def until(texts: Iterator[str], stop: Sequence[str]) -> Iterator[str]:
             seen.append(text)
             yield number
 
-    return Pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
+    yield from Pieces(numbered(), lambda numbers: "".join(seen[number] for number in numbers), stop)
 
 
 def _first(text: str, stop: Sequence[str]) -> int | None:

@@ -84,8 +84,7 @@ class ModelReading:
     def pieces(self) -> Iterator[str]:
         """Yield the answer piece by piece, without the whitespace around it."""
         self._written = self._write()
-        texts = _trimmed(self._written)
-        return until(texts, self.stop) if self.stop else texts
+        return until(_trimmed(self._written), (*self.stop, *prompts.ECHOES))
 
     def usage(self, text: str) -> Usage:
         """Return the tokens read and written; what the model told goes before what we count.
