@@ -57,6 +57,7 @@ THIRD_PARTY: dict[str, set[str]] = {
         "ray",
         *PARSERS,
         *WEIGHTS,
+        "threadpoolctl",
         "torch",
         "transformers",
     },

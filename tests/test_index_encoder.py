@@ -16,8 +16,10 @@ import pytest
 from rankrag.errors import InvalidInputError, NotFoundError
 from rankrag.index.encoder import Encoder
 from rankrag.index.named_encoders import ENCODERS, EncoderSettings
+from rankrag.index.query_encoder import load_query_encoder
 from rankrag.index.windows import windows
 from rankrag.types import Passage
+from test_imports import fresh
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -166,6 +168,54 @@ def test_medcpt_reads_title_and_text_as_a_pair(tmp_path: Path, tokenizer: PreTra
     check(encoder.encode_passages(PASSAGES), expected, atol=1e-5)
     expected = by_hand(query, tokenizer, QUERIES, "cls")
     check(encoder.encode_queries(QUERIES), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["minilm-l6", "e5-small-v2", "bge-small-en", "contriever-msmarco", "medcpt"])
+def test_one_query_by_itself_has_the_vector_that_it_has_among_others(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, name: str
+) -> None:
+    save("bert", tmp_path / "query" if ENCODERS[name].two_sided else tmp_path, tokenizer, seed=1)
+    if ENCODERS[name].two_sided:
+        save("bert", tmp_path / "context", tokenizer, seed=2)
+    encoder = Encoder(tmp_path, name)
+    texts = [*QUERIES, "", "the cat sat on a mat " * 100, "MARIE CURIE\u0301 \x00 x"]
+    each = [encoder.encode_queries([text]) for text in texts]
+    assert "_query_model" not in vars(encoder)
+    check(np.concatenate(each), encoder.encode_queries(texts), atol=2e-6)
+
+
+def test_one_query_needs_no_pytorch(tmp_path: Path, tokenizer: PreTrainedTokenizerBase) -> None:
+    save("bert", tmp_path, tokenizer)
+    code = (
+        "import sys; from pathlib import Path; from rankrag.index.encoder import Encoder; "
+        f"print(Encoder(Path({str(tmp_path)!r}), 'minilm-l6').encode_queries(['the cat']).shape); "
+        "print({'torch', 'transformers', 'sentence_transformers'} & set(sys.modules))"
+    )
+    assert fresh(code) == "(1, 16)\nset()\n"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"hidden_act": "relu"}, {"model_type": "roberta"}, {"position_embedding_type": "relative_key"}],
+)
+def test_another_architecture_is_left_to_its_library(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase, settings: dict[str, str]
+) -> None:
+    save("bert", tmp_path, tokenizer)
+    assert load_query_encoder(tmp_path, "mean", 256) is not None
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | settings))
+    assert load_query_encoder(tmp_path, "mean", 256) is None
+
+
+def test_weights_that_are_not_float32_are_left_to_their_library(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    import torch
+
+    model = save("bert", tmp_path, tokenizer)
+    model.bfloat16().save_pretrained(tmp_path)
+    assert load_query_encoder(tmp_path, "mean", 256) is None
 
 
 def test_dpr_takes_both_sides_from_its_own_classes(
@@ -333,13 +383,15 @@ def test_a_checkpoint_that_leaves_weights_random_is_refused(
     save("bert", tmp_path, tokenizer)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
-    with pytest.raises(InvalidInputError, match=r"found no weights for encoder\.layer\.2"):
-        Encoder(tmp_path, "minilm-l6").encode_queries(QUERIES)
+    for queries in (QUERIES, QUERIES[:1]):
+        with pytest.raises(InvalidInputError, match=r"found no weights for encoder\.layer\.2"):
+            Encoder(tmp_path, "minilm-l6").encode_queries(queries)
 
 
 def test_what_cannot_be_loaded_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="found no encoder"):
-        Encoder(tmp_path, "minilm-l6").encode_queries(QUERIES)
+    for queries in (QUERIES, QUERIES[:1]):
+        with pytest.raises(NotFoundError, match="found no encoder"):
+            Encoder(tmp_path, "minilm-l6").encode_queries(queries)
     with pytest.raises(InvalidInputError, match=r"found no modules\.json.*minilm-l6, dragon-plus"):
         Encoder(tmp_path, "mine").encode_queries(QUERIES)
     (tmp_path / "config.json").write_text("{}")
@@ -354,8 +406,15 @@ def test_the_default_encoder_agrees_with_its_own_modules() -> None:
 
     folder = registry.locate("minilm-l6")
     ours, layout = Encoder(folder, "minilm-l6"), Encoder(folder, "its own modules")
-    texts = ["Where was Marie Curie born?", "The C programming language", "word " * 400]
-    check(ours.encode_queries(texts), layout.encode_queries(texts))
+    texts = [
+        "Where was Marie Curie born?",
+        "The C programming language",
+        "word " * 400,
+        "Żółć 日本語 😀 naïve",
+    ]
+    together = layout.encode_queries(texts)
+    check(ours.encode_queries(texts), together)
+    check(np.concatenate([ours.encode_queries([text]) for text in texts]), together)
     found = (
         ours.encode_queries(texts[:1])
         @ ours.encode_passages(

@@ -21,6 +21,7 @@ from ..errors import InvalidInputError, NotFoundError, needs, told
 from ..files import sha256
 from ..types import Passage
 from .named_encoders import ENCODERS, EncoderSettings
+from .query_encoder import QueryEncoder, load_query_encoder
 from .settings import Similarity
 from .windows import windows
 
@@ -54,9 +55,15 @@ class Encoder:
     batch_size: int | None = None
 
     def encode_queries(self, queries: Sequence[str]) -> np.ndarray:
-        """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine."""
+        """Return one row a query: float32, shape (queries, dimension), of length 1 if cosine.
+
+        One query by itself is encoded without PyTorch where the encoder is a plain BERT.
+        """
         prefix = self._settings.query_prefix if self._settings else ""
         texts = [prefix + normalize("NFC", text) for text in queries]
+        if len(texts) == 1 and self._query_encoder is not None:
+            vectors = self._query_encoder.encode(texts[0])[None]
+            return _unit(vectors) if self.similarity == "cosine" else vectors
         return self._encode(self._query_model, texts, "query")
 
     def encode_passages(self, passages: Sequence[Passage]) -> np.ndarray:
@@ -114,12 +121,22 @@ class Encoder:
     def _settings(self) -> EncoderSettings | None:
         return self.settings or ENCODERS.get(self.name)
 
+    @property
+    def _query_folder(self) -> Path:
+        return self.folder / "query" if self._settings and self._settings.two_sided else self.folder
+
+    @cached_property
+    def _query_encoder(self) -> QueryEncoder | None:
+        settings = self._settings
+        if settings is None or settings.pooling == "pooler" or self.device is not None:
+            return None
+        return load_query_encoder(self._query_folder, settings.pooling, settings.query_tokens)
+
     @cached_property
     def _query_model(self) -> SentenceTransformer:
         if self._settings is None:
             return _load_layout(self.folder, self.device)
-        side = self.folder / "query" if self._settings.two_sided else self.folder
-        return _load(side, self._settings, self._settings.query_tokens, self.device)
+        return _load(self._query_folder, self._settings, self._settings.query_tokens, self.device)
 
     @cached_property
     def _passage_model(self) -> SentenceTransformer:
@@ -214,9 +231,15 @@ def _means(vectors: np.ndarray, counts: Sequence[int], similarity: Similarity) -
 
     firsts = np.cumsum([0, *counts[:-1]])
     means: np.ndarray = np.add.reduceat(vectors, firsts, axis=0) / np.asarray(counts, np.float32)[:, None]
-    if similarity == "cosine":
-        means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return means
+    return _unit(means) if similarity == "cosine" else means
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    """Return rows of length 1; one of zeros stays."""
+    import numpy as np
+
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(lengths, np.finfo(np.float32).tiny))
 
 
 def _length(text: Text) -> int:

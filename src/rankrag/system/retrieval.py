@@ -24,7 +24,7 @@ NO_ENCODER = "none"
 class Retrieval:
     """A retriever over an opened index, its kind, and how a question becomes its query.
 
-    `at_once` is the half of a hybrid one that waits for no encoder, which takes seconds to load.
+    `at_once` is the half of a hybrid one that waits for no encoder, which may take seconds to load.
     """
 
     retriever: Retriever
