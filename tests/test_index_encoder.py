@@ -211,8 +211,6 @@ def test_another_architecture_is_left_to_its_library(
 def test_weights_that_are_not_float32_are_left_to_their_library(
     tmp_path: Path, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    import torch
-
     model = save("bert", tmp_path, tokenizer)
     model.bfloat16().save_pretrained(tmp_path)
     assert load_query_encoder(tmp_path, "mean", 256) is None

@@ -114,7 +114,9 @@ def test_the_first_citation_is_the_passage_ranked_first_and_says_what_matters(
     page.close()
 
 
-def test_no_line_under_a_heading_is_shown_of_a_source(browser: Browser, index: Path) -> None:
+def test_a_source_is_named_by_its_section_and_shown_without_lines_under_headings(
+    browser: Browser, index: Path
+) -> None:
     with live(make_app(index)) as url:
         page = visit(browser, url)
         upload(
@@ -123,6 +125,9 @@ def test_no_line_under_a_heading_is_shown_of_a_source(browser: Browser, index: P
             "====\nOwls\n====\n\nEars\n----\nAn owl has two ears.\n\n=== ===\nsum 2\n=== ===\n",
         )
         page.get_by_test_id("document").filter(has_text="owl.rst").first.wait_for()
+        assert re.fullmatch(
+            r"([A-Z]+, ){9}[A-Z]+ and \d+ more kinds, up to \d+ MB each", page.locator("#kinds").inner_text()
+        )
         page.keyboard.press("Escape")
         ask(page, "How many ears has an owl?")
         page.get_by_test_id("copy").first.wait_for()
@@ -130,6 +135,9 @@ def test_no_line_under_a_heading_is_shown_of_a_source(browser: Browser, index: P
         shown = first.locator(".snippet").inner_text() + page.get_by_test_id("quote").first.inner_text()
         assert shown.count("An owl has two ears.") == 2
         assert not re.search("[=-]{3}", shown)
+        name = first.locator(".name")
+        assert (name.inner_text(), name.get_attribute("title")) == ("Ears", "Owls › Ears")
+        assert first.locator(".path").inner_text().endswith("owl.rst · line 7")
         page.close()
 
 

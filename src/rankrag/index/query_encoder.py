@@ -47,9 +47,8 @@ class QueryEncoder:
 
     def _encode(self, query: str) -> np.ndarray:
         ids = self.tokenizer.encode(query).ids
-        parts = [self.weights[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position")]
-        kind = self.weights["embeddings.token_type_embeddings.weight"][0]
-        states = self._norm("embeddings.LayerNorm", parts[0][ids] + parts[1][: len(ids)] + kind)
+        words, positions, kinds = (self.weights[f"embeddings.{part}_embeddings.weight"] for part in _EMBEDDED)
+        states = self._norm("embeddings.LayerNorm", words[ids] + positions[: len(ids)] + kinds[0])
         for n in range(self.n_layers):
             states = self._layer(f"encoder.layer.{n}", states)
         vector: np.ndarray = states[0] if self.pooling == "cls" else states.mean(axis=0)
@@ -102,7 +101,7 @@ def load_query_encoder(folder: Path, pooling: Literal["mean", "cls"], n_tokens: 
         from tokenizers import Tokenizer
     with told(folder, "the encoder"):
         config = {**_UNSAID, **json.loads(paths[0].read_text(encoding="utf-8"))}
-        if not (config.keys() >= _COUNTS and {name: config.get(name) for name in _PLAIN} == _PLAIN):
+        if not (config.keys() >= {*_COUNTS} and {name: config.get(name) for name in _PLAIN} == _PLAIN):
             return None
         with safe_open(paths[2], framework="np") as file:
             stored = {name.removeprefix("bert."): name for name in file.keys()}  # noqa: SIM118
@@ -115,16 +114,8 @@ def load_query_encoder(folder: Path, pooling: Literal["mean", "cls"], n_tokens: 
         tokenizer = Tokenizer.from_file(str(paths[1]))
     tokenizer.no_padding()
     tokenizer.enable_truncation(n_tokens)
-    heads = config["num_attention_heads"]
-    return QueryEncoder(
-        tokenizer,
-        weights,
-        config["num_hidden_layers"],
-        heads,
-        config["layer_norm_eps"],
-        pooling,
-        ThreadpoolController(),
-    )
+    n_layers, n_heads, epsilon = (config[name] for name in _COUNTS)
+    return QueryEncoder(tokenizer, weights, n_layers, n_heads, epsilon, pooling, ThreadpoolController())
 
 
 _PLAIN = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
@@ -132,7 +123,9 @@ _PLAIN = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type":
 
 _UNSAID = {"position_embedding_type": "absolute"}
 
-_COUNTS = {"num_hidden_layers", "num_attention_heads", "layer_norm_eps"}
+_EMBEDDED = ("word", "position", "token_type")
+
+_COUNTS = ("num_hidden_layers", "num_attention_heads", "layer_norm_eps")
 
 
 def _names(n_layers: int) -> set[str]:
@@ -141,7 +134,7 @@ def _names(n_layers: int) -> set[str]:
     parts += ["attention.output.LayerNorm", "intermediate.dense", "output.dense", "output.LayerNorm"]
     pairs = [f"encoder.layer.{n}.{part}" for n in range(n_layers) for part in parts]
     names = {f"{pair}.{kind}" for pair in [*pairs, "embeddings.LayerNorm"] for kind in ("weight", "bias")}
-    return names | {f"embeddings.{part}_embeddings.weight" for part in ("word", "position", "token_type")}
+    return names | {f"embeddings.{part}_embeddings.weight" for part in _EMBEDDED}
 
 
 def _gelu(values: np.ndarray) -> np.ndarray:
