@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.index.encoder import Encoder
+from rankrag.index.encoder import Encoder, windows
 from rankrag.index.named_encoders import ENCODERS, EncoderSettings
-from rankrag.index.windows import windows
 from rankrag.types import Passage
 
 if TYPE_CHECKING:
