@@ -10,35 +10,46 @@ import contextlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from qdrant_client import QdrantClient, models
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient, models  # nearly a second, which modules of tests must not cost
 
 Json = dict[str, Any]
-Handler = Callable[[QdrantClient, str, Json], object]
+Handler = Callable[["QdrantClient", str, Json], object]
 
 
-def _model(kind: Any, value: object) -> Any:
-    return TypeAdapter(kind).validate_python(value)
+def _models(kind: str, values: Sequence[object]) -> list[Any]:
+    from qdrant_client import models
+
+    adapter: TypeAdapter[Any] = TypeAdapter(getattr(models, kind))
+    return [adapter.validate_python(value) for value in values]
 
 
 def _filter(body: Json) -> models.Filter | None:
+    from qdrant_client import models
+
     return models.Filter(**body["filter"]) if body.get("filter") else None
 
 
 def _create(client: QdrantClient, name: str, body: Json) -> object:
+    from qdrant_client import models
+
     kind = models.CreateCollection(**body)
     vectors = kind.vectors if kind.vectors is not None else {}
     return client.create_collection(name, vectors, sparse_vectors_config=kind.sparse_vectors)
 
 
 def _scroll(client: QdrantClient, name: str, body: Json) -> object:
+    from qdrant_client import models
+
     asked = models.ScrollRequest(**body)
-    order = _model(models.OrderBy, body["order_by"]) if body.get("order_by") else None
+    order = models.OrderBy(**body["order_by"]) if body.get("order_by") else None
     points, offset = client.scroll(
         name,
         _filter(body),
@@ -52,6 +63,8 @@ def _scroll(client: QdrantClient, name: str, body: Json) -> object:
 
 
 def _query(client: QdrantClient, name: str, body: Json) -> object:
+    from qdrant_client import models
+
     asked = models.QueryRequest(**body)
     query = asked.query.nearest if isinstance(asked.query, models.NearestQuery) else asked.query
     return client.query_points(
@@ -68,6 +81,12 @@ def _retrieve(client: QdrantClient, name: str, body: Json) -> object:
     return client.retrieve(name, body["ids"], with_payload=body.get("with_payload", True))
 
 
+def _selector(body: Json) -> Any:
+    from qdrant_client import models
+
+    return TypeAdapter(models.PointsSelector).validate_python(body)
+
+
 def _done(*_: object) -> object:
     return {"operation_id": 1, "status": "completed"}
 
@@ -78,14 +97,12 @@ PATHS: dict[tuple[str, str], Handler] = {
     ("PUT", ""): _create,
     ("DELETE", ""): lambda c, n, _: c.delete_collection(n),
     ("PUT", "/index"): _done,
-    ("PUT", "/points"): lambda c, n, b: c.upsert(n, _model(list[models.PointStruct], b["points"])),
-    ("PUT", "/points/vectors"): lambda c, n, b: c.update_vectors(
-        n, _model(list[models.PointVectors], b["points"])
-    ),
+    ("PUT", "/points"): lambda c, n, b: c.upsert(n, _models("PointStruct", b["points"])),
+    ("PUT", "/points/vectors"): lambda c, n, b: c.update_vectors(n, _models("PointVectors", b["points"])),
     ("POST", "/points"): _retrieve,
     ("POST", "/points/scroll"): _scroll,
     ("POST", "/points/count"): lambda c, n, b: c.count(n, _filter(b)),
-    ("POST", "/points/delete"): lambda c, n, b: c.delete(n, _model(models.PointsSelector, b)),
+    ("POST", "/points/delete"): lambda c, n, b: c.delete(n, _selector(b)),
     ("POST", "/points/query"): _query,
 }
 
@@ -103,6 +120,8 @@ class SmallQdrant:
 @contextlib.contextmanager
 def small_qdrant() -> Iterator[SmallQdrant]:
     """Run a server on a free port of this machine."""
+    from qdrant_client import QdrantClient
+
     state, client, lock = SmallQdrant(), QdrantClient(":memory:"), threading.Lock()
 
     class Requests(BaseHTTPRequestHandler):

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import bm25s
 import pytest
 
 import blend_small
@@ -115,6 +114,8 @@ def search(root: Path, out: Path) -> None:
     """Make the run with another BM25 than ours, as `rankrag search` would."""
     for one in searches(read_recipe(str(root / "recipe.yaml")), root, out):
         passages = [found for path in one.corpus for found in read_passages(path)]
+        import bm25s  # which takes a quarter of a second, as Numba comes with it
+
         engine = bm25s.BM25()
         engine.index(bm25s.tokenize([p.text for p in passages], show_progress=False), show_progress=False)
         rankings = []

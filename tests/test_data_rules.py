@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from rankrag.data import rules
-from rankrag.data.conversations import conversations
 from rankrag.data.hostile import CLAIMS
 from rankrag.data.item import Dropped, Item, dialogue
 from rankrag.data.making import Made, Maker
 from rankrag.data.matching import contains_answer, ngram_recall, squash, tidy
+from rankrag.data.pool import conversations
 from rankrag.data.recipe import Ingredient
 from rankrag.prompts import UNANSWERABLE
 from rankrag.types import Example, Passage, Question, Turn

@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 from rankrag.errors import InvalidInputError, NotFoundError
-from rankrag.index.encoder import Encoder
+from rankrag.index.encoder import Encoder, windows
 from rankrag.index.named_encoders import ENCODERS, EncoderSettings
 from rankrag.index.query_encoder import load_query_encoder
-from rankrag.index.windows import windows
 from rankrag.types import Passage
 from test_imports import fresh
 

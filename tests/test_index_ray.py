@@ -23,7 +23,7 @@ from mixed_corpus import assert_same, lines, write_corpus
 from qdrant_small import small_qdrant
 from rankrag.cli.asking import _worker
 from rankrag.cli.search import _searcher
-from rankrag.cli.systems import NamedSystem, assemble, there
+from rankrag.cli.systems import NamedSystem, assemble, for_workers
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.index import BuildReport, Settings, StorePlace, build, open_store
 from rankrag.index.cluster import reader as ray_reader
@@ -310,7 +310,7 @@ def test_answers_are_those_of_the_local_system_after_a_stop_and_a_death(
 def test_a_worker_with_another_system_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     place, questions = eval_place.make(Path()), [Question("q0", "What is the capital of France?")]
     spec = SystemSpec(place / "index", model="fake", retrieve_k=5, read_k=1)
-    named = there(NamedSystem("x", spec, (str(place / "x.run"),)))
+    named = for_workers(NamedSystem("x", spec, (str(place / "x.run"),)))
     facts = assemble(named).made_of("capitals")
     assert len(_worker(named, facts, "capitals", questions, 16)(questions)) == 1
     with (place / "x.run").open("a") as stream:

@@ -130,7 +130,7 @@ def test_an_answer_is_cut_only_where_there_was_more_of_it(llama: Path, more: int
     written = lm.generate(PROMPT, n_tokens + more)
     assert isinstance(written, Pieces)
     assert list(written)
-    assert (written.n_tokens, written.cut) == (min(n_tokens, n_tokens + more), cut)
+    assert (written.usage.completion_tokens, written.usage.cut) == (min(n_tokens, n_tokens + more), cut)
 
 
 def test_the_answer_ends_where_the_context_is_full(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_the_answer_ends_where_the_context_is_full(tmp_path: Path) -> None:
     written = lm.generate(prompt, 1000)
     assert isinstance(written, Pieces)
     assert list(written)
-    assert (written.n_tokens, written.cut) == (32 - n_prompt, True)
+    assert (written.usage.completion_tokens, written.usage.cut) == (32 - n_prompt, True)
 
 
 def test_a_stop_string_ends_the_answer_before_it(llama: Path) -> None:
@@ -202,7 +202,7 @@ def test_tokens_count_also_where_they_end_within_a_character() -> None:
 
     cut = Pieces(iter("한국".encode()[:5]), decode, [])
     assert list(cut) == ["한"]
-    assert cut.n_tokens == 5
+    assert cut.usage.completion_tokens == 5
     stopped = Pieces(iter(b"one. two"), decode, ["."])
     assert list(stopped)
-    assert stopped.n_tokens == 4
+    assert stopped.usage.completion_tokens == 4

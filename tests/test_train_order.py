@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankrag.train.order import order_rows
+from rankrag.train.plan import order_rows
 
 LENGTHS = np.random.default_rng(0).integers(10, 500, size=1024)
 

@@ -11,7 +11,7 @@ import train_tiny
 from rankrag import prompts
 from rankrag.model.engine.tokenizer import Tokenizer
 from rankrag.model.skills.ranker import ModelRanker
-from rankrag.train import parallel_rows as apart
+from rankrag.train import plan as apart
 from rankrag.train.rows import IGNORED, RowCounts, TokenRow, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
 from rankrag.types import Example, Passage, Prompt, Question, Turn

@@ -272,7 +272,8 @@ def about(question: Question, topic: str) -> Question:
     """
     said = f"this is a question about {topic}. "
     turns = (
-        Turn(one.role, f"{said}{one.text}") if one.role == "user" else one for one in question.history[-2:]
+        Turn(turn.role, f"{said}{turn.text}") if turn.role == "user" else turn
+        for turn in question.history[-2:]
     )
     return replace(question, text=said + question.text, history=tuple(turns))
 

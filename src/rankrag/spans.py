@@ -87,11 +87,11 @@ def sentences(text: str, span: Span | None = None) -> Iterator[Span]:
     Items of a list are sentences, and an abbreviation (`Dr. Smith`, `the U.S. Army`) ends none.
     """
     for paragraph in paragraphs(text, span):
-        found = list(_split(text, paragraph, _SENTENCE))
+        parts = list(_split(text, paragraph, _SENTENCE))
         open_at: int | None = None
-        for start, end in found:
+        for start, end in parts:
             first = start if open_at is None else open_at
-            if end != found[-1][1] and _ABBREVIATION.search(text, max(first, end - 24), end):
+            if end != parts[-1][1] and _ABBREVIATION.search(text, max(first, end - 24), end):
                 open_at = first
                 continue
             yield first, end
@@ -190,14 +190,14 @@ def marks(text: str, wanted: AbstractSet[str]) -> Iterator[Span]:
             yield match.span()
 
 
-def window(text: str, found: Excerpt, most: int = _LONGEST_LEAD) -> Span:
+def window(text: str, excerpt: Excerpt, most: int = _LONGEST_LEAD) -> Span:
     """Return what to show of a text in at most `most` characters: it begins at the sentence that matters.
 
     Of a sentence that is too long it begins a little before the first mark. White space inside is as it was.
     """
-    start = found.start
-    first = next((mark for mark in found.marks if start <= mark[0] < found.end), None)
-    if first and found.end - start > most and first[1] > start + most // 2:
+    start = excerpt.start
+    first = next((mark for mark in excerpt.marks if start <= mark[0] < excerpt.end), None)
+    if first and excerpt.end - start > most and first[1] > start + most // 2:
         start = text.rfind(" ", start, max(start + 1, first[0] - most // 4)) + 1 or start
     if len(text) - start <= most:
         return stripped(text, start, len(text))

@@ -39,7 +39,7 @@ StoreName = Literal["lancedb", "qdrant"]
 """What holds the passages of an index."""
 
 Progress = Callable[[int, int, str], None]
-"""Is told how much is done, of how much, and of what (`bytes` or `passages`)."""
+"""Is told how much is done, of how much, and of what: `passages`, `bytes`, `bytes fetched`…"""
 
 
 @dataclass(frozen=True, slots=True)

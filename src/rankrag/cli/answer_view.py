@@ -128,13 +128,13 @@ def show_sources(answer: Answer, console: Console, index: Path | None = None) ->
     given = [hit.passage for hit in answer.retrieved]
     moved = moves(given, answer.ranked) if was_ranked else None
     for n, hit in enumerate(_read(answer)):
-        found = _found(answer, hit)
-        line = _line(index, hit.passage, found.start)
+        excerpt = _found(answer, hit)
+        line = _line(index, hit.passage, excerpt.start)
         show(
             _headline(n + 1, hit, moved[n] if moved else None, answer.calibrated, line),
             console,
         )
-        show(Padding(_leading(hit, found), (0, 0, 0, 4)), console)
+        show(Padding(_leading(hit, excerpt), (0, 0, 0, 4)), console)
     console.print()
 
 
@@ -153,12 +153,12 @@ def _line(index: Path | None, passage: Passage, offset: int) -> int | None:
     return first + passage.text.count("\n", 0, offset) if first else None
 
 
-def _leading(hit: Hit, found: Excerpt) -> Text:
+def _leading(hit: Hit, excerpt: Excerpt) -> Text:
     """Return a passage as one paragraph that begins where it matters, the words that tell in bold."""
     text = hit.passage.text
-    start, end = window(text, found, EXCERPT)
+    start, end = window(text, excerpt, EXCERPT)
     shown, at = Text("… " if start else ""), start
-    for first, last in found.marks:
+    for first, last in excerpt.marks:
         if start <= first and last <= end:
             shown.append(flat(text[at:first]))
             shown.append(text[first:last], style="bold")
@@ -200,12 +200,14 @@ def _said(answer: Answer, hit: Hit) -> list[Span]:
     source = hit.passage.source
     begin = source.start if source and source.start is not None else 0
     cited = [
-        (one.source_start - begin, one.source_end - begin)
-        for one in answer.citations
-        if one.passage_id == hit.passage.id and one.source_start is not None and one.source_end is not None
+        (citation.source_start - begin, citation.source_end - begin)
+        for citation in answer.citations
+        if citation.passage_id == hit.passage.id
+        and citation.source_start is not None
+        and citation.source_end is not None
     ]
-    found = _found(answer, hit)
-    return cited or [(found.start, found.end)]
+    excerpt = _found(answer, hit)
+    return cited or [(excerpt.start, excerpt.end)]
 
 
 def _located(index: Path | None, passage: Passage) -> Location | None:

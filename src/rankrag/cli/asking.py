@@ -16,15 +16,15 @@ from ..formats import read_passages
 from . import console, progress
 from .options import warn_untrained
 from .systems import (
-    Measured,
     NamedSystem,
+    ReadySystem,
     assemble,
+    for_workers,
     index_of,
     indexed,
     run_file,
     run_names,
     short_hash,
-    there,
 )
 from .version import installed
 
@@ -124,7 +124,7 @@ def _held(named: NamedSystem, passages: set[str]) -> set[str] | None:
 
 
 def _predict(
-    system: Measured, loaded: Loaded, items: Sequence[GoldQuestion], facts: Facts, asking: Asking
+    system: ReadySystem, loaded: Loaded, items: Sequence[GoldQuestion], facts: Facts, asking: Asking
 ) -> int:
     from ..eval.answers import AnswerFile
     from ..eval.predict import predict as ask_all
@@ -139,14 +139,14 @@ def _predict(
         )
 
 
-def _answers(system: Measured, loaded: Loaded, questions: Sequence[Question], asking: Asking) -> Answers:
+def _answers(system: ReadySystem, loaded: Loaded, questions: Sequence[Question], asking: Asking) -> Answers:
     from ..eval.predict import in_threads
     from ..index.cluster.spread import in_actors
 
     name, max_tokens = loaded.benchmark.name, loaded.benchmark.max_tokens
     if asking.ray is None:
         return partial(in_threads, system.ask(name, questions, max_tokens), asking.parallel)
-    make = partial(_worker, there(system.named), system.made_of(name), name, questions, max_tokens)
+    make = partial(_worker, for_workers(system.named), system.made_of(name), name, questions, max_tokens)
     return partial(in_actors, make=make, at_once=1, on_gpus=True)
 
 
@@ -172,7 +172,7 @@ def _worker(
     return lambda questions: [asked(ask, question) for question in questions]
 
 
-def facts_of(system: Measured, loaded: Loaded, asking: Asking, n: int, gold_found: int | None) -> Facts:
+def facts_of(system: ReadySystem, loaded: Loaded, asking: Asking, n: int, gold_found: int | None) -> Facts:
     """Return what `facts.json` says: everything that decides the answers, and where they were made."""
     from ..eval.answers import Facts
 

@@ -93,22 +93,22 @@ def calibrate(
         console.warn(
             f"found {amount(len(scored.units), 'pair')}: below {FEW} a fit may be chance, label more"
         )
-    found, threshold = _fitted(scored, method, precision if abstaining else None)
-    found = replace(
-        found,
+    calibration, threshold = _fitted(scored, method, precision if abstaining else None)
+    calibration = replace(
+        calibration,
         data_sha256="" if pairs == "-" else sha256(Path(pairs)),
         model=_mark(model),
         template_hash=prompts.template_hash(engine.form),
         query_likelihood=engine.query_likelihood,
     )
-    written = write_calibration(place, found) if place is not None else None
+    written = write_calibration(place, calibration) if place is not None else None
     if output == "json":
         record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
         abstains = asdict(threshold) if threshold else None
         record |= {"relevant": int(scored.labels.sum()), "threshold": abstains}
-        console.emit(record | {"calibration": asdict(found), "file": str(written) if written else None})
+        console.emit(record | {"calibration": asdict(calibration), "file": str(written) if written else None})
     else:
-        _show(found, threshold, written)
+        _show(calibration, threshold, written)
 
 
 def _place(model: str, out: Path | None, write: bool) -> Path | None:
@@ -134,35 +134,35 @@ def read_judged(path: str) -> Iterator[Judged]:
     an example of the task `rank` as a blend has it (others are left out). Lines of one question become one,
     and a passage that comes twice counts once. Raises FormatError, and InvalidInputError if nothing is left.
     """
-    found: dict[tuple[str, str], tuple[Question, dict[tuple[str, str], tuple[Passage, bool]]]] = {}
+    by_question: dict[tuple[str, str], tuple[Question, dict[tuple[str, str], tuple[Passage, bool]]]] = {}
     for number, record in files.read_records(path):
         labelled = _labelled(path, number, record)
         if labelled:
             asked = record.get("question")
             question = formats.question(path, number, asked if isinstance(asked, dict) else record)
-            known = found.setdefault((question.id, question.text), (question, {}))[1]
+            known = by_question.setdefault((question.id, question.text), (question, {}))[1]
             for passage, relevant in labelled:
                 known.setdefault((passage.title, passage.text), (passage, relevant))
-    if not found:
+    if not by_question:
         raise InvalidInputError(
             f"{path}: found no labelled pairs, wanted passages with `relevant` true or false, or examples of "
             "the task rank"
         )
-    for question, passages in found.values():
+    for question, passages in by_question.values():
         yield Judged(question, tuple(passages.values()))
 
 
 def _labelled(path: str, number: int, record: files.Record) -> list[tuple[Passage, bool]]:
     passages = record.get("passages", [])
-    if not isinstance(passages, list) or not all(isinstance(one, dict) for one in passages):
+    if not isinstance(passages, list) or not all(isinstance(entry, dict) for entry in passages):
         raise FormatError(path, number, "found passages that are no objects, wanted a list of passages")
     if "target" in record:
         labels = [_target(path, number, record)] * len(passages)
     else:
-        labels = [_relevant(path, number, one.get("relevant")) for one in passages]
+        labels = [_relevant(path, number, entry.get("relevant")) for entry in passages]
     return [
-        (formats.passage(path, number, one), label)
-        for one, label in zip(passages, labels, strict=True)
+        (formats.passage(path, number, entry), label)
+        for entry, label in zip(passages, labels, strict=True)
         if label is not None
     ]
 
@@ -186,8 +186,8 @@ def _sampled(judged: Sequence[Judged], n: int | None) -> list[Judged]:
     """Return `n` of the questions, chosen by their ids alone as `rankrag eval predict` chooses."""
     from ..eval.gold import Gold, GoldQuestion, sample
 
-    by_question = {id(one.question): one for one in judged}
-    items = [GoldQuestion(one.question, Gold(), one.question.id) for one in judged]
+    by_question = {id(asked.question): asked for asked in judged}
+    items = [GoldQuestion(asked.question, Gold(), asked.question.id) for asked in judged]
     return [by_question[id(item.question)] for item in sample(items, n)] if n else list(judged)
 
 
@@ -199,11 +199,11 @@ def _scored(judged: Sequence[Judged], ranker: Ranker) -> Pairs:
     from ..eval.calibration import paired
 
     rows: list[tuple[float, bool, str]] = []
-    for one in progress.track(judged, len(judged), "questions"):
+    for asked in progress.track(judged, len(judged), "questions"):
         # Numbers for ids: a label is found again by them, and a file may give one id to two passages.
-        hits = [Hit(replace(passage, id=str(n)), 0.0) for n, (passage, _) in enumerate(one.passages)]
-        for hit in ranker.rank(one.question, hits):
-            rows.append((hit.score, one.passages[int(hit.passage.id)][1], one.question.id))
+        hits = [Hit(replace(passage, id=str(n)), 0.0) for n, (passage, _) in enumerate(asked.passages)]
+        for hit in ranker.rank(asked.question, hits):
+            rows.append((hit.score, asked.passages[int(hit.passage.id)][1], asked.question.id))
     return paired(rows)
 
 
@@ -213,13 +213,13 @@ def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Cali
     from ..model.skills.calibrated import Calibration
 
     fit = {"temperature": fit_temperature, "isotonic": fit_isotonic}[method]
-    found = Calibration(method, fit(pairs.scores, pairs.labels))
+    calibration = Calibration(method, fit(pairs.scores, pairs.labels))
     off = cross_validated(pairs, lambda scores, labels: Calibration(method, fit(scores, labels)).apply)
-    found = replace(found, n_pairs=len(pairs.units), ece=off.ece, brier=off.brier)
+    calibration = replace(calibration, n_pairs=len(pairs.units), ece=off.ece, brier=off.brier)
     if precision is None:
-        return found, None
-    threshold = threshold_for(found.apply(pairs.scores), pairs.labels, precision)
-    return replace(found, threshold=threshold.value, precision=precision), threshold
+        return calibration, None
+    threshold = threshold_for(calibration.apply(pairs.scores), pairs.labels, precision)
+    return replace(calibration, threshold=threshold.value, precision=precision), threshold
 
 
 def _mark(model: str) -> str:
@@ -236,10 +236,10 @@ def _mark(model: str) -> str:
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _show(found: Calibration, threshold: Threshold | None, written: Path | None) -> None:
+def _show(calibration: Calibration, threshold: Threshold | None, written: Path | None) -> None:
     rows: list[list[str | Text]] = [
         [Text(name, "cyan"), *(f"{value:.3f}" for value in pair)]
-        for name, pair in (("ECE", found.ece), ("Brier score", found.brier))
+        for name, pair in (("ECE", calibration.ece), ("Brier score", calibration.brier))
         if pair is not None
     ]
     console.table(rows, right=[1, 2], heads=("", "before", "after, unseen questions"))

@@ -65,9 +65,9 @@ def build(
         return
     if out is None:
         raise typer.BadParameter("wanted --out BLEND to write, or --check to see what is missing")
-    for one in data.searches(chosen, data_root, out):
-        if not one.done:
-            _carry_out(one)
+    for search in data.searches(chosen, data_root, out):
+        if not search.done:
+            _carry_out(search)
     made = data.build(chosen, data_root, out, _tell, official_questions)
     if output == "json":
         console.emit({"blend": str(out), **made})
@@ -102,24 +102,26 @@ def _tell(what: str, count: int) -> None:
 # ── the searches of a recipe ─────────────────────────────────────────────────────────────────────────
 
 
-def _carry_out(one: Search) -> None:
+def _carry_out(search: Search) -> None:
     """Index the corpora of a search, whole passages, and write its run."""
     from ..index import Settings, build
     from ..model.store import named_models
 
-    folder = Path(one.run).with_suffix(".index")
-    console.err().print(Text(f"searching {', '.join(one.corpus)} for the run {one.run}", console.QUIET))
+    folder = Path(search.run).with_suffix(".index")
+    console.err().print(Text(f"searching {', '.join(search.corpus)} for the run {search.run}", console.QUIET))
     with progress.reporting() as report:
         # A source whose items carry no passages leaves an empty file, which is no corpus.
-        corpora = [path for path in one.corpus if Path(path).stat().st_size]
-        encoder = retrieval.open_encoder(named_models.DEFAULTS["encoder"]) if one.vectors else None
+        corpora = [path for path in search.corpus if Path(path).stat().st_size]
+        encoder = retrieval.open_encoder(named_models.DEFAULTS["encoder"]) if search.vectors else None
         done = build(corpora, folder, Settings(words=0, encoder=encoder, strict=True), report)
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    shelf = retrieval.open_retrieval(folder, one.retriever)
-    found = rankings(shelf, one.questions, one.k)
-    formats.write_run(one.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}")
+    shelf = retrieval.open_retrieval(folder, search.retriever)
+    found = rankings(shelf, search.questions, search.k)
+    formats.write_run(
+        search.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}"
+    )
 
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────
@@ -127,12 +129,14 @@ def _carry_out(one: Search) -> None:
 
 def _show_manifest(out: Path, made: Manifest) -> None:
     for stage in ("stage1", "stage2"):
-        rows = {name: one[stage] for name, one in made["ingredients"].items() if stage in one}
+        rows = {name: drawn[stage] for name, drawn in made["ingredients"].items() if stage in drawn}
         if rows:
             console.out().print(Text(f"{stage[:-1]} {stage[-1]}", "bold"))
             cells = (_row(name, cast("dict[str, float]", row)) for name, row in rows.items())
             console.table(cells, right=[1, 2, 3, 4], heads=("ingredient", "share", *COLUMNS))
-    drops = sum(sum(cast("dict[str, int]", one["drops"]).values()) for one in made["ingredients"].values())
+    drops = sum(
+        sum(cast("dict[str, int]", drawn["drops"]).values()) for drawn in made["ingredients"].values()
+    )
     console.say(f"{out}: {amount(drops, 'item')} dropped, each with its reason in manifest.json")
 
 
@@ -168,7 +172,7 @@ def show(
 
     examples = [*islice(data.shown(blend, template, STAGES[stage], task, source), n)]
     if output == "json":
-        console.emit({"examples": [_record(*one) for one in examples]})
+        console.emit({"examples": [_record(*example) for example in examples]})
         return
     for example, prompt in examples:
         console.out().print(Text(f"{example.id} · {example.task}", "bold"))

@@ -75,9 +75,9 @@ def _machine() -> Iterator[Check]:
 def packages() -> Iterator[Check]:
     """Yield a check for the core and for each extra, as the installed package itself names them."""
     for extra, names in requirements().items():
-        found = {name: installed(name) for name in names}
-        missing = [name for name, version in found.items() if version is None]
-        have = ", ".join(f"{name} {version}" for name, version in found.items() if version)
+        versions = {name: installed(name) for name in names}
+        missing = [name for name, version in versions.items() if version is None]
+        have = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
         target = f"'rankrag[{extra}]'" if extra else "rankrag"
         label = f"extra {extra}" if extra else "core"
         if missing:
@@ -89,13 +89,13 @@ def packages() -> Iterator[Check]:
 
 def requirements() -> dict[str, list[str]]:
     """Return the packages that rankrag needs by extra, the core under the empty name."""
-    found: dict[str, list[str]] = {"": []}
+    by_extra: dict[str, list[str]] = {"": []}
     for line in metadata.requires("rankrag") or []:
         name = re.match(r"[\w.-]+", line)
         extra = re.search(r"extra\s*==\s*['\"](\w+)['\"]", line)
         if name and name.group() != "rankrag" and not (extra and extra.group(1) == EVERYTHING):
-            found.setdefault(extra.group(1) if extra else "", []).append(name.group())
-    return found
+            by_extra.setdefault(extra.group(1) if extra else "", []).append(name.group())
+    return by_extra
 
 
 def _device() -> Iterator[Check]:

@@ -90,7 +90,9 @@ def runs(
         given = read_answers(folder)
         name, path = given.facts.system.name, to / given.facts.system.name / f"{given.facts.benchmark}.run"
         path.parent.mkdir(parents=True, exist_ok=True)
-        rankings = ((question, one.ranked or one.retrieved) for question, one in given.answers.items())
+        rankings = (
+            (question, answer.ranked or answer.retrieved) for question, answer in given.answers.items()
+        )
         console.say(f"{path}: {amount(formats.write_run(str(path), rankings, name), 'line')}")
 
 
@@ -118,28 +120,28 @@ def score(
     cells = [cell(score_folder(folder, data_root, n, data, skip)) for folder in answer_folders(folders)]
     _warn_of_zeros(cells)
     if output == "json":
-        console.emit({"cells": [asdict(one) for one in cells]})
+        console.emit({"cells": [asdict(cell) for cell in cells]})
     else:
         _show(cells)
 
 
 def _warn_of_zeros(cells: Iterable[Cell]) -> None:
     """Say where questions have no answer: a folder that is still being filled looks like a bad system."""
-    for one in cells:
-        if one.unanswered:
+    for cell in cells:
+        if cell.unanswered:
             console.warn(
-                f"{one.system} on {one.benchmark}: {one.unanswered:,} of {one.questions:,} questions have no "
-                "answer and count zero; the same `rankrag eval predict` asks those that were not asked yet"
+                f"{cell.system} on {cell.benchmark}: {cell.unanswered:,} of {cell.questions:,} questions "
+                "have no answer and count zero; the same `rankrag eval predict` asks those not asked yet"
             )
 
 
 def _show(cells: Iterable[Cell]) -> None:
     heads = ("system", "benchmark", "questions", "measure", "x100", "95 % interval")
     rows: list[tuple[str | Text, ...]] = []
-    for one in cells:
-        asked = f"{one.questions:,}" + (f" ({one.unanswered:,} without answer)" if one.unanswered else "")
-        for place, (name, value) in enumerate(one.measures.items()):
-            first = (Text(one.system, "cyan"), one.benchmark, asked) if place == 0 else ("", "", "")
+    for cell in cells:
+        asked = f"{cell.questions:,}" + (f" ({cell.unanswered:,} without answer)" if cell.unanswered else "")
+        for place, (name, value) in enumerate(cell.measures.items()):
+            first = (Text(cell.system, "cyan"), cell.benchmark, asked) if place == 0 else ("", "", "")
             rows.append(
                 (*first, name, f"{value.value * 100:.1f}", f"{value.low * 100:.1f} to {value.high * 100:.1f}")
             )

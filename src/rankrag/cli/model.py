@@ -36,12 +36,6 @@ Names = Annotated[
 ]
 
 TITLES = {"language_model": "Language models", "encoder": "Encoders"}
-STEPS = {
-    "download": "bytes fetched",
-    "join": "bytes joined",
-    "convert": "tensors converted",
-    "check": "bytes checked",
-}
 
 
 @app.command("pull")
@@ -58,7 +52,7 @@ def pull(names: Names = None, output: Output = "text") -> None:
         if plan := room.plan(name):
             console.note("pull", f"{name} {_cost(plan)}", "cyan")
         with progress.reporting() as report:
-            folders[name] = str(room.pull(name, lambda step, done, total: report(done, total, STEPS[step])))
+            folders[name] = str(room.pull(name, report))
         if output == "text":
             console.say(f"{name} is in {folders[name]}")
     if output == "json":
@@ -111,12 +105,12 @@ def verify(names: Names = None, output: Output = "text") -> None:
     problems: dict[str, list[str]] = {}
     for name in _known(names):
         with progress.reporting() as report:
-            problems[name] = [*room.verify(name, lambda step, done, total: report(done, total, STEPS[step]))]
+            problems[name] = [*room.verify(name, report)]
         if output == "text":
             console.say("\n".join(f"{name}: {line}" for line in problems[name] or ["ok"]))
     if output == "json":
-        console.emit({"models": [{"name": name, "problems": found} for name, found in problems.items()]})
-    if damaged := [name for name, found in problems.items() if found]:
+        console.emit({"models": [{"name": name, "problems": lines} for name, lines in problems.items()]})
+    if damaged := [name for name, lines in problems.items() if lines]:
         own = registry.shipped(damaged[0])
         pulled = own.base if own else damaged[0]
         raise FailureError(

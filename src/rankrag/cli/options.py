@@ -186,8 +186,8 @@ STAGES: dict[StageName, Literal[1, 2]] = {"1": 1, "2": 2}
 
 def filters(where: Sequence[str] | None, path: str | None) -> dict[str, str]:
     """Return the wanted attributes; `path` is the glob for the file."""
-    found = dict(_pair(item) for item in where or ())
-    return found | ({"path": path} if path else {})
+    chosen = dict(_pair(item) for item in where or ())
+    return chosen | ({"path": path} if path else {})
 
 
 def _pair(item: str) -> tuple[str, str]:

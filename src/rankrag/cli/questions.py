@@ -94,8 +94,8 @@ def drawn(store: Store, n: int, seed: int) -> list[Passage]:
 
     def long_enough() -> Iterator[Passage]:
         for start in range(0, len(ids), READ_AT_ONCE):
-            found = store.passages(wanted := ids[start : start + READ_AT_ONCE])
-            yield from (found[name] for name in wanted if len(found[name].text.split()) >= LEAST_WORDS)
+            passages = store.passages(wanted := ids[start : start + READ_AT_ONCE])
+            yield from (passages[name] for name in wanted if len(passages[name].text.split()) >= LEAST_WORDS)
 
     return [*islice(long_enough(), n)]
 

@@ -73,7 +73,7 @@ def _record(
 
 
 def _read(path: str) -> list[Passage]:
-    found = [*formats.read_passages(path)]
-    if not found:
+    passages = [*formats.read_passages(path)]
+    if not passages:
         raise InvalidInputError(f"found no passages in {path}, wanted a passage a line: check the file")
-    return found
+    return passages

@@ -214,7 +214,7 @@ def hosts(host: str, more: Sequence[str]) -> frozenset[str] | None:
     if "*" in more or (not _is_loopback(host) and not more):
         return None
     name = f"[{host}]" if ":" in host else host
-    return frozenset({"localhost", "127.0.0.1", "[::1]", name, *(one.lower() for one in more)})
+    return frozenset({"localhost", "127.0.0.1", "[::1]", name, *(host.lower() for host in more)})
 
 
 # ── running ──────────────────────────────────────────────────────────────────────────────────────────
@@ -286,6 +286,6 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 
 def _not_had(host: str, port: int, error: OSError) -> FailureError:
     return FailureError(
-        f"found {host}:{port} not to be had ({error.strerror or error}), wanted a free port of this machine: "
+        f"found {host}:{port} refused ({error.strerror or error}), wanted a free port of this machine: "
         "give another --port, or 0 for any"
     )

@@ -114,7 +114,7 @@ def _results(chosen: Study, folders: Sequence[Path], data_root: Path | None) -> 
     if chosen.browse:
         results = browsable(results, scores, folders)
     if chosen.x is not None:
-        points = {name: (one.line, one.x) for name, one in chosen.setups().items() if one.x is not None}
+        points = {name: (made.line, made.x) for name, made in chosen.setups().items() if made.x is not None}
         results = replace(results, curves=curves(results.cells, points, chosen.x))
     return results
 
@@ -123,12 +123,14 @@ def _claimed(claim: Claim, results: Results, scores: Sequence[Scores]) -> tuple[
     from ..eval.claims import by_depth, evidence, sentences
 
     pairs = [tuple(pair.split(":", 1)) for pair in claim.pairs]
-    found = [one for a, b in pairs for measure in claim.measures for one in evidence(results, a, b, measure)]
+    proofs = [
+        proof for a, b in pairs for measure in claim.measures for proof in evidence(results, a, b, measure)
+    ]
     depths: list[str] = []
     if claim.by_depth:
-        by_place = {(one.system.name, one.benchmark.name): one for one in scores}
+        by_place = {(scored.system.name, scored.benchmark.name): scored for scored in scores}
         depths += [line for a, b in pairs for line in by_depth(by_place, a, b, claim.measures[0])]
-    return (*sentences(claim.says, found), *depths)
+    return (*sentences(claim.says, proofs), *depths)
 
 
 # ── ranking data ─────────────────────────────────────────────────────────────────────────────────────
@@ -232,13 +234,13 @@ def digest(training: Training, stage: Stage, number: StageNumber, start: Path | 
     from ..train.folder import find_examples
 
     blend = Path(training.blend)
-    found: list[object] = [
+    parts: list[object] = [
         *(number, stage.model_dump(mode="json", exclude={"model"})),
         start.parent.name if start is not None else stage.model,
         find_examples(blend / "stage1" if number == 1 else blend),
         (training.without, training.ranking_pairs) if number == 2 else (),
     ]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
 
 
 def _part(training: Training, part: Path) -> Path:

@@ -99,11 +99,11 @@ class Study(_StudyModel):
 
 def _merged(base: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
     """Return the base with what is a variant's own on top; `train` is merged, not replaced."""
-    found = {**base, **own}
+    merged = {**base, **own}
     shared, special = base.get("train"), own.get("train")
     if isinstance(shared, dict) and isinstance(special, dict):
-        found["train"] = {**shared, **special}
-    return found
+        merged["train"] = {**shared, **special}
+    return merged
 
 
 def study_names() -> list[str]:

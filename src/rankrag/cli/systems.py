@@ -43,7 +43,7 @@ class NamedSystem:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReadySystem:
     """A system that can be asked, with what a report says of it; `searched` is None where runs are read."""
 
     named: NamedSystem
@@ -102,7 +102,7 @@ def _unless_refused(pipeline: Pipeline, question: Question) -> Answer:
         raise InvalidInputError(str(refusal)) from refusal
 
 
-def there(named: NamedSystem) -> NamedSystem:
+def for_workers(named: NamedSystem) -> NamedSystem:
     """Return a system for another process: with absolute paths, and no file that machines would share."""
 
     def placed(name: str) -> str:
@@ -124,7 +124,7 @@ def there(named: NamedSystem) -> NamedSystem:
     )
 
 
-def assemble(named: NamedSystem) -> Measured:
+def assemble(named: NamedSystem) -> ReadySystem:
     """Return a system ready to be asked; raises InvalidInputError for one that cannot be made."""
     _check(named)
     spec = named.spec
@@ -148,7 +148,7 @@ def assemble(named: NamedSystem) -> Measured:
         facts=facts,
     )
     ranker = open_ranker(spec, loaded.judging, cached) if spec.ranking else None
-    return Measured(named, system, searched, loaded, ranker, reused)
+    return ReadySystem(named, system, searched, loaded, ranker, reused)
 
 
 def _check(named: NamedSystem) -> None:
@@ -272,11 +272,18 @@ def weights_hash(name: str) -> str:
 
 def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:
     """Return 16 hex digits over the files of folders that decide what a model says."""
+    from ..model.store.registry import hashes_file
+    from ..model.store.weights_hash import file_hashes
+
+    wanted = patterns or ("*.safetensors", "tokenizer.json", "adapter_config.json")
+    paths = [
+        path
+        for folder in folders
+        for path in sorted({path for name in wanted for path in folder.glob(name) if path.is_file()})
+    ]
     digest = hashlib.sha256()
-    for folder in folders:
-        wanted = patterns or ("*.safetensors", "tokenizer.json", "adapter_config.json")
-        for path in sorted({path for pattern in wanted for path in folder.glob(pattern) if path.is_file()}):
-            digest.update(f"{path.name} {short_hash(path)}\n".encode())
+    for path, known in zip(paths, file_hashes(paths, hashes_file()), strict=True):
+        digest.update(f"{path.name} {known[:16]}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -337,30 +344,32 @@ def run_file(run: str, benchmark: str) -> Path:
 def _read_run(path: Path, questions: Sequence[Question], k: int) -> dict[str, list[tuple[str, float]]]:
     """Return the best hits of a run, by question id: by score, then by passage id."""
     wanted = {name: question.id for question in questions for name in (question.id, run_name(question.id))}
-    found: dict[str, dict[str, float]] = {}
+    scores: dict[str, dict[str, float]] = {}
     for question, name, score in read_run(str(path)):
         if question in wanted:
-            hits = found.setdefault(wanted[question], {})
+            hits = scores.setdefault(wanted[question], {})
             if name in hits:
                 raise FormatError(str(path), None, f"found passage {name!r} twice for question {question!r}")
             hits[name] = score
-    return {name: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in found.items()}
+    return {
+        name: sorted(hits.items(), key=lambda hit: (-hit[1], hit[0]))[:k] for name, hits in scores.items()
+    }
 
 
 def _texts(named: NamedSystem, ids: set[str]) -> dict[str, Passage]:
     from ..index import open_store
 
-    found: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
     if named.spec.index is not None:
         stored = open_store(named.spec.index).passages(sorted(ids | {*map(id_in_run, ids)}))
-        found = {name: stored[key] for name in ids for key in (id_in_run(name), name) if key in stored}
+        passages = {name: stored[key] for name in ids for key in (id_in_run(name), name) if key in stored}
     for path in named.corpus:
         for passage in read_passages(path):
-            found |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
-    if missing := sorted(ids - found.keys()):
+            passages |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
+    if missing := sorted(ids - passages.keys()):
         place = named.spec.index or ", ".join(named.corpus) or "nothing"
         raise InvalidInputError(
             f"{', '.join(named.runs)}: found {amount(len(missing), 'passage')} (first {missing[0]!r}) not in "
             f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
-    return found
+    return passages

@@ -55,10 +55,10 @@ class Build:
 
     def files(self, path: str) -> list[str]:
         """Return the files of a path, noting each as an input of the blend under the name in the recipe."""
-        found = self.places.find(path)
-        for file in found:
-            self.inputs[path if len(found) == 1 else f"{path}: {Path(file).name}"] = file
-        return found
+        paths = self.places.find(path)
+        for file in paths:
+            self.inputs[path if len(paths) == 1 else f"{path}: {Path(file).name}"] = file
+        return paths
 
     @property
     def split(self) -> Split:
@@ -132,7 +132,7 @@ def _of_few_groups(work: Build, name: str, count: int) -> list[Item]:
     asked: dict[tuple[str, ...], list[Item]] = {}
     for item in items:
         if item.id in groups:
-            asked.setdefault(tuple(one.id for one in groups[item.id]), []).append(item)
+            asked.setdefault(tuple(passage.id for passage in groups[item.id]), []).append(item)
     kept: list[Item] = []
     for group in sorted(asked.values(), key=len, reverse=True):
         if len(kept) < count:
@@ -159,10 +159,10 @@ def _mine(work: Build) -> None:
         for run in pool.ingredient.mine:
             wanted.setdefault(run, set()).update(item.search_id for item in pool.items)
     for name, questions in wanted.items():
-        one = search(work.recipe, work.places, name)
-        work.mined[name] = Mined(one, questions)
-        work.inputs[work.recipe.blend.runs[name].run] = one.run
-        work.inputs |= dict(zip(work.recipe.blend.runs[name].corpus, one.corpus, strict=True))
+        mining = search(work.recipe, work.places, name)
+        work.mined[name] = Mined(mining, questions)
+        work.inputs[work.recipe.blend.runs[name].run] = mining.run
+        work.inputs |= dict(zip(work.recipe.blend.runs[name].corpus, mining.corpus, strict=True))
         work.progress(f"mined {name}", len(questions))
         work.progress(f"without a hit in {name}", sum(not work.mined[name].hits(key) for key in questions))
     for pool in work.pools.values():
@@ -211,9 +211,9 @@ def _first_groups(groups: Groups, most: int | None) -> Groups:
     """Return the groups that were put together first, all or so many."""
     numbers: dict[tuple[str, ...], int] = {}
     for group in groups.values():
-        numbers.setdefault(tuple(one.id for one in group), len(numbers))
+        numbers.setdefault(tuple(passage.id for passage in group), len(numbers))
     kept = numbers if most is None else {key: n for key, n in numbers.items() if n < most}
-    return {name: group for name, group in groups.items() if tuple(one.id for one in group) in kept}
+    return {name: group for name, group in groups.items() if tuple(passage.id for passage in group) in kept}
 
 
 def _near(work: Build, name: str, held_out: bool, item: Item) -> Sequence[Passage]:
@@ -240,7 +240,7 @@ def _usable(work: Build, pool: Pool) -> int:
 def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[str, Drawn]:
     """Write the two files of a stage and return what it took of each ingredient; no files for no examples."""
     blend = work.recipe.blend
-    weights = {name: one.weight for name, one in blend.ingredients.items() if stage in one.stages}
+    weights = {name: part.weight for name, part in blend.ingredients.items() if stage in part.stages}
     asked = draws(weights, capacity, blend.draws.stage1 if stage == 1 else blend.draws.stage2)
     if not any(asked.values()):
         return {}
@@ -272,9 +272,9 @@ def shown(
     if not path.is_file():
         raise NotFoundError(f"found no {path}: make it with rankrag data build RECIPE --out {blend}")
     chosen = template(form or _template_of(folder(blend, stage)))
-    for one in read_examples(str(path)):
-        if task in (None, one.task) and source in (None, one.source):
-            yield one, example(one, chosen)
+    for item in read_examples(str(path)):
+        if task in (None, item.task) and source in (None, item.source):
+            yield item, example(item, chosen)
 
 
 def _template_of(stage: Path) -> str:

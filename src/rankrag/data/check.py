@@ -56,14 +56,14 @@ def require(recipe: Recipe, where: Places) -> None:
 def unpinned(recipe: Recipe, manifest: Manifest) -> dict[str, str]:
     """Return the commits, by repository, that a blend was read from and that its recipe does not name."""
     read = {
-        hub_split(name, {}).repository: one
-        for name, one in manifest["inputs"].items()
+        hub_split(name, {}).repository: read_from
+        for name, read_from in manifest["inputs"].items()
         if name.startswith(PREFIX)
     }
     return {
-        repository: str(one["revision"])
-        for repository, one in read.items()
-        if one["revision"] and repository not in recipe.blend.revisions
+        repository: str(given["revision"])
+        for repository, given in read.items()
+        if given["revision"] and repository not in recipe.blend.revisions
     }
 
 
@@ -82,9 +82,9 @@ def _paths(blend: Blend) -> dict[str, tuple[str, ...]]:
 def _named(blend: Blend) -> Iterator[tuple[str, str]]:
     for name, ingredient in blend.ingredients.items():
         yield from ((path, name) for path in ingredient.files)
-    mining = [one for one in blend.ingredients.values() if one.mine]
-    made = {PASSAGES.format(one.source) for one in mining}
-    for name in dict.fromkeys(run for one in mining for run in one.mine):
+    mining = [ingredient for ingredient in blend.ingredients.values() if ingredient.mine]
+    made = {PASSAGES.format(ingredient.source) for ingredient in mining}
+    for name in dict.fromkeys(run for ingredient in mining for run in ingredient.mine):
         yield from ((path, f"run {name}") for path in blend.runs[name].corpus if path not in made)
     yield from ((path, "benchmarks") for path in blend.benchmarks)
 

@@ -111,9 +111,9 @@ class Benchmarks:
             return
         for row in rows(path):
             self.questions.add(question(path, row.line or 0, row.values).text)
-            for one in row.rows("passages") if row.has("passages") else ():
-                if one.values.get("relevant") is True:
-                    self.passages.add(one.text("text"))
+            for passage in row.rows("passages") if row.has("passages") else ():
+                if passage.values.get("relevant") is True:
+                    self.passages.add(passage.text("text"))
 
     def reason_against(self, item: Item) -> str | None:
         """Say why an item must not be trained on, None where nothing speaks against it.
@@ -133,7 +133,7 @@ class Benchmarks:
             return "is a benchmark question"
         if any(self.questions.contained(text) for text in asked):
             return "contains a benchmark question"
-        if any(self.passages.same(one.text) for one in item.gold):
+        if any(self.passages.same(passage.text) for passage in item.gold):
             return "reads a benchmark passage"
         return None
 

@@ -52,7 +52,7 @@ def _wrong(item: Item, text: str, rng: random.Random) -> str:
     asked = bool(item.answers) and any(sign.isdigit() for sign in item.answers[0])
     kinds = [r"\b\d[\d,.]*\d\b|\b\d\b", r"\b[A-Z]\w+(?: [A-Z]\w+)*"]
     for kind in kinds if asked else reversed(kinds):
-        found = [one for one in re.findall(kind, text) if not contains_answer(one, item.answers)]
-        if found:
-            return str(rng.choice(found))
+        others = [match for match in re.findall(kind, text) if not contains_answer(match, item.answers)]
+        if others:
+            return str(rng.choice(others))
     return str(rng.choice(text.split() or ["nothing"]))

@@ -62,8 +62,8 @@ class Maker:
             return made
         if not all(example.target.strip() for example in made):
             return Dropped("no answer")
-        styled = [one for example in made for one in self._styled(item, example, rng)]
-        return [self._named(one) for one in styled] or Dropped("no whole sentence")
+        styled = [told for example in made for told in self._styled(item, example, rng)]
+        return [self._named(example) for example in styled] or Dropped("no whole sentence")
 
     def _named(self, example: Example) -> Example:
         name = f"{self.name}/{example.id}"
@@ -83,11 +83,11 @@ class Maker:
         styles = rng.sample(styles, len(styles))
         asked = [replace(example, question=replace(example.question, style=style)) for style in styles]
         if how.sentences and example.target != UNANSWERABLE:
-            asked = [told for one in asked if (told := _told(item, one)) is not None]
+            asked = [told for example in asked if (told := _told(item, example)) is not None]
         if example.target == UNANSWERABLE or not how.each_style:
             return asked[:1]
-        asked = list({one.question.style: one for one in asked}.values())
-        return [replace(one, id=f"{one.id}/{one.question.style}") for one in asked]
+        asked = list({example.question.style: example for example in asked}.values())
+        return [replace(example, id=f"{example.id}/{example.question.style}") for example in asked]
 
 
 def _instruct(draw: Draw) -> Made:
@@ -153,7 +153,7 @@ def _rank(draw: Draw) -> Made:
         return Dropped("no hard negative")
     if how.hostile and draw.rng.random() < how.hostile:
         # An order is never relevant; a claim may be, so a ranker is taught nothing about claims.
-        negatives = [hostile(item, one, draw.rng, claims=False) for one in negatives]
+        negatives = [hostile(item, passage, draw.rng, claims=False) for passage in negatives]
     return rules.pointwise(item, negatives, draw.rng, how.negatives)
 
 
@@ -176,8 +176,8 @@ def _retrieval_fault(item: Item) -> Dropped | None:
 
 def _five(draw: Draw) -> list[Passage]:
     how = draw.how
-    gold = {squash(one.text) for one in draw.item.gold}
-    if how.together and len(draw.hits) == how.passages and any(squash(one.text) in gold for one in draw.hits):
+    gold = {squash(passage.text) for passage in draw.item.gold}
+    if how.together and len(draw.hits) == how.passages and any(squash(hit.text) in gold for hit in draw.hits):
         return list(draw.hits)  # rows of a group share their passages only where these stand in one order
     if how.ordered or how.together:
         return rules.as_found(draw.item, draw.hits, draw.rng, how.passages)
@@ -188,12 +188,13 @@ def _with_orders(draw: Draw, passages: list[Passage]) -> list[Passage]:
     """Return passages with one that holds no answer made hostile, in as many examples as the recipe says."""
     if not draw.how.hostile or draw.rng.random() >= draw.how.hostile:
         return passages
-    others = [n for n, one in enumerate(passages) if not rules.relevant(one, draw.item)]
+    others = [n for n, passage in enumerate(passages) if not rules.relevant(passage, draw.item)]
     if not others:
         return passages
     at = draw.rng.choice(others)
     return [
-        hostile(draw.item, one, draw.rng, claims=True) if n == at else one for n, one in enumerate(passages)
+        hostile(draw.item, passage, draw.rng, claims=True) if n == at else passage
+        for n, passage in enumerate(passages)
     ]
 
 
@@ -204,7 +205,7 @@ def _told(item: Item, example: Example) -> Example | None:
     """
     if example.question.style != "plain" or item.target:
         return example
-    text = "\n".join(one.text for one in item.gold)
+    text = "\n".join(passage.text for passage in item.gold)
     said = full_sentence(item.question.text, example.target, text)
     return replace(example, target=said) if said else None
 

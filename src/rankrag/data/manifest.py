@@ -61,17 +61,17 @@ def drawn(
 ) -> dict[str, Drawn]:
     """Return what a stage took of each ingredient; the id of an example begins with its ingredient's name."""
     taken: dict[str, list[Example]] = {name: [] for name in weights}
-    for one in chosen:
-        taken[one.id.split("/")[0]].append(one)
-    kept = Counter(one.id.split("/")[0] for one in held)
+    for example in chosen:
+        taken[example.id.split("/")[0]].append(example)
+    kept = Counter(example.id.split("/")[0] for example in held)
     return {
         name: Drawn(
             share=round(share, 6),
             drawn=len(taken[name]),
-            distinct=len({(one.id, one.target, *(p.id for p in one.passages)) for one in taken[name]}),
+            distinct=len({(made.id, made.target, *(p.id for p in made.passages)) for made in taken[name]}),
             held_out=kept[name],
-            labels=dict(sorted(Counter(one.target for one in taken[name] if one.task == "rank").items())),
-            target_words=sum(len(one.target.split()) for one in taken[name]),
+            labels=dict(sorted(Counter(made.target for made in taken[name] if made.task == "rank").items())),
+            target_words=sum(len(example.target.split()) for example in taken[name]),
         )
         for name, share in shares(weights).items()
     }
@@ -90,7 +90,7 @@ def manifest(
         "recipe": {"name": recipe.name, "sha256": recipe.sha256, "seed": recipe.blend.seed},
         "template": {"name": recipe.blend.template, "hash": template_hash(template(recipe.blend.template))},
         "versions": {"rankrag": version("rankrag"), "python": platform.python_version()},
-        "sum_of_weights": round(sum(one.weight for one in recipe.blend.ingredients.values()), 6),
+        "sum_of_weights": round(sum(part.weight for part in recipe.blend.ingredients.values()), 6),
         "ingredients": {name: _ingredient(pool, taken) for name, pool in pools.items()},
         "licences": dict(sorted(licences.items())),
         "benchmarks": {

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import InvalidInputError
-from ..types import Passage
-from .conversations import conversations
+from ..types import Passage, Turn
 from .decontamination import Benchmarks, Passages, Questions, telling
-from .item import Dropped, Item
+from .item import BUILT_TURN, Dropped, Item
 from .matching import squash, words
 from .recipe import Blend, Ingredient
+from .rules import target
 from .sources import SOURCES, Reader, licence_of, reader
 
 LONG_QUESTION = 40
@@ -48,13 +48,13 @@ def fill(name: str, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) 
 
 def source_reader(name: str, ingredient: Ingredient) -> Reader:
     """Return what reads an ingredient's files. Raises InvalidInputError where nothing reads that layout."""
-    found = reader(ingredient.source, ingredient.format)
-    if found is None:
+    items = reader(ingredient.source, ingredient.format)
+    if items is None:
         raise InvalidInputError(
             f"ingredient {name!r}: found format {ingredient.format!r}, which {ingredient.source} has no "
             "reader for: use format neutral"
         )
-    return found
+    return items
 
 
 def _checked(pool: Pool, blend: Blend, files: Sequence[str], benchmarks: Benchmarks) -> Iterator[Item]:
@@ -99,13 +99,15 @@ def _bare(item: Item) -> Item:
 
 def _without_empty(item: Item) -> Item:
     """Return an item without passages that hold nothing: no example could be read back with one."""
-    gold, negatives = (tuple(one for one in some if one.text.strip()) for some in (item.gold, item.negatives))
+    gold, negatives = (
+        tuple(passage for passage in some if passage.text.strip()) for some in (item.gold, item.negatives)
+    )
     return replace(item, gold=gold, negatives=negatives)
 
 
 def _n_words(item: Item) -> int:
     texts = [item.question.text, *(turn.text for turn in item.question.history)]
-    return sum(len(text.split()) for text in [*texts, *(one.text for one in item.gold)])
+    return sum(len(text.split()) for text in [*texts, *(passage.text for passage in item.gold)])
 
 
 def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]:
@@ -166,7 +168,7 @@ class Split:
         `False` what the held-out examples call `True`: the better it remembered, the worse its evaluation.
         """
         gold, negatives, others = (
-            tuple(one for one in some if self.holds_out(one.text) is held_out)
+            tuple(passage for passage in some if self.holds_out(passage.text) is held_out)
             for some in (item.gold, item.negatives, hits)
         )
         return replace(item, gold=gold, negatives=negatives), others
@@ -195,7 +197,7 @@ def hold_out(pools: Sequence[Pool], split: Split) -> None:
 def _reading(item: Item) -> list[str]:
     read = (*item.gold, *(item.example.passages if item.example else ()))
     if read:
-        return [one.text for one in read]
+        return [passage.text for passage in read]
     return [item.question.text] if len(words(item.question.text)) >= LONG_QUESTION else []
 
 
@@ -212,3 +214,37 @@ def check_licences(blend: Blend) -> None:
                 f"ingredient {name!r}: found source {ingredient.source!r} with the licence {card.licence!r}, "
                 "but blend.commercial_only is true: take it out, or set blend.commercial_only=false"
             )
+
+
+# ── conversations made of single questions ─────────────────────────────────────────────────────────────
+
+
+def conversations(items: Iterable[Item], seed: str, most_turns: int = 3) -> Iterator[Item]:
+    """Yield one turn of a conversation for every question whose paragraph has others.
+
+    For recipes that may not use a conversational set. The earlier turns are other questions on the same
+    paragraph with their answers, one to `most_turns` of them in an order drawn from `seed`; each is one
+    that the paragraph answers. Such turns lack the pronouns of real ones: they teach the form, not the
+    resolution of references. Questions alone on their paragraph are left out.
+    """
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        if item.gold and not item.question.history:
+            groups.setdefault(item.gold[0].text, []).append(item)
+    for group in groups.values():
+        answerable = [item for item in group if item.answerable and item.answers]
+        for item in group:
+            others = [other for other in answerable if other.question.text != item.question.text]
+            if others:
+                yield _turn(item, others, random.Random(f"{seed} {item.id}"), most_turns)
+
+
+def _turn(item: Item, others: list[Item], rng: random.Random, most_turns: int) -> Item:
+    earlier = rng.sample(others, min(rng.randint(1, most_turns), len(others)))
+    history = [
+        turn
+        for other in earlier
+        for turn in (Turn("user", other.question.text), Turn("assistant", target(other, other.gold)))
+    ]
+    name = item.id + BUILT_TURN
+    return replace(item, id=name, question=replace(item.question, id=name, history=tuple(history)))

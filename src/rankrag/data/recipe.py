@@ -200,7 +200,7 @@ def _check_ingredients(path: str, recipe: Recipe) -> None:
 
 def _files(blend: Blend) -> set[str]:
     """Return all that a recipe reads: of ingredients, corpora and benchmarks."""
-    files = {file for one in blend.ingredients.values() for file in one.files}
+    files = {file for ingredient in blend.ingredients.values() for file in ingredient.files}
     return files | {file for run in blend.runs.values() for file in run.corpus} | set(blend.benchmarks)
 
 
@@ -218,7 +218,7 @@ def _explain(error: ValidationError) -> str:
 
     An unknown key comes before a missing one, as it most often is that one misspelt.
     """
-    fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    fault = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
     place = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         known = _names_at(fault["loc"][:-1])

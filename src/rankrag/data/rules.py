@@ -22,13 +22,13 @@ RELEVANT_ABOVE, IRRELEVANT_BELOW = 0.5, 0.1
 # ── which passages are relevant ──────────────────────────────────────────────────────────────────────
 
 
-def relevant(one: Passage, item: Item) -> bool:
+def relevant(passage: Passage, item: Item) -> bool:
     """Say whether a passage is relevant: it contains an answer, or the source itself labelled it so.
 
     The paper has only the first half; the second keeps gold whose answer is worded differently.
     """
-    labelled = any(one.id == gold.id for gold in item.gold)
-    return labelled or contains_answer(one.text, item.answers)
+    labelled = any(passage.id == gold.id for gold in item.gold)
+    return labelled or contains_answer(passage.text, item.answers)
 
 
 def hard_negatives(item: Item, hits: Sequence[Passage]) -> list[Passage]:
@@ -38,16 +38,16 @@ def hard_negatives(item: Item, hits: Sequence[Passage]) -> list[Passage]:
     any that contains an answer. A source without answers keeps every hit that is not gold.
     """
     others = _without_gold(item, [*item.negatives, *hits])
-    return [one for one in others if not contains_answer(one.text, item.answers)]
+    return [passage for passage in others if not contains_answer(passage.text, item.answers)]
 
 
 def _without_gold(item: Item, passages: Sequence[Passage]) -> list[Passage]:
     """Return the distinct texts among passages that are not gold, in their order."""
-    gold = {squash(one.text) for one in item.gold}
-    found: dict[str, Passage] = {}
-    for one in passages:
-        found.setdefault(squash(one.text), one)
-    return [one for key, one in found.items() if key not in gold]
+    gold = {squash(passage.text) for passage in item.gold}
+    by_text: dict[str, Passage] = {}
+    for other in passages:
+        by_text.setdefault(squash(other.text), other)
+    return [passage for key, passage in by_text.items() if key not in gold]
 
 
 def with_distant_gold(item: Item, hits: Sequence[Passage], depth: int) -> Item:
@@ -59,15 +59,15 @@ def with_distant_gold(item: Item, hits: Sequence[Passage], depth: int) -> Item:
     """
     if item.gold or not item.answers:
         return item
-    found = [one for one in hits[:depth] if contains_answer(one.text, item.answers)]
-    return replace(item, gold=tuple(found[:1]))
+    positives = [passage for passage in hits[:depth] if contains_answer(passage.text, item.answers)]
+    return replace(item, gold=tuple(positives[:1]))
 
 
 def same_dress(passages: Sequence[Passage]) -> list[Passage]:
     """Return passages without titles unless all have one: else a title would tell gold from the rest."""
-    if all(one.title for one in passages):
+    if all(passage.title for passage in passages):
         return list(passages)
-    return [replace(one, title="") for one in passages]
+    return [replace(passage, title="") for passage in passages]
 
 
 # ── the tasks ────────────────────────────────────────────────────────────────────────────────────────
@@ -80,15 +80,15 @@ def target(item: Item, passages: Sequence[Passage]) -> str:
     """
     if item.target or not item.answers:
         return item.target
-    text = "\n".join(one.text for one in passages)
-    return next((one for one in item.answers if contains_answer(text, [one])), item.answers[0])
+    text = "\n".join(passage.text for passage in passages)
+    return next((answer for answer in item.answers if contains_answer(text, [answer])), item.answers[0])
 
 
 def one_passage(passages: Sequence[Passage]) -> Passage:
     """Return gold passages as the one passage of context-rich question answering, line after line."""
     if len(passages) == 1:
         return passages[0]
-    return passage("\n".join(one.text for one in passages), passages[0].title, "joined")
+    return passage("\n".join(passage.text for passage in passages), passages[0].title, "joined")
 
 
 def five_passages(
@@ -118,10 +118,10 @@ def as_found(item: Item, hits: Sequence[Passage], rng: random.Random, size: int 
     """
     gold = rng.choice(item.gold)
     others = _without_gold(item, [*hits, *item.negatives])[: size - 1]
-    places = [squash(one.text) for one in hits]
+    places = [squash(passage.text) for passage in hits]
     key = squash(gold.text)
-    ahead = {squash(one.text) for one in hits[: places.index(key)]} if key in places else None
-    n = len(others) if ahead is None else sum(squash(one.text) in ahead for one in others)
+    ahead = {squash(passage.text) for passage in hits[: places.index(key)]} if key in places else None
+    n = len(others) if ahead is None else sum(squash(passage.text) in ahead for passage in others)
     return same_dress([*others[:n], gold, *others[n:]])
 
 
@@ -141,13 +141,13 @@ def without_answer(
 def shared_words(item: Item) -> float:
     """Return the share of the question's telling words that its gold passage repeats, in 0..1."""
     asked = telling(item.question.text)
-    read = telling(" ".join(f"{one.title} {one.text}" for one in item.gold))
+    read = telling(" ".join(f"{passage.title} {passage.text}" for passage in item.gold))
     return len(asked & read) / len(asked) if asked else 1.0
 
 
 def index_list(item: Item, passages: Sequence[Passage]) -> str:
     """Return the target of retrieval-augmented ranking: the numbers of all the relevant passages."""
-    return passage_list([n for n, one in enumerate(passages, 1) if relevant(one, item)])
+    return passage_list([n for n, passage in enumerate(passages, 1) if relevant(passage, item)])
 
 
 def pointwise(item: Item, negatives: Sequence[Passage], rng: random.Random, n: int = 1) -> list[Example]:
@@ -158,13 +158,16 @@ def pointwise(item: Item, negatives: Sequence[Passage], rng: random.Random, n: i
     """
     chosen = [rng.choice(item.gold), *rng.sample(list(negatives), min(n, len(negatives)))]
     labels = [TRUE] + [FALSE] * (len(chosen) - 1)
-    return [ranking_example(item, one, label) for one, label in zip(same_dress(chosen), labels, strict=True)]
+    return [
+        ranking_example(item, passage, label)
+        for passage, label in zip(same_dress(chosen), labels, strict=True)
+    ]
 
 
-def ranking_example(item: Item, one: Passage, label: str) -> Example:
+def ranking_example(item: Item, passage: Passage, label: str) -> Example:
     """Return the example that asks whether one passage is relevant."""
-    name = f"{item.id}/{label.lower()}/{one.id}"
-    return Example(name, "", "rank", plain(item.question), (one,), label)
+    name = f"{item.id}/{label.lower()}/{passage.id}"
+    return Example(name, "", "rank", plain(item.question), (passage,), label)
 
 
 def plain(question: Question) -> Question:
@@ -201,5 +204,5 @@ def conversation_ranking(item: Item, rng: random.Random, n: int = 1, n_words: in
     good, bad = ([piece for piece, label in judged if label is wanted] for wanted in (True, False))
     if not good:
         return []
-    chosen = [(rng.choice(good), TRUE), *((one, FALSE) for one in rng.sample(bad, min(n, len(bad))))]
-    return [ranking_example(item, one, label) for one, label in chosen]
+    chosen = [(rng.choice(good), TRUE), *((passage, FALSE) for passage in rng.sample(bad, min(n, len(bad))))]
+    return [ranking_example(item, passage, label) for passage, label in chosen]

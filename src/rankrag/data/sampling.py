@@ -58,10 +58,10 @@ def rounds(
     Fewer come back where the rounds do not give as many.
     """
     order = sorted(items, key=lambda item: random.Random(f"{seed} order {item.id}").random())
-    found: list[Example] = []
+    examples: list[Example] = []
     for turn in range(most):
         for item in order:
-            if len(found) >= count:
-                return found[:count]
-            found += make(item, random.Random(f"{seed} {item.id} {turn}"))
-    return found[:count]
+            if len(examples) >= count:
+                return examples[:count]
+            examples += make(item, random.Random(f"{seed} {item.id} {turn}"))
+    return examples[:count]

@@ -33,7 +33,7 @@ def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
     out.mkdir(parents=True, exist_ok=True)
     where = places(recipe, data_root, out)
     require(recipe, where)
-    mining = [name for name, one in recipe.blend.ingredients.items() if one.mine]
+    mining = [name for name, ingredient in recipe.blend.ingredients.items() if ingredient.mine]
     read = {name: _items(recipe, where, name) for name in mining}
     for source in sorted({recipe.blend.ingredients[name].source for name in mining}):
         if any((file := PASSAGES.format(source)) in run.corpus for run in recipe.blend.runs.values()):
@@ -43,25 +43,25 @@ def searches(recipe: Recipe, data_root: Path | None, out: Path) -> list[Search]:
 
 def _prepared(recipe: Recipe, where: Places, name: str, read: Mapping[str, list[Item]]) -> Search:
     """Return a search with its questions written, and without a run of it that answers others."""
-    one = search(recipe, where, name)
-    own = Path(one.run).parent == where.out
-    if one.done and not own:
-        return one
-    write_records(one.questions, _questions(recipe, read, name))
-    card, wanted = Path(one.run).with_suffix(".search.json"), _identity(recipe, where, one)
+    mining = search(recipe, where, name)
+    own = Path(mining.run).parent == where.out
+    if mining.done and not own:
+        return mining
+    write_records(mining.questions, _questions(recipe, read, name))
+    card, wanted = Path(mining.run).with_suffix(".search.json"), _identity(recipe, where, mining)
     if card.is_file() and card.read_text(encoding="utf-8") != wanted:
-        Path(one.run).unlink(missing_ok=True)
+        Path(mining.run).unlink(missing_ok=True)
     with writing(str(card)) as stream:
         stream.write(wanted)
-    return replace(one, done=Path(one.run).is_file())
+    return replace(mining, done=Path(mining.run).is_file())
 
 
-def _identity(recipe: Recipe, where: Places, one: Search) -> str:
+def _identity(recipe: Recipe, where: Places, mining: Search) -> str:
     """Return what a run depends on, as JSON."""
-    corpora = [path for name in recipe.blend.runs[one.name].corpus for path in where.find(name)]
-    files = {Path(path).name: sha256(Path(path)) for path in (one.questions, *corpora)}
-    how = {"retriever": one.retriever} if one.vectors else {}
-    return json.dumps({"k": one.k, **how, "files": files}, indent=1) + "\n"
+    corpora = [path for name in recipe.blend.runs[mining.name].corpus for path in where.find(name)]
+    files = {Path(path).name: sha256(Path(path)) for path in (mining.questions, *corpora)}
+    how = {"retriever": mining.retriever} if mining.vectors else {}
+    return json.dumps({"k": mining.k, **how, "files": files}, indent=1) + "\n"
 
 
 def search(recipe: Recipe, where: Places, name: str) -> Search:
@@ -81,7 +81,7 @@ def _items(recipe: Recipe, where: Places, name: str) -> list[Item]:
 
 
 def _questions(recipe: Recipe, read: Mapping[str, list[Item]], run: str) -> Iterator[dict[str, object]]:
-    mining = [name for name, one in recipe.blend.ingredients.items() if run in one.mine]
+    mining = [name for name, ingredient in recipe.blend.ingredients.items() if run in ingredient.mine]
     items = (item for name in mining for item in read[name])
     asked = {item.search_id: item.question for item in items if item.question.text.strip()}
     for name, question in sorted(asked.items()):
@@ -93,6 +93,6 @@ def _passages(recipe: Recipe, read: Mapping[str, list[Item]], source: str) -> It
     own: dict[str, Passage] = {}
     for name, items in read.items():
         if recipe.blend.ingredients[name].source == source:
-            own |= {one.id: one for item in items for one in (*item.gold, *item.negatives)}
-    for key, one in sorted(own.items()):
-        yield {"_id": key, "title": one.title, "text": one.text}
+            own |= {passage.id: passage for item in items for passage in (*item.gold, *item.negatives)}
+    for key, passage in sorted(own.items()):
+        yield {"_id": key, "title": passage.title, "text": passage.text}

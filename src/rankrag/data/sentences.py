@@ -54,12 +54,12 @@ def evidence(question: str, answer: str, text: str) -> str:
     """
     asked = telling(question) - telling(answer)
     best, most = "", 0.0
-    for one in sentences(text):
-        if not (_stands_alone(one) and contains_answer(one, [answer])):
+    for sentence in sentences(text):
+        if not (_stands_alone(sentence) and contains_answer(sentence, [answer])):
             continue
-        shared = len(asked & telling(one)) / max(1, len(asked))
+        shared = len(asked & telling(sentence)) / max(1, len(asked))
         if shared > most:
-            best, most = one, shared
+            best, most = sentence, shared
     return best if most >= _SHARED else ""
 
 

@@ -38,11 +38,11 @@ def together(
             asked.setdefault(key, []).append(item)
     if len(texts) < size:
         return {}
-    found: Groups = {}
+    grouped: Groups = {}
     for group in _groups(asked, hits, size, rng):
         passages = tuple(texts[key] for key in group)
-        found |= {item.id: passages for key in group for item in asked[key] if item.id not in found}
-    return found
+        grouped |= {item.id: passages for key in group for item in asked[key] if item.id not in grouped}
+    return grouped
 
 
 def found_together(
@@ -63,8 +63,8 @@ def found_together(
         )
         if len(passages) == size:
             groups[item.id] = passages
-            for one in passages:
-                holding.setdefault(squash(one.text), passages)
+            for passage in passages:
+                holding.setdefault(squash(passage.text), passages)
     return groups
 
 
@@ -80,12 +80,12 @@ def apart(
     The question then looks as if these passages answered it, and they do not. Items without short answers are
     left out: of them nobody can say where else the answer stands.
     """
-    distinct = list({tuple(one.id for one in group): group for group in groups.values()}.values())
+    distinct = list({tuple(passage.id for passage in group): group for group in groups.values()}.values())
     places: dict[str, list[int]] = {}
     for number, group in enumerate(distinct):
-        for one in group:
-            places.setdefault(squash(one.text), []).append(number)
-    found: Groups = {}
+        for passage in group:
+            places.setdefault(squash(passage.text), []).append(number)
+    assigned: Groups = {}
     for item in items:
         if not (item.answerable and item.answers and item.id in groups) or rng.random() >= share:
             continue
@@ -93,13 +93,13 @@ def apart(
         near = Counter(number for hit in hits(item) for number in places.get(squash(hit.text), ()))
         for number, _ in near.most_common():
             group = distinct[number]
-            texts = [one.text for one in group]
+            texts = [passage.text for passage in group]
             if gold not in map(squash, texts) and not any(
                 contains_answer(text, item.answers) for text in texts
             ):
-                found[item.id] = group
+                assigned[item.id] = group
                 break
-    return found
+    return assigned
 
 
 def found_apart(
@@ -137,7 +137,7 @@ def _groups(
         chosen = [key, *nearest][:size]
         for others in (left, order):
             chosen += [other for other in others if other not in chosen][: size - len(chosen)]
-        for one in chosen:
-            left.pop(one, None)
+        for member in chosen:
+            left.pop(member, None)
         rng.shuffle(chosen)
         yield chosen

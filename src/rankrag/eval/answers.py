@@ -172,7 +172,7 @@ TEXTS = ("text", "answer", "prediction", "output")
 
 def read_others(path: str) -> dict[str, str]:
     """Return answers that another system wrote, by question id: JSON lines with an id and a text."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for number, record in read_records(path):
         name = next((str(record[key]) for key in ("id", "_id", "question_id", "qid") if key in record), "")
         value = next((record[key] for key in TEXTS if key in record), None)
@@ -182,10 +182,10 @@ def read_others(path: str) -> dict[str, str]:
             raise FormatError(
                 path, number, f"found no id or no text, wanted `id` and one of {', '.join(TEXTS)}"
             )
-        if name in found:
+        if name in texts:
             raise FormatError(path, number, f"found a second answer to {name!r}, wanted one a question")
-        found[name] = value
-    return found
+        texts[name] = value
+    return texts
 
 
 def _with_precision(system: System) -> System:

@@ -264,16 +264,16 @@ def threshold_for(scores: np.ndarray, labels: np.ndarray, precision: float) -> T
     """
     scores, labels = _checked(scores, labels)
     order = np.argsort(-scores, kind="stable")
-    ranked, found = scores[order], np.cumsum(labels[order])
+    ranked, right = scores[order], np.cumsum(labels[order])
     ends = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True))  # a threshold cannot part equals
     n = ends + 1
-    bounds = _wilson(found[ends] / n, n)
+    bounds = _wilson(right[ends] / n, n)
     reached = np.flatnonzero(bounds >= precision)
     if not len(reached):
         best = int(bounds.argmax())
         raise InvalidInputError(
             f"found no threshold with {precision:g} as bound of its precision, at best {bounds[best]:.3f} "
-            f"(the {n[best]} most relevant pairs have {found[ends][best] / n[best]:.3f}): ask for less with "
+            f"(the {n[best]} most relevant pairs have {right[ends][best] / n[best]:.3f}): ask for less with "
             "--precision, for none with --no-threshold, or label more pairs"
         )
     place = int(reached[-1])
@@ -281,9 +281,9 @@ def threshold_for(scores: np.ndarray, labels: np.ndarray, precision: float) -> T
     below = ranked[end + 1] if end + 1 < len(ranked) else ranked[end]
     return Threshold(
         value=float((ranked[end] + below) / 2),
-        precision=float(found[end] / n[place]),
+        precision=float(right[end] / n[place]),
         at_least=float(bounds[place]),
-        recall=float(found[end] / found[-1]) if found[-1] else 0.0,
+        recall=float(right[end] / right[-1]) if right[-1] else 0.0,
         n=int(n[place]),
     )
 

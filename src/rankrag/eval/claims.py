@@ -61,32 +61,32 @@ def _enough(results: Results, tests: Sequence[Comparison]) -> bool:
     return all(cell.questions >= min(ENOUGH, cell.of) for cell in measured)
 
 
-def standing(found: Sequence[Evidence]) -> Standing:
+def standing(proofs: Sequence[Evidence]) -> Standing:
     """Return what all the comparisons of a claim come to."""
-    said = [one.standing for one in found]
-    if said and all(one == "shown" for one in said):
+    said = [proof.standing for proof in proofs]
+    if said and all(verdict == "shown" for verdict in said):
         return "shown"
     if "contradicted" in said:
         return "not shown" if "shown" in said else "contradicted"
-    for_it = sum(one != "not shown" for one in said)
+    for_it = sum(verdict != "not shown" for verdict in said)
     return "points there" if 2 * for_it > len(said) else "not shown"
 
 
-def sentences(says: str, found: Sequence[Evidence]) -> tuple[str, ...]:
+def sentences(says: str, proofs: Sequence[Evidence]) -> tuple[str, ...]:
     """Return a claim with what it comes to, and a sentence for each comparison that it rests on."""
-    return (f"{says} {standing(found).capitalize()}.", *map(_sentence, found))
+    return (f"{says} {standing(proofs).capitalize()}.", *map(_sentence, proofs))
 
 
-def _sentence(one: Evidence) -> str:
-    test = one.test
+def _sentence(proof: Evidence) -> str:
+    test = proof.test
     value, low, high = (
         f"{100 * x:+.1f}" for x in (test.difference.value, test.difference.low, test.difference.high)
     )
     where = "all together" if test.benchmark == POOLED else test.benchmark
-    few = "" if one.enough else f", fewer than {ENOUGH} of a set"
+    few = "" if proof.enough else f", fewer than {ENOUGH} of a set"
     return (
         f"{test.b} against {test.a}, {test.measure}, {where}: {value} [{low}, {high}], {test.difference.n:,} "
-        f"questions{few}, smallest difference that they show {100 * test.detectable:.1f}: {one.standing}."
+        f"questions{few}, smallest difference that they show {100 * test.detectable:.1f}: {proof.standing}."
     )
 
 
@@ -118,5 +118,5 @@ def by_depth(scores: Mapping[tuple[str, str], Scores], a: str, b: str, measure: 
 
 def _change(strata: Mapping[str, Sequence[tuple[float, float, str]]]) -> str:
     columns = [tuple(zip(*rows, strict=True)) for rows in strata.values()]
-    found = pooled([(x, y, units) for x, y, units in columns], draws=2000).difference
-    return f"{100 * found.value:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}] ({found.n:,})"
+    mean = pooled([(x, y, units) for x, y, units in columns], draws=2000).difference
+    return f"{100 * mean.value:+.1f} [{100 * mean.low:+.1f}, {100 * mean.high:+.1f}] ({mean.n:,})"

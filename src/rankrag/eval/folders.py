@@ -19,12 +19,12 @@ from .summary import question_rows
 
 def answer_folders(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of answers at or below these, in order; raises NotFoundError if there are none."""
-    found = [path.parent for folder in folders for path in sorted(folder.rglob(FACTS))]
-    if not found:
+    answered = [path.parent for folder in folders for path in sorted(folder.rglob(FACTS))]
+    if not answered:
         raise NotFoundError(
             f"found no answers below {', '.join(map(str, folders))}: make some with `rankrag eval predict`"
         )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(answered))
 
 
 def score_folder(
@@ -69,19 +69,19 @@ def score_folder(
 
 def _made_of(facts: Facts, loaded: Loaded, items: Sequence[GoldQuestion], skip: int) -> dict[str, str]:
     """Return what a report says of one system's answers to one benchmark alone, the first `skip` left out."""
-    found = {"file": facts.file}
+    made = {"file": facts.file}
     if before := facts.skip + skip:
         last = facts.skip + len(items)
-        found["questions"] = f"{before + 1} to {last} of the order of seed {facts.seed}"
+        made["questions"] = f"{before + 1} to {last} of the order of seed {facts.seed}"
     if loaded.dropped:
-        found["left out of it"] = "; ".join(f"{count:,} {why}" for why, count in loaded.dropped.items())
-    found |= {f"run {name}": digest for name, digest in facts.runs.items()}
+        made["left out of it"] = "; ".join(f"{count:,} {why}" for why, count in loaded.dropped.items())
+    made |= {f"run {name}": digest for name, digest in facts.runs.items()}
     if facts.index:
-        found["index"] = facts.index
+        made["index"] = facts.index
     gold = {name for item in items for name in item.gold.passages}
     if facts.gold_found is not None and gold:
-        found["gold passages held"] = f"{facts.gold_found:,} of {len(gold):,}"
-    return found
+        made["gold passages held"] = f"{facts.gold_found:,} of {len(gold):,}"
+    return made
 
 
 def _same_data(folder: Path, facts: Facts, data_root: Path | None, known: dict[str, Loaded]) -> Loaded:

@@ -89,7 +89,7 @@ def official_questions(path: str) -> list[str] | None:
         return None
     own = _own_benchmark(Path(path))
     benchmarks = [BENCHMARKS[name] for name in MIRAGE_TASKS] if file_format == "mirage" else [own]
-    return [asked.question.text for one in benchmarks for asked in _load(one, path, file_format).questions]
+    return [asked.question.text for row in benchmarks for asked in _load(row, path, file_format).questions]
 
 
 def _own_benchmark(path: Path) -> Benchmark:
@@ -133,11 +133,11 @@ def export(name: str, data_root: Path, to: Path) -> Iterator[tuple[str, int]]:
     split = {"split": "test"} if kind == "neutral_test" else {}
     questions = _below(to / file)
     yield questions, write_records(questions, (neutral_record(item) | split for item in items))
-    if passages := {one.id: one for item in items for one in item.candidates}:
+    if passages := {passage.id: passage for item in items for passage in item.candidates}:
         corpus, run = _below(to / "corpus" / f"{name}.jsonl"), _below(to / "runs" / f"{name}.run")
         yield corpus, write_records(corpus, map(formats.passage_record, passages.values()))
         hits = (
-            (item.question.id, [Hit(one, 1 / n) for n, one in enumerate(item.candidates, 1)])
+            (item.question.id, [Hit(passage, 1 / n) for n, passage in enumerate(item.candidates, 1)])
             for item in items
         )
         yield run, formats.write_run(run, hits, name)

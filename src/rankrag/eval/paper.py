@@ -61,8 +61,8 @@ def mean(table: PaperTable, row: Printed) -> float | None:
 
 def average_agrees(table: PaperTable, row: Printed) -> bool:
     """Say whether the printed average is the mean of the row; eight of Table 2's rows print another."""
-    found = mean(table, row)
-    return row.average is None or found is None or abs(found - row.average) < AVERAGE_AGREES
+    average = mean(table, row)
+    return row.average is None or average is None or abs(average - row.average) < AVERAGE_AGREES
 
 
 def _table(
@@ -80,7 +80,9 @@ def _table(
 
 def _row(system: str, printed: str, columns: int, note: str) -> Printed:
     """Return a row from its digits: `50.6 82.9/89.5 … 52.6`, average last where there is one."""
-    values = [None if one == "-" else float(one) for cell in printed.split() for one in cell.split("/")]
+    values = [
+        None if figure == "-" else float(figure) for cell in printed.split() for figure in cell.split("/")
+    ]
     average = values[columns] if len(values) > columns else None
     if len(values) not in (columns, columns + 1):
         raise ValueError(f"found {len(values)} values for {system!r}, wanted {columns} and an average")

@@ -34,11 +34,11 @@ def predict(
     waiting = [item.question for item in items if item.question.id not in file.done]
     before = len(items) - len(waiting)
     report(before, len(items))
-    for done, (question, found) in enumerate(zip(waiting, answers(waiting), strict=True), before + 1):
-        if isinstance(found, Answer):
-            file.add(found)
+    for done, (question, outcome) in enumerate(zip(waiting, answers(waiting), strict=True), before + 1):
+        if isinstance(outcome, Answer):
+            file.add(outcome)
         else:
-            file.fail(question, found)
+            file.fail(question, outcome)
         report(done, len(items))
     return len(file.failed & {item.question.id for item in items})
 
@@ -65,9 +65,9 @@ def in_threads(ask: Ask, parallel: int, questions: Sequence[Question]) -> Iterat
         running = [pool.submit(asked, ask, question) for question in islice(rest, parallel)]
         try:
             while running:
-                found = running.pop(0).result()
+                outcome = running.pop(0).result()
                 running += [pool.submit(asked, ask, following) for following in islice(rest, 1)]
-                yield found
+                yield outcome
         finally:
             for future in running:
                 future.cancel()

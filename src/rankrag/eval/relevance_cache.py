@@ -69,7 +69,7 @@ class CachedRanker:
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same passages, best first, ties by passage id."""
         keys = {hit.passage.id: _key(self.identity, question, hit) for hit in hits}
-        known = {name: found for name, key in keys.items() if (found := self.cache.get(key))}
+        known = {name: kept for name, key in keys.items() if (kept := self.cache.get(key))}
         if known:
             self.reused.add(question.id)
         fresh = self.ranker.rank(question, [hit for hit in hits if hit.passage.id not in known])

@@ -49,7 +49,7 @@ def joined(before: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """Return facts of two as those of both: values that differ stand beside each other, each once."""
     names = dict.fromkeys([*before, *now])
     values = {name: [*before.get(name, "").split(" / "), now.get(name, "")] for name in names}
-    return {name: " / ".join(dict.fromkeys(filter(None, found))) for name, found in values.items()}
+    return {name: " / ".join(dict.fromkeys(filter(None, texts))) for name, texts in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ def _finite(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): _finite(one) for key, one in value.items()}
+        return {str(key): _finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [_finite(entry) for entry in value]
     return value

@@ -71,31 +71,31 @@ def _means(rows: Sequence[QuestionScore]) -> dict[str, Value]:
 
 def _seconds(rows: Sequence[QuestionScore]) -> dict[str, Value]:
     names = dict.fromkeys(step for row in rows for step in row.seconds)
-    found = {
+    means = {
         step: interval([row.seconds[step] for row in having], [row.unit for row in having], bounds=None)
         for step in names
         if (having := [row for row in rows if step in row.seconds])
     }
-    return {step: replace(value, low=max(0.0, value.low)) for step, value in found.items()}
+    return {step: replace(value, low=max(0.0, value.low)) for step, value in means.items()}
 
 
 def _confidence(scores: Scores) -> dict[str, Value]:
     """Return what the relevance is worth: for abstaining (questions), and as a probability (pairs)."""
-    found: dict[str, Value] = {}
+    measures: dict[str, Value] = {}
     headline = next(iter(scores.benchmark.measures), "")
     sure = [row for row in scores.rows if row.relevance is not None and headline in row.values]
     if sure:
-        found["aurc"] = _resampled(
+        measures["aurc"] = _resampled(
             sure, lambda rows: aurc([row.relevance or 0.0 for row in rows], _correct(rows, headline))
         )
     answered = [row for row in scores.rows if row.values.get("coverage") == 1.0 and headline in row.values]
     if answered and len(answered) < len(scores.rows):
-        found["selective_acc"] = interval(_correct(answered, headline), [row.unit for row in answered])
+        measures["selective_acc"] = interval(_correct(answered, headline), [row.unit for row in answered])
     judged = [row for row in scores.rows if row.pairs]
     if judged:
-        found["ece"] = _resampled(judged, lambda rows: ece(*_pairs(rows)))
-        found["brier"] = _resampled(judged, lambda rows: brier(*_pairs(rows)))
-    return found
+        measures["ece"] = _resampled(judged, lambda rows: ece(*_pairs(rows)))
+        measures["brier"] = _resampled(judged, lambda rows: brier(*_pairs(rows)))
+    return measures
 
 
 def _correct(rows: Sequence[QuestionScore], measure: str) -> list[float]:
@@ -122,9 +122,9 @@ def _resampled(rows: Sequence[QuestionScore], measure: Callable[[Sequence[Questi
         measure([row for n in rng.integers(len(groups), size=len(groups)) for row in groups[n]])
         for _ in range(DRAWS)
     ]
-    found, n = measure(rows), len(groups)
+    middle, n = measure(rows), len(groups)
     half = 1.0 if n < 2 else student(n - 1) * float(np.std(drawn)) * (n / (n - 1)) ** 0.5 or 3 / n
-    return Value(found, max(0.0, found - half), min(1.0, found + half), len(rows), n)
+    return Value(middle, max(0.0, middle - half), min(1.0, middle + half), len(rows), n)
 
 
 def calibrations(scores: Scores, measured: Cell) -> Reliability | None:
@@ -151,7 +151,7 @@ def comparisons(scores: Sequence[Scores], pairs: Sequence[tuple[str, str]]) -> t
     """
     by_name = {(scored.system.name, scored.benchmark.name): scored for scored in scores}
     benchmarks = list(dict.fromkeys(scored.benchmark.name for scored in scores))
-    found: list[tuple[str, str, str, str, Paired]] = []
+    tests: list[tuple[str, str, str, str, Paired]] = []
     for a, b in pairs:
         both = [name for name in benchmarks if {(a, name), (b, name)} <= by_name.keys()]
         shared = [(by_name[a, name], by_name[b, name]) for name in both]
@@ -159,9 +159,9 @@ def comparisons(scores: Sequence[Scores], pairs: Sequence[tuple[str, str]]) -> t
             check_paired(one, other)
             for measure in _compared(one, other):
                 if values := _values(one, other, measure):
-                    found.append((one.benchmark.name, measure, a, b, compare(*values)))
-        found += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared)]
-    corrected = holm([test.p for *_, test in found])
+                    tests.append((one.benchmark.name, measure, a, b, compare(*values)))
+        tests += [(POOLED, measure, a, b, test) for measure, test in _pooled(shared)]
+    corrected = holm([test.p for *_, test in tests])
     return tuple(
         Comparison(
             benchmark,
@@ -177,7 +177,7 @@ def comparisons(scores: Sequence[Scores], pairs: Sequence[tuple[str, str]]) -> t
             losses=test.losses,
             needed=test.needed,
         )
-        for (benchmark, measure, a, b, test), p in zip(found, corrected, strict=True)
+        for (benchmark, measure, a, b, test), p in zip(tests, corrected, strict=True)
     )
 
 
@@ -353,10 +353,10 @@ def pairs_of(compare: Sequence[str] | None, scores: Sequence[Scores]) -> list[tu
     names = list(dict.fromkeys(scored.system.name for scored in scores))
     if compare is None:
         return [(names[0], name) for name in names[1:]]
-    found = []
+    pairs = []
     for pair in compare:
         a, sign, b = pair.partition(":")
         if not sign or not {a, b} <= set(names):
             raise InvalidInputError(f"found --compare {pair!r}, wanted A:B with systems {', '.join(names)}")
-        found.append((a, b))
-    return found
+        pairs.append((a, b))
+    return pairs

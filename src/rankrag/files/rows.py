@@ -67,6 +67,26 @@ class Row:
             raise self.error(f"found something else than text in {name!r}, wanted a list of texts")
         return [str(value) for value in values]
 
+    def stripped(self, name: str) -> str:
+        """Return a text that is not blank, without the whitespace around it; no number counts as text."""
+        value = self.values.get(name)
+        if not isinstance(value, str) or not value.strip():
+            raise self.error(f"found no text in {name!r}")
+        return value.strip()
+
+    def any_texts(self, name: str) -> list[str]:
+        """Return a list of texts without what is blank; one text is a list of one, null an empty one."""
+        value = self.values.get(name)
+        entries: list[object] = value if isinstance(value, list) else [] if value is None else [value]
+        texts = [entry.strip() for entry in entries if isinstance(entry, str)]
+        if len(texts) < len(entries):
+            raise self.error(f"found {name} that is no list of texts")
+        return [text for text in texts if text]
+
+    def any_rows(self, name: str) -> list[Row]:
+        """Return a list of objects, empty where it is not there or null."""
+        return self.rows(name) if self.values.get(name) else []
+
     def rows(self, name: str) -> list[Row]:
         """Return a list of objects."""
         return [self._row(name, value) for value in self.items(name)]
@@ -187,8 +207,8 @@ def _array(path: str, stream: IO[str], buffer: str, line: int) -> Iterator[Row]:
         except json.JSONDecodeError as error:
             more = stream.read(max(CHUNK, len(buffer))) if _unfinished(error, buffer) else ""
             if not more:
-                found = line + buffer.count("\n", position, error.pos)
-                raise FormatError(path, found, f"found broken JSON ({error.msg})") from error
+                at = line + buffer.count("\n", position, error.pos)
+                raise FormatError(path, at, f"found broken JSON ({error.msg})") from error
             buffer, position = buffer[position:] + more, 0
             continue
         if not isinstance(value, dict):

@@ -29,7 +29,7 @@ def _typed(wanted: object, value: object, where: str) -> object:
         return _tuple(arguments, _of_kind(list, "a list", value, where), where)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         entries = _of_kind(dict, "an object", value, where)
-        return {name: _typed(arguments[1], one, f"{where}.{name}") for name, one in entries.items()}
+        return {name: _typed(arguments[1], entry, f"{where}.{name}") for name, entry in entries.items()}
     if origin is types.UnionType:
         return None if value is None else _typed(arguments[0], value, where)
     if origin is typing.Literal:
@@ -57,7 +57,7 @@ def _tuple(arguments: tuple[object, ...], entries: list[object], where: str) -> 
     if len(kinds) != len(entries):
         raise ValueError(f"{where}: found {len(entries)} values, wanted {len(kinds)}")
     places = enumerate(zip(kinds, entries, strict=True))
-    return tuple(_typed(kind, one, f"{where}[{n}]") for n, (kind, one) in places)
+    return tuple(_typed(kind, entry, f"{where}[{n}]") for n, (kind, entry) in places)
 
 
 def _of_kind(kind: type[Typed], name: str, value: object, where: str) -> Typed:
@@ -74,4 +74,8 @@ def _hints(wanted: type) -> dict[str, object]:
 
 def _needed(wanted: type) -> list[str]:
     """Return the fields without a default: an earlier report may lack the others."""
-    return [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
+    return [
+        field.name
+        for field in fields(wanted)
+        if field.default is MISSING and field.default_factory is MISSING
+    ]

@@ -57,8 +57,8 @@ def answer_of(record: Mapping[str, object], question: Question) -> Answer:
 
 def _hit_of(told: Mapping[str, Any]) -> Hit:
     source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
-    found = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
-    return Hit(found, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
+    passage = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
+    return Hit(passage, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))
 
 
 def hit_record(hit: Hit) -> Record:

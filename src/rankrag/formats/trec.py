@@ -33,7 +33,7 @@ def write_run(path: str, rankings: Iterable[tuple[str, Sequence[Hit]]], tag: str
 
 def run_name(name: str) -> str:
     """Return an id as a column of a run: white space, which separates columns, becomes `%20` and the like."""
-    return re.sub(r"\s|%(?=[0-9A-Fa-f]{2})", lambda found: quote(found[0]), name) or "_"
+    return re.sub(r"\s|%(?=[0-9A-Fa-f]{2})", lambda match: quote(match[0]), name) or "_"
 
 
 def id_in_run(name: str) -> str:

@@ -23,12 +23,12 @@ from ..types import Passage
 from .named_encoders import ENCODERS, EncoderSettings
 from .query_encoder import QueryEncoder, load_query_encoder
 from .settings import Similarity
-from .windows import windows
 
 if TYPE_CHECKING:
     import numpy as np
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
+    from transformers import PreTrainedTokenizerBase
 
 Text = str | tuple[str, str]
 """What goes into the tokenizer: one text, or two that it joins as a pair."""
@@ -91,10 +91,10 @@ class Encoder:
         """How vectors are compared; vectors are of length 1 if `cosine`, so a dot product serves both."""
         if self._settings:
             return self._settings.similarity
-        found = self._passage_model.similarity_fn_name
-        if found not in ("cosine", "dot"):
-            raise InvalidInputError(f"{self.folder}: found similarity {found!r}, wanted 'cosine' or 'dot'")
-        return "cosine" if found == "cosine" else "dot"
+        measure = self._passage_model.similarity_fn_name
+        if measure not in ("cosine", "dot"):
+            raise InvalidInputError(f"{self.folder}: found similarity {measure!r}, wanted 'cosine' or 'dot'")
+        return "cosine" if measure == "cosine" else "dot"
 
     @property
     def speakers(self) -> bool:
@@ -364,3 +364,44 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+# ── long texts ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+_MARGIN, _NARROW = 8, 32
+"""Pieces of a window that stay free, since a word cut in two may give more pieces than whole; not in a narrow
+window."""
+
+_BACK = 4
+"""A window may end by this part of its length earlier than it could, to end at white space."""
+
+
+def windows(text: str, room: int, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the parts of a text, each of at most `room` pieces of the tokenizer, about equally long.
+
+    They end at white space where there is any nearby. All pieces of the text are in one of them.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    pieces: list[tuple[int, int]] = encoded["offset_mapping"]
+    room = max(1, room - _MARGIN if room > _NARROW else room)
+    starts = [pieces[first][0] for first in _firsts(pieces, room)]
+    return [text[a:b].strip() for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+
+def _firsts(pieces: list[tuple[int, int]], room: int) -> Iterator[int]:
+    first = 0
+    while first < len(pieces):
+        yield first
+        rest = len(pieces) - first
+        n_windows = -(-rest // room)
+        size = -(-rest // n_windows)
+        latest = first + size
+        # Going back must leave no more than the windows that follow can hold.
+        earliest = max(latest - size // _BACK, len(pieces) - (n_windows - 1) * room, first + 1)
+        after_space = (n for n in range(latest, earliest - 1, -1) if _follows_space(pieces, n))
+        first = next(after_space, latest)
+
+
+def _follows_space(pieces: list[tuple[int, int]], n: int) -> bool:
+    return n >= len(pieces) or pieces[n][0] > pieces[n - 1][1]

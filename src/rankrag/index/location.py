@@ -50,8 +50,8 @@ def line(folder: Path, passage: Passage) -> int | None:
     """Return the line of its file at which a passage begins, None where its file has no lines to count."""
     if passage.source is None or find_kind(_path(folder, passage.source)) not in _OWN:
         return None
-    found = locate(folder, passage)
-    return found.line if found else None
+    location = locate(folder, passage)
+    return location.line if location else None
 
 
 def _path(folder: Path, source: Source) -> Path:

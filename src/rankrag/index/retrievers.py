@@ -71,9 +71,9 @@ class Hybrid:
         depth = max(k, self.depth)
         *others, last = self.retrievers
         # Side by side: a store searches outside Python's lock, and so does an encoder.
-        found = [_POOL.submit(one.search, query, depth, filters) for one in others]
+        searches = [_POOL.submit(retriever.search, query, depth, filters) for retriever in others]
         here = last.search(query, depth, filters)
-        return fuse([*(one.result() for one in found), here])[:k]
+        return fuse([*(search.result() for search in searches), here])[:k]
 
 
 def fuse(rankings: Sequence[Sequence[Hit]], k: int = RRF_K) -> list[Hit]:

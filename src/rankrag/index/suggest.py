@@ -22,7 +22,7 @@ def suggested(passages: Iterable[Passage]) -> tuple[str, ...]:
     for passage in passages:
         path = passage.source.path if passage.source else ""
         asked.setdefault(path, []).extend(_questions(passage))
-    first = [found[0] for found in asked.values() if found]
+    first = [questions[0] for questions in asked.values() if questions]
     # What a document asks itself before what is made of a heading.
     first.sort(key=lambda question: question.startswith(_ABOUT))
     return tuple(dict.fromkeys(first))[:EXAMPLES]

@@ -123,9 +123,9 @@ def boot() -> str:
 def _names(folder: Path) -> list[str]:
     """Return the files of the tables by their paths in the folder, without those that are not whole yet."""
     # Strings, and no `Path` for each: a busy server has 20,000 files, which took 2 s for each of its uploads.
-    found: list[str] = []
+    paths: list[str] = []
     for table in TABLES:
         for here, _, names in os.walk(folder / table):
             inner = Path(os.path.relpath(here, folder)).as_posix()
-            found += [f"{inner}/{name}" for name in names if name[0] != "." and name != _HINT]
-    return sorted(found)
+            paths += [f"{inner}/{name}" for name in names if name[0] != "." and name != _HINT]
+    return sorted(paths)

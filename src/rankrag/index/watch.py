@@ -40,7 +40,7 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
         yield_on_timeout=True,
     )
     next(changes)
-    return (_read_or_gone(sorted({path for _, path in found}), folder) for found in changes)
+    return (_read_or_gone(sorted({path for _, path in changed}), folder) for changed in changes)
 
 
 def _folder(path: str) -> str:

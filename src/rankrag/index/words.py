@@ -149,17 +149,17 @@ def _words(text: str, language: str, query: bool) -> list[str]:
     form = one_form(text)
     if form.isascii() or not _WITHOUT_SPACES.search(form):
         return _spelled([between.strip(_AROUND) for between in form.split()], language)
-    found: list[str] = []
+    words: list[str] = []
     spelled: list[str] = []
     for match in _patterns().any.finditer(form):
         split = _SPLITTERS.get(match.lastgroup or "")
         if split:
-            found += split(match[0].casefold())
+            words += split(match[0].casefold())
         elif match.lastgroup == "han":
-            found += _han(match[0].casefold(), query)
+            words += _han(match[0].casefold(), query)
         else:
             spelled.append(match[0])
-    return _spelled(spelled, language) + found
+    return _spelled(spelled, language) + words
 
 
 _AROUND = ",.;:!?()[]\"'"

@@ -31,8 +31,8 @@ class RankRAGPostprocessor(BaseNodePostprocessor):
         if query_bundle is None:
             raise InvalidInputError("found no question, wanted one: give query_bundle or query_str")
         passages = [
-            Passage(str(number), found.node.get_content(), str(found.node.metadata.get("title") or ""))
-            for number, found in enumerate(nodes)
+            Passage(str(number), node.node.get_content(), str(node.node.metadata.get("title") or ""))
+            for number, node in enumerate(nodes)
         ]
         ranked = self.rag.rank(query_bundle.query_str, passages)[: self.top_n]
         return [

@@ -63,9 +63,9 @@ def create_app(
 
 def _middleware(state: State) -> list[Middleware]:
     access = state.settings.access
-    found = [Middleware(RequestLog, state.telemetry)]
+    outer = [Middleware(RequestLog, state.telemetry)]
     if access.origins:  # outside the guard: a browser asks without a key whether it may ask
-        found.append(
+        outer.append(
             Middleware(
                 CORSMiddleware,
                 allow_origins=access.origins,
@@ -74,7 +74,7 @@ def _middleware(state: State) -> list[Middleware]:
                 expose_headers=["Retry-After", "X-Request-ID"],
             )
         )
-    return [*found, Middleware(Guard, access), Middleware(BodyLimits, state.limits), Middleware(CatchAll)]
+    return [*outer, Middleware(Guard, access), Middleware(BodyLimits, state.limits), Middleware(CatchAll)]
 
 
 def _mount(app: FastAPI, state: State) -> None:

@@ -197,7 +197,7 @@ class Desk:
         return max(1, math.ceil(self._mean_s * self._inside / self._running))
 
     async def _while_there(self, request: Request, work: Callable[[], Awaitable[T]]) -> T:
-        found: list[T] = []
+        results: list[T] = []
 
         async def watch() -> None:
             await left(request)
@@ -206,11 +206,11 @@ class Desk:
         with self.in_time():
             async with alone() as group:
                 group.start_soon(watch)
-                found.append(await work())
+                results.append(await work())
                 group.cancel_scope.cancel()
-        if not found:
+        if not results:
             raise StoppedError("the client has left")
-        return found[0]
+        return results[0]
 
 
 @contextlib.asynccontextmanager

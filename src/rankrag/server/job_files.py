@@ -7,9 +7,9 @@ import logging
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ..files import summed, unsummed, write_json
+from ..files import summed, typed, unsummed, write_json
 from ..types import Document
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -68,11 +68,10 @@ def write_job(folder: Path, job: Job) -> None:
 
 def read_job(path: Path) -> Job:
     """Return the job of a file; raises ValueError or OSError for one that is broken or too new."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    try:
-        return _job(values)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no job: {error}") from error
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("no job")
+    return _job(content)
 
 
 def read_jobs(folder: Path, known: Set[str] = frozenset()) -> Iterator[Job]:
@@ -106,21 +105,15 @@ class NewerError(ValueError):
     """The file of a job was written by a newer version."""
 
 
-def _job(values: dict[str, Any]) -> Job:
-    version = values.get("format", 1)
+def _job(content: dict[str, object]) -> Job:
+    version = content.get("format", 1)
     if not isinstance(version, int):
         raise ValueError("no job")
     if version > FORMAT:
         raise NewerError(
             f"found a job of format {version}, wanted at most {FORMAT}: it is left as it is, update rankrag"
         )
-    values = unsummed(values)
-    values.pop("format", None)
-    at = values.get("at", ())  # one name up to format 2
-    tuples = {
-        "at": ((at,) if at else ()) if isinstance(at, str) else tuple(at),
-        "files": tuple(str(name) for name in values["files"]),
-        "problems": tuple(Problem(**one) for one in values["problems"]),
-        "documents": tuple(Document(**one) for one in values["documents"]),
-    }
-    return Job(**{**values, **tuples})
+    values = {name: value for name, value in unsummed(content).items() if name != "format"}
+    if isinstance(at := values.get("at"), str):  # one name up to format 2
+        values["at"] = [at] if at else []
+    return typed(Job, values, "job")

@@ -96,7 +96,7 @@ class Jobs:
                 part.unlink(missing_ok=True)
         self.unread = tuple(set_aside(self._states()))
         self._look()
-        if any(one.path.endswith(".broken") for one in self.unread):
+        if any(problem.path.endswith(".broken") for problem in self.unread):
             self._find_lost()
         self._thread = Thread(target=self._work, name="rankrag-jobs", daemon=True)
         self._thread.start()
@@ -190,7 +190,7 @@ class Jobs:
         try:
             self._delete(document, ends)
             kept = self._kept(document)
-            if kept is not None and not any(one.path == document.path for one in self.documents.list()):
+            if kept is not None and not any(other.path == document.path for other in self.documents.list()):
                 kept.unlink(missing_ok=True)
         finally:
             self.changing.release()
@@ -410,7 +410,7 @@ class Jobs:
     def _clear(self, cancelled: Job) -> None:
         """Remove the uploads of a cancelled job that are neither in the index nor wanted by another job."""
         wanted = {name for job in self.list() if not job.is_over for name in job.files}
-        paths = {self.documents.place(one).resolve() for one in self.documents.list()}
+        paths = {self.documents.place(document).resolve() for document in self.documents.list()}
         for name in cancelled.files:
             if name not in wanted and self.place(name).resolve() not in paths:
                 self.place(name).unlink(missing_ok=True)
@@ -482,7 +482,7 @@ class Jobs:
 
 def record(job: Job) -> dict[str, object]:
     """Return a job as clients see it."""
-    return brief(job) | {"documents": [asdict(one) for one in job.documents]}
+    return brief(job) | {"documents": [asdict(document) for document in job.documents]}
 
 
 def brief(job: Job) -> dict[str, object]:
@@ -490,7 +490,7 @@ def brief(job: Job) -> dict[str, object]:
     shown = asdict(replace(job, documents=()))
     for inner in ("documents", "owner", "at", "together", "ended"):
         del shown[inner]
-    n_passages = sum(one.n_passages for one in job.documents)
+    n_passages = sum(document.n_passages for document in job.documents)
     return shown | {"n_documents": len(job.documents), "n_passages": n_passages}
 
 

@@ -108,11 +108,11 @@ class Connection(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _make_room(self) -> bool:
-        others = [one for one in self.connections if one is not self and isinstance(one, Connection)]
-        idle = [one for one in others if one.is_idle and not one.transport.is_closing()]
+        others = [peer for peer in self.connections if peer is not self and isinstance(peer, Connection)]
+        idle = [peer for peer in others if peer.is_idle and not peer.transport.is_closing()]
         if not idle:
             return False
-        oldest = min(idle, key=lambda one: one.silent_since)
+        oldest = min(idle, key=lambda peer: peer.silent_since)
         oldest.transport.abort()
         self.connections.discard(oldest)
         return True

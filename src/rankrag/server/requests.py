@@ -64,7 +64,9 @@ Messages = Annotated[tuple[Message, ...], Field(max_length=MOST_MESSAGES)]
 
 def turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
     """Return the turns of a conversation, oldest first, without empty ones."""
-    return tuple(Turn(one.role, one.content.strip()) for one in messages if one.content.strip())
+    return tuple(
+        Turn(message.role, message.content.strip()) for message in messages if message.content.strip()
+    )
 
 
 def check_lengths(texts: Mapping[str, str], limits: Limits) -> None:

@@ -83,19 +83,8 @@ class _Watched(Iterator[str]):
         return next(self._pieces)
 
     @property
-    def n_tokens(self) -> int | None:
-        """The tokens written so far; None where the model does not count them."""
-        counted: int | None = getattr(self._pieces, "n_tokens", None)
-        return counted
-
-    @property
-    def cut(self) -> bool:
-        """Whether there was more to write; known where tokens are counted."""
-        return getattr(self._pieces, "cut", False)
-
-    @property
     def usage(self) -> Usage | None:
-        """The tokens read and written, as a model behind a server told them."""
+        """The tokens, where the model counts them."""
         told: Usage | None = getattr(self._pieces, "usage", None)
         return told
 

@@ -162,10 +162,10 @@ def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
     path = card.folder / FILE
     if not path.exists():
         return engine
-    found = read_calibration(path)
+    calibration = read_calibration(path)
     mark = weights_mark(weights_folders(card))
-    check_calibration(path, found, mark, prompts.template_hash(engine.form), engine.query_likelihood)
-    return replace(engine, calibration=found, threshold=found.threshold)
+    check_calibration(path, calibration, mark, prompts.template_hash(engine.form), engine.query_likelihood)
+    return replace(engine, calibration=calibration, threshold=calibration.threshold)
 
 
 def weights_folders(card: Checkpoint) -> list[Path]:

@@ -79,12 +79,12 @@ def _attend_item(query: Tensor, key: Tensor, value: Tensor, lengths: Sequence[in
     shared, *branches = lengths
     stop = shared or branches.pop(0)  # a row that shares nothing is all its own past
     q, k, v = (part[None, :, :stop] for part in (query, key, value))
-    found = [scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)[0]]
+    outputs = [scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=True)[0]]
     for n in branches:
         start, stop = stop, stop + n
         k, v = (torch.cat([part[:, :shared], part[:, start:stop]], dim=1) for part in (key, value))
-        found.append(_attend_branch(query[:, start:stop], k, v, scale))
-    return torch.cat(found, dim=1)
+        outputs.append(_attend_branch(query[:, start:stop], k, v, scale))
+    return torch.cat(outputs, dim=1)
 
 
 def _attend_branch(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:

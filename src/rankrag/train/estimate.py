@@ -178,7 +178,9 @@ def ways_to_fit(stage: Stage, number: StageNumber, n_devices: int, device: Devic
         for setting in change:
             put_setting(values, setting)
         if least := _least_devices(Stage.model_validate(values), n_devices, device):
-            ways.append(" ".join([f"--devices {least}", *(f"--set stage{number}.{one}" for one in change)]))
+            ways.append(
+                " ".join([f"--devices {least}", *(f"--set stage{number}.{setting}" for setting in change)])
+            )
     return ways
 
 
@@ -209,7 +211,7 @@ def measure(blend: Path, stage: Stage, drawn: int | None = None) -> Load:
     """
     form, most = prompts.template(stage.template), 4 * stage.max_length
     read = (prompts.example(item, form) for item in read_examples(str(blend / EXAMPLES)))
-    texts = ((one.prefix + one.suffix, one.target) for one in read)
+    texts = ((prompt.prefix + prompt.suffix, prompt.target) for prompt in read)
     if stage.share_prefixes:
         kept = [*texts]
         n_texts, lengths = len(kept), _bundled(kept, most)

@@ -34,20 +34,20 @@ def export(checkpoint: Path, out: Path, precision: WeightPrecision | None = None
     the model, which no scoring head can read; MissingModelError if the base is not on this machine.
     """
     hush()
-    found = read_checkpoint(checkpoint)
+    card = read_checkpoint(checkpoint)
     if out.exists() and any(out.iterdir()):
         raise InvalidInputError(f"found {out} with something in it, wanted a new folder: choose another")
-    base = locate(found.base) if found.is_adapter else checkpoint
-    labels = label_tokens(base, found.template)
+    base = locate(card.base) if card.is_adapter else checkpoint
+    labels = label_tokens(base, card.template)
     out.mkdir(parents=True, exist_ok=True)
     with guarded(out):
-        adapter = checkpoint if found.is_adapter else None
+        adapter = checkpoint if card.is_adapter else None
         load_weights(base, adapter, "cpu", precision or "float32").save_pretrained(out)
-        _copy(found, base, out)
-        _write_template(found, base, out)
+        _copy(card, base, out)
+        _write_template(card, base, out)
         _write_cross_encoder(out, labels)
         _write_vllm(out, list(load_tokenizer(base).convert_ids_to_tokens(list(labels))))
-        write_checkpoint(replace(found, folder=out, base="", plain=False))
+        write_checkpoint(replace(card, folder=out, base="", plain=False))
     return out
 
 
@@ -66,20 +66,20 @@ def label_tokens(folder: Path, template: str) -> tuple[int, int]:
     return true[0], false[0]
 
 
-def _copy(found: Checkpoint, base: Path, out: Path) -> None:
+def _copy(card: Checkpoint, base: Path, out: Path) -> None:
     """Copy the tokenizer as it is, and what tells where the weights come from."""
-    names = {found.recipe, found.manifest, METRICS, CURVES, TRAINING} - {""}
-    papers = [found.folder / name for name in names]
+    names = {card.recipe, card.manifest, METRICS, CURVES, TRAINING} - {""}
+    papers = [card.folder / name for name in names]
     for path in [*tokenizer_files(base), *papers]:
         if path.exists():
             shutil.copyfile(path, out / path.name)
 
 
-def _write_template(found: Checkpoint, base: Path, out: Path) -> None:
+def _write_template(card: Checkpoint, base: Path, out: Path) -> None:
     tokenizer = load_tokenizer(base)
     start = "".join(tokenizer.convert_ids_to_tokens(list(Tokenizer(base).start)))
     control = [*control_tokens(tokenizer)]
-    template = chat_template(prompts.template(found.template), start, control)
+    template = chat_template(prompts.template(card.template), start, control)
     (out / "chat_template.jinja").write_text(template, encoding="utf-8")
 
 

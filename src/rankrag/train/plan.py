@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +17,12 @@ import numpy as np
 from ..errors import InvalidInputError
 from ..files import write_json
 from ..formats import read_examples
+from ..types import Example
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json
-from .order import order_rows
-from .parallel_rows import rows_apart
 from .recipe import Stage, StageNumber
-from .rows import PARTS, RowCounts, Vocabulary, make_rows, write_arrow, write_rows
+from .rows import PARTS, RowCounts, TokenRow, Vocabulary, make_rows, write_arrow, write_rows
 from .shared import bundles
-from .start import n_devices
+from .start import find_start, n_devices, vocabulary
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
@@ -137,7 +140,99 @@ def _bundled(rows: Dataset, target: Path, max_length: int) -> Dataset:
     if not target.exists():
         ids = pa.list_(pa.int32())
         columns = [("input_ids", ids), ("labels", ids), ("seq_lengths", ids), ("length", pa.int32())]
-        found = bundles(rows, max_length)
-        records = ((one.input_ids, one.labels, one.seq_lengths, len(one.input_ids)) for one in found)
+        bundled = bundles(rows, max_length)
+        records = (
+            (bundle.input_ids, bundle.labels, bundle.seq_lengths, len(bundle.input_ids)) for bundle in bundled
+        )
         write_arrow(target, pa.schema(columns), records)
     return Dataset.from_file(str(target))
+
+
+# ── the order of the rows ──────────────────────────────────────────────────────────────────────────────
+
+
+CHUNK_BATCHES = 16
+"""Batches that are sorted by length together: more saves little padding and makes batches less random."""
+
+
+def order_rows(lengths: np.ndarray, batch: int, n_steps: int, seed: int, sort: bool) -> np.ndarray:
+    """Return the indices of the rows of every step, shape (n_steps, batch).
+
+    Each pass over the rows is a new shuffle (a chunk may straddle two). With `sort`, rows of like length
+    share a batch, so that little is padding; the batches themselves stay shuffled, except that the longest
+    of the first pass comes first: a model that does not fit the memory fails at once, not after hours.
+
+    The order depends on nothing but the arguments. (Trainer's own samplers draw from the global random
+    state, which a resumed run does not have in later epochs.) Any number of devices takes its share of
+    the same batches, so the loss of a step does not depend on their number either.
+    """
+    random = np.random.default_rng(seed)
+    n_rows, n_wanted = len(lengths), n_steps * batch
+    rows = np.concatenate([random.permutation(n_rows) for _ in range(-(-n_wanted // n_rows))])[:n_wanted]
+    if sort:
+        size = CHUNK_BATCHES * batch
+        rows = np.concatenate(
+            [_sorted(rows[i : i + size], lengths, batch, random) for i in range(0, n_wanted, size)]
+        )
+    batches = rows.reshape(n_steps, batch)
+    if sort:
+        first_pass = batches[: max(1, n_rows // batch)]
+        longest = int(lengths[first_pass].sum(axis=1).argmax())
+        batches[[0, longest]] = batches[[longest, 0]]
+    return batches
+
+
+def _sorted(rows: np.ndarray, lengths: np.ndarray, batch: int, random: np.random.Generator) -> np.ndarray:
+    """Return a chunk of rows as batches of like length, the batches shuffled."""
+    # Stable, so that rows of one length keep their shuffled order.
+    batches = rows[np.argsort(-lengths[rows], kind="stable")].reshape(-1, batch)
+    return batches[random.permutation(len(batches))].reshape(-1)
+
+
+# ── rows made by several processes ─────────────────────────────────────────────────────────────────────
+
+
+CHUNK = 500
+"""Examples that a process gets at once: half a second's work."""
+
+AHEAD = 4
+"""Chunks in the works for each process, so that a blend of any size takes no memory."""
+
+_words: Vocabulary | None = None
+"""How a worker reads the template, settled when it starts."""
+
+
+def rows_apart(examples: Iterable[Example], stage: Stage, counts: RowCounts) -> Iterator[TokenRow]:
+    """Yield the rows of `make_rows`, in the same order, made by `stage.dataset_num_proc` processes."""
+    rest = iter(examples)
+    chunks = iter(lambda: list(islice(rest, CHUNK)), [])
+    # Spawned: threads of the tokenizer and of PyTorch do not survive a fork.
+    with ProcessPoolExecutor(stage.dataset_num_proc, get_context("spawn"), _begin, (stage,)) as pool:
+        running: deque[Future[tuple[list[TokenRow], RowCounts]]] = deque()
+        try:
+            for chunk in chunks:
+                running.append(pool.submit(_make, chunk, stage.max_length))
+                if len(running) >= AHEAD * stage.dataset_num_proc:
+                    yield from _taken(running.popleft(), counts)
+            while running:
+                yield from _taken(running.popleft(), counts)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _begin(stage: Stage) -> None:
+    global _words
+    _words = vocabulary(find_start(stage), stage.template)
+
+
+def _make(examples: list[Example], max_length: int) -> tuple[list[TokenRow], RowCounts]:
+    assert _words is not None
+    counts = RowCounts()
+    return list(make_rows(examples, _words, max_length, counts)), counts
+
+
+def _taken(future: Future[tuple[list[TokenRow], RowCounts]], counts: RowCounts) -> list[TokenRow]:
+    rows, counted = future.result()
+    counts.add(counted)
+    return rows

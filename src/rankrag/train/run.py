@@ -77,13 +77,13 @@ def train(job: TrainingJob, report: Progress) -> Path:
 
 def _versions() -> dict[str, str]:
     """Return the versions of what training stands on; MissingExtraError for what is not there."""
-    found = {"python": platform.python_version(), "rankrag": version("rankrag")}
+    versions = {"python": platform.python_version(), "rankrag": version("rankrag")}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError as error:
             raise MissingExtraError(package, "train") from error
-    return found
+    return versions
 
 
 def _identity(job: TrainingJob) -> dict[str, object]:

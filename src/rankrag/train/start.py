@@ -62,11 +62,11 @@ def _check_adapter(folder: Path, lora: Lora | None) -> None:
     """Refuse to go on with an adapter of another shape: one adapter over one base is what ships."""
     if lora is None:
         return
-    found = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     for name, wanted in (("r", lora.r), ("lora_alpha", lora.lora_alpha)):
-        if found.get(name) != wanted:
+        if config.get(name) != wanted:
             raise InvalidInputError(
-                f"found {folder}, an adapter with {name}={found.get(name)}, wanted {wanted}: give the stage "
+                f"found {folder}, an adapter with {name}={config.get(name)}, wanted {wanted}: give the stage "
                 "the same lora section, or start from what `rankrag model export` makes of it"
             )
 

@@ -40,7 +40,7 @@ def _item(name: str, turns: list[Turn], answers: list[str], document: str) -> It
 
 def _answers(row: Row) -> list[str]:
     """Return the answers: texts, objects with `text`, or lists of texts (of which the first counts)."""
-    found: list[str] = []
+    answers: list[str] = []
     for value in row.items("answers") if row.has("answers") else []:
         first = value[0] if isinstance(value, list) and value else value
         text = first.get("text", "") if isinstance(first, dict) else first
@@ -48,5 +48,5 @@ def _answers(row: Row) -> list[str]:
             text = text[0] if text else ""
         if not isinstance(text, str | int | float):
             raise row.error(f"found an answer of type {type(text).__name__}, wanted text")
-        found.append(str(text).strip())
-    return [text for text in found if text]
+        answers.append(str(text).strip())
+    return [text for text in answers if text]

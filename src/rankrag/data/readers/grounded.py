@@ -42,11 +42,13 @@ def claims(path: str) -> Iterator[Item | Dropped]:
     for row in rows(path):
         verdict = _VERDICTS.get(row.text("label"))
         judged = row.rows("passages")
-        gold = [one for one in judged if one.values.get("relevant") is True]
+        gold = [passage for passage in judged if passage.values.get("relevant") is True]
         if verdict is None or len(gold) != 1:
             yield Dropped("neither true nor false" if verdict is None else "evidence in several places")
             continue
-        others = tuple(_tidied(passage_of(one)) for one in judged if one.values.get("relevant") is not True)
+        others = tuple(
+            _tidied(passage_of(passage)) for passage in judged if passage.values.get("relevant") is not True
+        )
         claim = tidy(row.text("question").strip()).replace(" .", ".").strip()
         question = Question(row.text("id"), claim, style="true_false")
         yield Item(question.id, question, verdict, (), (_tidied(passage_of(gold[0])),), others)
@@ -120,7 +122,7 @@ def spans(path: str) -> Iterator[Item | Dropped]:
     for row in rows(path):
         item = item_of(row, "")
         if isinstance(item, Item) and item.answerable:
-            gold = tuple(one for one in item.gold if contains_answer(one.text, item.answers))
+            gold = tuple(passage for passage in item.gold if contains_answer(passage.text, item.answers))
             yield replace(item, gold=gold) if gold else Dropped("no passage with the answer")
         else:
             yield item
@@ -146,12 +148,12 @@ def _phrase(question: Question) -> Question:
     return replace(question, style="phrase")
 
 
-def _tidied(one: Passage) -> Passage:
-    return Passage(one.id, tidy(one.text).replace(" .", ".").strip(" *"), one.title)
+def _tidied(passage: Passage) -> Passage:
+    return Passage(passage.id, tidy(passage.text).replace(" .", ".").strip(" *"), passage.title)
 
 
-def _mended(one: Passage) -> Passage:
-    return Passage(one.id, tidy(_readable(one.text)), one.title)
+def _mended(passage: Passage) -> Passage:
+    return Passage(passage.id, tidy(_readable(passage.text)), passage.title)
 
 
 def _readable(text: str) -> str:

@@ -38,12 +38,12 @@ def unnatural_instructions(path: str) -> Iterator[Item | Dropped]:
     """
     for row in rows(path):
         instances = row.rows("instances") + (row.rows("reformulations") if row.has("reformulations") else [])
-        for number, one in enumerate(instances):
-            asked = one.optional("instruction_with_input")
-            asked = asked or _joined(row.text("instruction"), one.optional("input"))
-            limits = one.optional("constraints").strip()
+        for number, instance in enumerate(instances):
+            asked = instance.optional("instruction_with_input")
+            asked = asked or _joined(row.text("instruction"), instance.optional("input"))
+            limits = instance.optional("constraints").strip()
             asked = asked if limits.lower().rstrip(".") in ("", "none") else f"{asked}\n{limits}"
-            yield _pair(f"unnatural-{row.place}-{number}", asked, one.text("output"))
+            yield _pair(f"unnatural-{row.place}-{number}", asked, instance.text("output"))
 
 
 def flan(path: str) -> Iterator[Item | Dropped]:
@@ -104,8 +104,10 @@ _OPTION = re.compile(r"(?:- ?)?(?:\(([A-Z])\) ?)?(.*)")
 
 def _options(listed: str) -> dict[str, str]:
     """Return the options of a list, by their own letters or, where they have none, by A, B, C ..."""
-    found = [match for line in listed.splitlines() if line.strip() and (match := _OPTION.match(line.strip()))]
-    return {match[1] or chr(ord("A") + place): match[2].strip() for place, match in enumerate(found)}
+    matches = [
+        match for line in listed.splitlines() if line.strip() and (match := _OPTION.match(line.strip()))
+    ]
+    return {match[1] or chr(ord("A") + place): match[2].strip() for place, match in enumerate(matches)}
 
 
 def _is_option(answer: str, letter: str, words: str) -> bool:

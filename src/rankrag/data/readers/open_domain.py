@@ -32,8 +32,8 @@ def webquestions(path: str) -> Iterator[Item | Dropped]:
 
 def _descriptions(value: str) -> list[str]:
     """Return the answers of a targetValue; those with spaces stand in quotes, with escapes inside."""
-    found = re.findall(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()"]+?))\)', value)
-    return [re.sub(r"\\(.)", r"\1", quoted) or bare.strip() for quoted, bare in found]
+    matches = re.findall(r'\(description (?:"((?:[^"\\]|\\.)*)"|([^()"]+?))\)', value)
+    return [re.sub(r"\\(.)", r"\1", quoted) or bare.strip() for quoted, bare in matches]
 
 
 def dpr(path: str) -> Iterator[Item | Dropped]:
@@ -100,8 +100,8 @@ def _mined_row(row: Row) -> Item | Dropped:
 
 def _title(row: Row) -> str:
     """Return a title; RocketQA's, which these rows carry, write `-` for none."""
-    found = row.optional("title").strip()
-    return "" if found == "-" else found
+    title = row.optional("title").strip()
+    return "" if title == "-" else title
 
 
 def _hub_row(row: Row) -> Item | Dropped:

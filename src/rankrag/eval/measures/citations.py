@@ -30,16 +30,16 @@ def citation_values(answer: Answer, item: GoldQuestion) -> dict[str, float]:
     right = _right_passages(answer, item)
     correct = [citation for citation in answer.citations if citation.passage_id in right]
     backed = [
-        any(one.start < end and start < one.end for one in correct)
+        any(citation.start < end and start < citation.end for citation in correct)
         for start, end in sentences(text)
         if any(map(str.isalnum, text[start:end]))
     ]
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     if answer.citations:
-        found["citation_precision"] = len(correct) / len(answer.citations)
+        scores["citation_precision"] = len(correct) / len(answer.citations)
     if backed:
-        found["citation_recall"] = sum(backed) / len(backed)
-    return found
+        scores["citation_recall"] = sum(backed) / len(backed)
+    return scores
 
 
 def _right_passages(answer: Answer, item: GoldQuestion) -> frozenset[str]:

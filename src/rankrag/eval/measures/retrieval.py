@@ -97,8 +97,8 @@ def judged(
     wanted = {_measure(name): name for name in measures}
     ranked = {id: _scores(id, hits) for id, hits in run.items() if id in qrels and hits}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in measures}
-    for found in ir_measures.iter_calc(list(wanted), {id: dict(of) for id, of in qrels.items()}, ranked):
-        values[wanted[found.measure]][found.query_id] = float(found.value)
+    for score in ir_measures.iter_calc(list(wanted), {id: dict(of) for id, of in qrels.items()}, ranked):
+        values[wanted[score.measure]][score.query_id] = float(score.value)
     return values
 
 
@@ -107,14 +107,14 @@ def _measure(name: str) -> Measure:
     """Return a measure of ir_measures; its own parser takes names that end the process later (`R@0`)."""
     import ir_measures
 
-    found = _MEASURE.fullmatch(name)
-    if not found or (found["rel"] and found["name"] == "nDCG"):
+    match = _MEASURE.fullmatch(name)
+    if not match or (match["rel"] and match["name"] == "nDCG"):
         raise InvalidInputError(
             f"found measure {name!r}, wanted one of {', '.join(_NAMES)} with a depth, such as nDCG@10 or "
             "RR(rel=2)@10 (nDCG takes no rel): correct the name"
         )
-    measure: Measure = getattr(ir_measures, found["name"])
-    return (measure(rel=int(found["rel"])) if found["rel"] else measure) @ int(found["k"])
+    measure: Measure = getattr(ir_measures, match["name"])
+    return (measure(rel=int(match["rel"])) if match["rel"] else measure) @ int(match["k"])
 
 
 def _scores(question: str, hits: Sequence[Hit | str]) -> dict[str, float]:
@@ -142,17 +142,17 @@ def ranking_values(
     and `nDCG@10` where gold passages are known; the last by grades if there are any. Each
     also as `retrieved ...`, of the order before ranking. Nothing retrieved is 0.
     """
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     orders = {"": answer.ranked, RETRIEVED: answer.retrieved}
     if by_answer:
-        found |= dict(_by_answer(orders, item.gold.answers, depths))
+        scores |= dict(_by_answer(orders, item.gold.answers, depths))
     relevant = dict.fromkeys(item.gold.passages, 1)
     values: dict[str, dict[str, float]] = {}
     if relevant:
         values |= judged(orders, dict.fromkeys(orders, relevant), [*(f"R@{k}" for k in depths), "RR@10"])
     if grades := item.gold.grades or relevant:
         values |= judged(orders, dict.fromkeys(orders, grades), ["nDCG@10"])
-    return found | {order + name: values[name][order] for order in orders for name in values}
+    return scores | {order + name: values[name][order] for order in orders for name in values}
 
 
 def _by_answer(

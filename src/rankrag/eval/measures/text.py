@@ -95,7 +95,7 @@ def contained(text: str, answers: Sequence[str]) -> float:
     """
     said = normalize(_unlabelled(text))
     wanted = [normalize(answer) for answer in answers]
-    return float(any(said == one or (one and f" {one} " in f" {said} ") for one in wanted))
+    return float(any(said == answer or (answer and f" {answer} " in f" {said} ") for answer in wanted))
 
 
 def _unlabelled(text: str) -> str:
@@ -137,10 +137,10 @@ def verdict(text: str) -> str | None:
     """
     said = _ECHO.sub(" ", _unlabelled(text))
     for words in (_QUOTED.sub(" ", said), said):
-        if found := _AT_THE_START.match(words) or _VERDICT.search(words):
-            if _UNSAID.search(words[: found.start()]):
+        if match := _AT_THE_START.match(words) or _VERDICT.search(words):
+            if _UNSAID.search(words[: match.start()]):
                 return None
-            groups = found.groupdict()
+            groups = match.groupdict()
             return TRUE if (groups["true"] is not None) != bool(groups.get("negated")) else FALSE
     return None
 
@@ -192,8 +192,8 @@ def choice(text: str, options: Mapping[str, str]) -> str | None:
     lead = _LEAD.match(said)
     rest = said[lead.end() :] if lead else said
     for letters in _readings(said, rest, options):
-        if found := {letter for letter in letters if letter in options}:
-            return found.pop() if len(found) == 1 else None
+        if chosen := {letter for letter in letters if letter in options}:
+            return chosen.pop() if len(chosen) == 1 else None
     return None
 
 
@@ -212,17 +212,17 @@ def _readings(said: str, rest: str, options: Mapping[str, str]) -> Iterator[Sequ
     yield _beginning(rest, options)
 
 
-def _letters(found: re.Match[str] | None) -> list[str]:
-    return [found[1].upper()] if found else []
+def _letters(match: re.Match[str] | None) -> list[str]:
+    return [match[1].upper()] if match else []
 
 
 def _with_its_text(said: str, options: Mapping[str, str]) -> list[str]:
-    found = _LETTER_AND_TEXT.match(said)
-    option = _plain(options.get(found[1], "")) if found else ""
-    if not found or not option:
+    match = _LETTER_AND_TEXT.match(said)
+    option = _plain(options.get(match[1], "")) if match else ""
+    if not match or not option:
         return []
-    words = _plain(found[3])
-    return [found[1]] if words == option or (found[2].strip() and words.startswith(f"{option} ")) else []
+    words = _plain(match[3])
+    return [match[1]] if words == option or (match[2].strip() and words.startswith(f"{option} ")) else []
 
 
 def _same(form: Callable[[str], str], texts: Sequence[str], options: Mapping[str, str]) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError, NotFoundError
-from ...files import read_json
+from ...files import Row, read_json
 from ...types import Question
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
-from .json_fields import Fields, objects
+from .json_fields import choices, objects
 
 MIRAGE_TASKS = {
     "mmlu_med": "mmlu",
@@ -39,12 +39,12 @@ def mirage(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     if not isinstance(tasks.get(task), dict):
         raise FormatError(path, None, f"found no task {task!r}, wanted MIRAGE's benchmark.json")
     for place, (name, record) in enumerate(tasks[task].items(), 1):
-        row = Fields(path, place, record if isinstance(record, dict) else {})
-        options, letter = row.choices("options"), row.text("answer")
+        row = Row(path, place, record if isinstance(record, dict) else {})
+        options, letter = choices(row, "options"), row.stripped("answer")
         if letter not in options:
-            raise row.fault(f"found answer {letter!r}, wanted one of {', '.join(options)}")
+            raise row.error(f"found answer {letter!r}, wanted one of {', '.join(options)}")
         unique = f"{beginning}-{name}"
-        question = Question(unique, row.text("question"), (), benchmark.style, options)
+        question = Question(unique, row.stripped("question"), (), benchmark.style, options)
         yield GoldQuestion(question, Gold((letter,)), unique)
 
 
@@ -66,7 +66,7 @@ def pubmedqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut
             yield LeftOut("not in the test split")
             continue
         if label not in letters:
-            raise row.fault(f"found label {label!r}, wanted one of {', '.join(letters)}")
+            raise row.error(f"found label {label!r}, wanted one of {', '.join(letters)}")
         unique = f"pubmedqa-{name}"
-        question = Question(unique, row.text("QUESTION"), (), benchmark.style, YES_NO_MAYBE)
+        question = Question(unique, row.stripped("QUESTION"), (), benchmark.style, YES_NO_MAYBE)
         yield GoldQuestion(question, Gold((letters[label],)), unique)

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from ... import files
 from ...errors import FormatError
+from ...files import Row
 from ...prompts import UNANSWERABLE
 from ...types import Passage, Question, Turn
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
-from .json_fields import Fields, alternating, array, objects
+from .json_fields import alternating, array, objects
 
 
 def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
@@ -27,7 +28,7 @@ def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
     for row in array(path):
         turns = _messages(row)
         if not turns or turns[-1].role != "user":
-            raise row.fault("found no messages that end with the user's, wanted a question")
+            raise row.error("found no messages that end with the user's, wanted a question")
         answers = _chatrag_answers(row)
         answerable = any(not _is_refusal(text) for text in answers)
         said = tuple(text for text in answers if not _is_refusal(text))
@@ -39,37 +40,37 @@ def chatrag(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
         yield GoldQuestion(question, gold, unit, candidates, topic) if answers else LeftOut("no gold answer")
 
 
-def _candidates(row: Fields) -> tuple[Passage, ...]:
+def _candidates(row: Row) -> tuple[Passage, ...]:
     """Return the passages of `ctxs`; one that comes with several questions has the same id everywhere."""
-    found: dict[str, Passage] = {}
-    for record in row.records("ctxs"):
-        title, text = str(record.values.get("title") or "").strip(), record.text("text")
+    by_name: dict[str, Passage] = {}
+    for record in row.any_rows("ctxs"):
+        title, text = str(record.values.get("title") or "").strip(), record.stripped("text")
         name = hashlib.sha1(f"{title}\n{text}".encode(), usedforsecurity=False).hexdigest()[:16]
-        found.setdefault(name, Passage(f"chatrag-{name}", text, title))
-    return tuple(found.values())
+        by_name.setdefault(name, Passage(f"chatrag-{name}", text, title))
+    return tuple(by_name.values())
 
 
-def _named_gold(row: Fields, candidates: Sequence[Passage]) -> frozenset[str]:
+def _named_gold(row: Row, candidates: Sequence[Passage]) -> frozenset[str]:
     truth = row.values.get("ground_truth_ctx")
     text = str(truth.get("ctx") or "").strip() if isinstance(truth, dict) else ""
     return frozenset(passage.id for passage in candidates if passage.text == text)
 
 
-def _messages(row: Fields) -> tuple[Turn, ...]:
+def _messages(row: Row) -> tuple[Turn, ...]:
     turns = []
-    for message in row.records("messages"):
-        role = message.text("role")
+    for message in row.any_rows("messages"):
+        role = message.stripped("role")
         if role not in ("user", "assistant"):
-            raise row.fault(f"found a message of {role!r}, wanted user or assistant")
-        turns.append(Turn("user" if role == "user" else "assistant", message.text("content")))
+            raise row.error(f"found a message of {role!r}, wanted user or assistant")
+        turns.append(Turn("user" if role == "user" else "assistant", message.stripped("content")))
     return tuple(turns)
 
 
-def _chatrag_answers(row: Fields) -> list[str]:
+def _chatrag_answers(row: Row) -> list[str]:
     value = row.values.get("answers")
     if isinstance(value, dict):  # SQuAD's shape, {"text": [...]}, stands in some of its files
-        return Fields(row.path, row.place, value).texts("text")
-    return row.texts("answers") or row.texts("answer")
+        return Row(row.path, row.place, value).any_texts("text")
+    return row.any_texts("answers") or row.any_texts("answer")
 
 
 def _is_refusal(text: str) -> bool:
@@ -83,26 +84,26 @@ def doc2dial(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut
     """
     with files.open_text(path) as stream:
         for place, values in enumerate(csv.DictReader(stream), 2):
-            row = Fields(path, place, dict(values))
-            newest, *before = [_speaker(row, part) for part in row.text("question").split("\t")]
-            name = f"doc2dial-{row.text('id')}"
+            row = Row(path, place, dict(values))
+            newest, *before = [_speaker(row, part) for part in row.stripped("question").split("\t")]
+            name = f"doc2dial-{row.stripped('id')}"
             answers = tuple(text.strip() for text in _literal(row, "answers"))
             question = Question(name, newest.text, tuple(before[::-1]), benchmark.style)
             yield GoldQuestion(question, Gold(answers), name.rpartition("_")[0])
 
 
-def _speaker(row: Fields, part: str) -> Turn:
+def _speaker(row: Row, part: str) -> Turn:
     name, sign, text = part.strip().partition(":")
     if name not in ("user", "agent") or not sign:
-        raise row.fault(f"found the turn {part[:40]!r}, wanted it to begin with user: or agent:")
+        raise row.error(f"found the turn {part[:40]!r}, wanted it to begin with user: or agent:")
     return Turn("user" if name == "user" else "assistant", text.strip())
 
 
-def _literal(row: Fields, name: str) -> list[str]:
+def _literal(row: Row, name: str) -> list[str]:
     try:
-        texts = ast.literal_eval(row.text(name))["text"]
+        texts = ast.literal_eval(row.stripped(name))["text"]
     except (SyntaxError, ValueError, KeyError, TypeError) as error:
-        raise row.fault(f"found no 'text' in {name}, wanted SQuAD's answers") from error
+        raise row.error(f"found no 'text' in {name}, wanted SQuAD's answers") from error
     return [str(text) for text in texts]
 
 
@@ -114,13 +115,13 @@ def topiocqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut
     for row in array(path):
         conversation, turn = row.values.get("Conversation_no"), row.values.get("Turn_no")
         if not isinstance(conversation, int) or not isinstance(turn, int):
-            raise row.fault("found no numbers in Conversation_no and Turn_no")
+            raise row.error("found no numbers in Conversation_no and Turn_no")
         name = f"topiocqa-dev-{conversation}-{turn}"
-        further = [answer.text("Answer") for answer in row.records("Additional_answers")]
-        answers = list(dict.fromkeys([row.text("Answer"), *further]))
+        further = [answer.stripped("Answer") for answer in row.any_rows("Additional_answers")]
+        answers = list(dict.fromkeys([row.stripped("Answer"), *further]))
         said = tuple(text for text in answers if text != "UNANSWERABLE")
-        history = alternating(row.texts("Context"))
-        question = Question(name, row.text("Question"), history, benchmark.style)
+        history = alternating(row.any_texts("Context"))
+        question = Question(name, row.stripped("Question"), history, benchmark.style)
         gold, topic = Gold(said, answerable=bool(said)), str(row.values.get("Topic") or "")
         yield GoldQuestion(question, gold, str(conversation), topic=topic)
 
@@ -130,11 +131,11 @@ def inscit(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     for name, dialogue in objects(path):
         seed = dialogue.values.get("seedArticle")
         topic = str(seed.get("title") or "").replace("_", " ") if isinstance(seed, dict) else ""
-        for place, turn in enumerate(dialogue.records("turns")):
-            said = turn.texts("context")
+        for place, turn in enumerate(dialogue.any_rows("turns")):
+            said = turn.any_texts("context")
             if not said:
                 raise FormatError(path, dialogue.place, f"{name}: found a turn without context")
-            answers = tuple(label.text("response") for label in turn.records("labels"))
+            answers = tuple(label.stripped("response") for label in turn.any_rows("labels"))
             question = Question(f"inscit-{name}-{place}", said[-1], alternating(said[:-1]), benchmark.style)
             item = GoldQuestion(question, Gold(answers), name, topic=topic)
             yield item if answers else LeftOut("no gold answer")

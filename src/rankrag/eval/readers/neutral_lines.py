@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 
 from ... import files, formats
+from ...files import Row
 from ...types import Style
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
-from .json_fields import UNITS, Fields
+from .json_fields import UNITS, choices
 
 VERDICTS = {"SUPPORTS": "True", "REFUTES": "False", "NOT ENOUGH INFO": ""}
 """FEVER's labels as verdicts; the third is none, and such claims are dropped as in the paper."""
@@ -29,12 +30,12 @@ def neutral(path: str, benchmark: Benchmark, split: str = "") -> Iterator[GoldQu
         if split and record.get("split") != split:
             yield LeftOut(f"not in the {split} split")
             continue
-        row = Fields(path, number, record)
+        row = Row(path, number, record)
         form = record.get("style") or ("choice" if record.get("options") else benchmark.style)
         question = formats.question(path, number, record | {"style": form})
         if question.style == "choice" and not question.options:
-            raise row.fault("found a question of style choice without options, wanted letters and texts")
-        relevant = [passage for passage in row.records("passages") if passage.values.get("relevant") is True]
+            raise row.error("found a question of style choice without options, wanted letters and texts")
+        relevant = [passage for passage in row.any_rows("passages") if passage.values.get("relevant") is True]
         ids = [str(passage.values["id"]) for passage in relevant if passage.values.get("id")]
         answers = _answers(row, question.style)
         unanswerable = record.get("answerable") is False
@@ -53,7 +54,9 @@ def neutral_record(item: GoldQuestion) -> dict[str, object]:
     question, gold = item.question, item.gold
     history = [{"role": turn.role, "text": turn.text} for turn in question.history]
     passages = [
-        formats.passage_record(one) | {"relevant": True} for one in item.candidates if one.id in gold.passages
+        formats.passage_record(passage) | {"relevant": True}
+        for passage in item.candidates
+        if passage.id in gold.passages
     ]
     named: dict[str, object] = {
         "history": history,
@@ -80,7 +83,7 @@ def _gold_fields(style: Style, gold: Gold) -> dict[str, object]:
     return {"answers": list(gold.answers)}
 
 
-def _unit(row: Fields, passages: list[str]) -> str:
+def _unit(row: Row, passages: list[str]) -> str:
     """Return what a question shares with others: conversation, FEVER claim, or its first gold passage."""
     named = next((str(row.values[name]) for name in UNITS if row.values.get(name) is not None), "")
     if named:
@@ -88,25 +91,25 @@ def _unit(row: Fields, passages: list[str]) -> str:
     return f"passage {passages[0]}" if passages else ""
 
 
-def _answers(row: Fields, style: Style) -> tuple[str, ...]:
+def _answers(row: Row, style: Style) -> tuple[str, ...]:
     if style == "true_false" and "label" in row.values:
         return tuple(filter(None, [verdict(row)]))
     if style == "choice":
-        letter = row.text("answer")
-        if letter not in row.choices("options"):
-            raise row.fault(f"found answer {letter!r}, wanted one of {', '.join(row.choices('options'))}")
+        letter, options = row.stripped("answer"), choices(row, "options")
+        if letter not in options:
+            raise row.error(f"found answer {letter!r}, wanted one of {', '.join(options)}")
         return (letter,)
     names = ("answers", "answer", "golden_answers")  # the last is FlashRAG's
-    return tuple(next(filter(None, map(row.texts, names)), ()))
+    return tuple(next(filter(None, map(row.any_texts, names)), ()))
 
 
-def verdict(row: Fields) -> str:
+def verdict(row: Row) -> str:
     """Return the verdict of a claim's `label`, empty where it is NOT ENOUGH INFO."""
-    return labelled(row, row.text("label"))
+    return labelled(row, row.stripped("label"))
 
 
-def labelled(row: Fields, label: str) -> str:
+def labelled(row: Row, label: str) -> str:
     """Return the verdict of one of FEVER's labels, empty for NOT ENOUGH INFO."""
     if label not in VERDICTS:
-        raise row.fault(f"found label {label!r}, wanted one of {', '.join(VERDICTS)}")
+        raise row.error(f"found label {label!r}, wanted one of {', '.join(VERDICTS)}")
     return VERDICTS[label]

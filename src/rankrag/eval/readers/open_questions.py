@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 
 from ... import files
 from ...errors import FormatError
+from ...files import Row
 from ...types import Question
 from ..benchmarks import Benchmark
 from ..gold import Gold, GoldQuestion, LeftOut
-from .json_fields import Fields, array
+from .json_fields import array
 from .neutral_lines import labelled, verdict
 
 
@@ -25,14 +26,14 @@ def kilt(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     The public test files hold no output: they cannot be scored here.
     """
     for number, record in files.read_records(path):
-        row = Fields(path, number, record)
-        said = [text for output in row.records("output") for text in output.texts("answer")]
+        row = Row(path, number, record)
+        said = [text for output in row.any_rows("output") for text in output.any_texts("answer")]
         if benchmark.style == "true_false":
             said = [labelled(row, text) for text in said]
         answers = tuple(dict.fromkeys(filter(None, said)))
-        if not row.texts("input"):  # KILT publishes TriviaQA without its questions
-            raise row.fault("found no question in 'input', wanted it put in by id from the original dataset")
-        yield _with_gold(benchmark, str(record.get("id", number)), row.text("input"), answers)
+        if not row.any_texts("input"):  # KILT publishes TriviaQA without its questions
+            raise row.error("found no question in 'input', wanted it put in by id from the original dataset")
+        yield _with_gold(benchmark, str(record.get("id", number)), row.stripped("input"), answers)
 
 
 def dpr(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
@@ -62,15 +63,15 @@ def nq_open(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
     """Yield NQ-open: `{question, answer: [...]}` a line."""
     seen = Counter[str]()
     for number, record in files.read_records(path):
-        row = Fields(path, number, record)
-        text = row.text("question")
-        yield _with_gold(benchmark, _derived("nq", text, seen), text, row.texts("answer"))
+        row = Row(path, number, record)
+        text = row.stripped("question")
+        yield _with_gold(benchmark, _derived("nq", text, seen), text, row.any_texts("answer"))
 
 
 def hotpotqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield HotpotQA and 2WikiMultihopQA: an array of `{_id, question, answer, ...}`."""
     for row in array(path):
-        yield _with_gold(benchmark, row.text("_id"), row.text("question"), row.texts("answer"))
+        yield _with_gold(benchmark, row.stripped("_id"), row.stripped("question"), row.any_texts("answer"))
 
 
 def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
@@ -80,14 +81,14 @@ def musique(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]
     set every question has a twin of the same id that lacks a paragraph and cannot be answered: one unit.
     """
     for number, record in files.read_records(path):
-        row = Fields(path, number, record)
+        row = Row(path, number, record)
         answerable = record.get("answerable") is not False
-        answers = (*row.texts("answer"), *row.texts("answer_aliases")) if answerable else ()
+        answers = (*row.any_texts("answer"), *row.any_texts("answer_aliases")) if answerable else ()
         gold = Gold(tuple(dict.fromkeys(answers)), answerable=answerable)
-        name = row.text("id") if answerable else f"{row.text('id')}-unanswerable"
-        question = Question(name, row.text("question"), style=benchmark.style)
+        name = row.stripped("id") if answerable else f"{row.stripped('id')}-unanswerable"
+        question = Question(name, row.stripped("question"), style=benchmark.style)
         yield (
-            GoldQuestion(question, gold, row.text("id"))
+            GoldQuestion(question, gold, row.stripped("id"))
             if answers or not answerable
             else LeftOut("no gold answer")
         )
@@ -106,29 +107,32 @@ def popqa(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     with files.open_text(path) as stream:
         rows = csv.DictReader(stream, delimiter="\t")
         for values in rows:
-            row = Fields(path, rows.line_num, values)
-            if not (views := row.text("s_pop")).isdecimal():
-                raise row.fault(f"found {views!r} in 's_pop', wanted the views of a page")
+            row = Row(path, rows.line_num, values)
+            if not (views := row.stripped("s_pop")).isdecimal():
+                raise row.error(f"found {views!r} in 's_pop', wanted the views of a page")
             if int(views) >= LONG_TAIL:
                 yield LeftOut(f"{LONG_TAIL} views a month or more")
                 continue
             try:
-                answers = Fields(
-                    path, row.place, {"possible_answers": json.loads(row.text("possible_answers"))}
+                answers = Row(
+                    path, row.place, {"possible_answers": json.loads(row.stripped("possible_answers"))}
                 )
             except json.JSONDecodeError as error:
-                raise row.fault("found no JSON in 'possible_answers', wanted a list of texts") from error
+                raise row.error("found no JSON in 'possible_answers', wanted a list of texts") from error
             yield _with_gold(
-                benchmark, f"popqa-{row.text('id')}", row.text("question"), answers.texts("possible_answers")
+                benchmark,
+                f"popqa-{row.stripped('id')}",
+                row.stripped("question"),
+                answers.any_texts("possible_answers"),
             )
 
 
 def fever(path: str, benchmark: Benchmark) -> Iterator[GoldQuestion | LeftOut]:
     """Yield FEVER: `{id, claim, label}` a line; NOT ENOUGH INFO is dropped, as the paper has two labels."""
     for number, record in files.read_records(path):
-        row = Fields(path, number, record)
+        row = Row(path, number, record)
         if label := verdict(row):
-            yield _with_gold(benchmark, f"fever-{record.get('id', number)}", row.text("claim"), [label])
+            yield _with_gold(benchmark, f"fever-{record.get('id', number)}", row.stripped("claim"), [label])
         else:
             yield LeftOut("not enough info")
 

@@ -118,7 +118,7 @@ def _headings(table: Table) -> str:
     if not any(heading.group for heading in table.headings):
         titles = "".join(f'<th scope="col">{escape(heading.title)}</th>' for heading in table.headings)
         return f'<tr><th scope="col">{corner}</th>{titles}</tr>'
-    groups = "".join(_over(list(ones)) for _, ones in groupby(table.headings, key=lambda one: one.group))
+    groups = "".join(_over(list(ones)) for _, ones in groupby(table.headings, key=lambda head: head.group))
     below = "".join(
         f'<th scope="col">{escape(heading.title)}</th>' for heading in table.headings if heading.group
     )
@@ -202,7 +202,7 @@ def browser_data(results: Results) -> dict[str, object]:
     systems = [system.name for system in results.systems]
     measures = _measures(results)
     passages: dict[tuple[str, str], int] = {}
-    benchmarks = {one.name: n for n, one in enumerate(results.benchmarks)}
+    benchmarks = {benchmark.name: n for n, benchmark in enumerate(results.benchmarks)}
     questions = []
     for row in results.questions:
         if row.benchmark in benchmarks:

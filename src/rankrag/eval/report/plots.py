@@ -65,7 +65,7 @@ def _forests(results: Results) -> Iterator[Plot]:
     """Yield a forest plot for each pair of systems: a difference and its interval a line."""
     for n, (a, b) in enumerate(dict.fromkeys((test.a, test.b) for test in results.comparisons), 1):
         chosen = ordered(results, a, b)
-        labels = [f"{benchmark_title(results, one.benchmark)} {one.measure}" for one in chosen]
+        labels = [f"{benchmark_title(results, test.benchmark)} {test.measure}" for test in chosen]
         title = f"{b} minus {a}"
         words = f"{title}: differences in points with 95 % intervals, grey where the table shows none"
         svg = _draw(f"forest-{n}", _forest(chosen, labels, title))
@@ -79,9 +79,11 @@ _VERDICTS = {"better": (COLOURS[0], "D"), "worse": (COLOURS[1], "s"), "no differ
 def _forest(chosen: Sequence[Comparison], labels: Sequence[str], title: str) -> Figure:
     figure = _figure(0.9 + 0.26 * len(chosen))
     axes = figure.subplots()
-    for row, one in enumerate(chosen):
-        middle, low, high = (100 * x for x in (one.difference.value, one.difference.low, one.difference.high))
-        colour, marker = _VERDICTS[verdict(one)]
+    for row, test in enumerate(chosen):
+        middle, low, high = (
+            100 * x for x in (test.difference.value, test.difference.low, test.difference.high)
+        )
+        colour, marker = _VERDICTS[verdict(test)]
         axes.plot([low, high], [row, row], color=colour, linewidth=2)
         axes.plot([middle], [row], marker=marker, color=colour, markersize=6)
     axes.axvline(0, color=INK, linewidth=1)
@@ -113,10 +115,12 @@ def _curve(chosen: Sequence[Curve], title: str) -> Figure:
     figure = _figure(3.3)
     axes = figure.subplots()
     scale = 1 if is_seconds(chosen[0]) else 100
-    for n, one in enumerate(chosen):
+    for n, curve in enumerate(chosen):
         colour = COLOURS[n % len(COLOURS)]
-        xs = [x for x, _ in one.points]
-        low, middle, high = ([scale * getattr(v, k) for _, v in one.points] for k in ("low", "value", "high"))
+        xs = [x for x, _ in curve.points]
+        low, middle, high = (
+            [scale * getattr(v, k) for _, v in curve.points] for k in ("low", "value", "high")
+        )
         axes.fill_between(xs, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.plot(
             xs,
@@ -124,7 +128,7 @@ def _curve(chosen: Sequence[Curve], title: str) -> Figure:
             color=colour,
             marker=MARKERS[n % len(MARKERS)],
             linestyle=DASHES[n % len(DASHES)],
-            label=one.system,
+            label=curve.system,
         )
     _x_axis(axes, chosen)
     axes.set_ylabel("seconds of a question" if scale == 1 else f"{chosen[0].measure} (x100)")
@@ -136,7 +140,7 @@ def _curve(chosen: Sequence[Curve], title: str) -> Figure:
 
 def _x_axis(axes: Axes, chosen: Sequence[Curve]) -> None:
     """Mark the values that were tried; those of training pairs, from 0 to 50,000, on a logarithmic scale."""
-    xs = sorted({x for one in chosen for x, _ in one.points})
+    xs = sorted({x for curve in chosen for x, _ in curve.points})
     positive = [x for x in xs if x > 0]
     if positive and positive[-1] >= max(1000, 5 * positive[0]):
         axes.set_xscale("symlog", linthresh=positive[0])

@@ -53,7 +53,7 @@ def biomedical_table(results: Results) -> Table:
 
 def other_table(results: Results) -> Table:
     """Return the answers on benchmarks that the paper does not have."""
-    known = {one.benchmark for one in (*paper.MAIN_COLUMNS, *paper.BIOMEDICAL_COLUMNS)}
+    known = {column.benchmark for column in (*paper.MAIN_COLUMNS, *paper.BIOMEDICAL_COLUMNS)}
     columns = tuple(
         paper.Column(benchmark.name, measure, benchmark.title)
         for benchmark in results.benchmarks
@@ -85,7 +85,7 @@ def _variant(results: Results, system: System) -> str:
     if label := system.facts.get(VARIANT, ""):
         return label
     wholes = [system for system in results.systems if _is_whole(system)]
-    lacks = not system.ranker and any(_reads_alike(system, one) for one in wholes)
+    lacks = not system.ranker and any(_reads_alike(system, whole) for whole in wholes)
     return "without ranking" if lacks else ""
 
 
@@ -136,10 +136,10 @@ def _rows(
     labels: Mapping[str, str] | None = None,
 ) -> list[tuple[TableRow, TableCell]]:
     """Return a row, and its average, for each system that was measured on one of the columns' benchmarks."""
-    found, rows = values(results), []
-    leaders = [_leader(results, found, at.benchmark, at.measure) for at in columns]
+    scores, rows = values(results), []
+    leaders = [_leader(results, scores, at.benchmark, at.measure) for at in columns]
     for system in systems:
-        mine = [found.get((system.name, at.benchmark, at.measure)) for at in columns]
+        mine = [scores.get((system.name, at.benchmark, at.measure)) for at in columns]
         if all(value is None for value in mine):
             continue
         label = (labels or {}).get(system.name, "")
@@ -150,9 +150,9 @@ def _rows(
     return rows
 
 
-def _leader(results: Results, found: Values, benchmark: str, measure: str) -> str | None:
+def _leader(results: Results, scores: Values, benchmark: str, measure: str) -> str | None:
     """Return the system that leads a column significantly, over all systems of the report."""
-    column = {name: value for (name, *place), value in found.items() if place == [benchmark, measure]}
+    column = {name: value for (name, *place), value in scores.items() if place == [benchmark, measure]}
     return best(results, benchmark, measure, column)
 
 
@@ -162,9 +162,9 @@ def _average(headline: Sequence[Value | None]) -> TableCell:
     if len(known) < len(headline):
         return TableCell()
     n = len(known)
-    mean = sum(one.value for one in known) / n
-    below = math.hypot(*(one.value - one.low for one in known)) / n
-    above = math.hypot(*(one.high - one.value for one in known)) / n
+    mean = sum(value.value for value in known) / n
+    below = math.hypot(*(value.value - value.low for value in known)) / n
+    above = math.hypot(*(value.high - value.value for value in known)) / n
     return TableCell(percent(mean), (f"{percent(mean - below)}{DASH}{percent(mean + above)}",))
 
 
@@ -224,24 +224,26 @@ class _Order:
     small: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]
 
-    def value(self, found: Values, benchmark: str, measure: str) -> Value | None:
+    def value(self, scores: Values, benchmark: str, measure: str) -> Value | None:
         """Return the first value that is there: those of one retrieval are all the same."""
-        every = (found.get((name, benchmark, prefix + measure)) for name, prefix in self.sources)
+        every = (scores.get((name, benchmark, prefix + measure)) for name, prefix in self.sources)
         return next((value for value in every if value is not None), None)
 
 
 def answer_recall_table(results: Results) -> Table:
     """Return the share of questions with an answer among the first k passages, like the paper's Table 6."""
-    found = values(results)
+    scores = values(results)
     columns = [
         (benchmark, measure)
         for benchmark in results.benchmarks
         for measure in BY_ANSWER
-        if any((name.name, benchmark.name, measure) in found for name in results.systems)
+        if any((name.name, benchmark.name, measure) in scores for name in results.systems)
     ]
-    headings = tuple(ReportHeading(measure.removeprefix("answer-"), one.title) for one, measure in columns)
-    rows = _order_rows(results, [(one.name, measure) for one, measure in columns])
-    quotes = _quotes(results, [(one.name, measure) for one, measure in columns])
+    headings = tuple(
+        ReportHeading(measure.removeprefix("answer-"), benchmark.title) for benchmark, measure in columns
+    )
+    rows = _order_rows(results, [(benchmark.name, measure) for benchmark, measure in columns])
+    quotes = _quotes(results, [(benchmark.name, measure) for benchmark, measure in columns])
     notes = (
         "The share of questions with an answer among the first k passages.",
         BOLD,
@@ -294,10 +296,10 @@ def _orders(results: Results, benchmarks: Container[str]) -> list[_Order]:
 
 def _order_rows(results: Results, columns: Sequence[tuple[str, str]]) -> tuple[TableRow, ...]:
     """Return a row for each order that has a value in one of the columns (benchmark, measure)."""
-    found, rows = values(results), []
-    leaders = [_leader(results, found, *column) for column in columns]
+    scores, rows = values(results), []
+    leaders = [_leader(results, scores, *column) for column in columns]
     for order in _orders(results, {benchmark for benchmark, _ in columns}):
-        mine = [order.value(found, *column) for column in columns]
+        mine = [order.value(scores, *column) for column in columns]
         entries = tuple(
             measured(value, bold=(leader, "") in order.sources)
             for value, leader in zip(mine, leaders, strict=True)
@@ -309,11 +311,11 @@ def _order_rows(results: Results, columns: Sequence[tuple[str, str]]) -> tuple[T
 
 def _by_gold(results: Results, title: str, benchmarks: Sequence[BenchmarkFacts]) -> Table:
     """Return a table with a group for each benchmark and a column for each measure that is there."""
-    found = values(results)
+    scores = values(results)
     names = {benchmark.name for benchmark in benchmarks}
-    there = {measure.removeprefix(RETRIEVED) for _, name, measure in found if name in names}
-    others = sorted(one for one in there - {*BY_GOLD, *BY_ANSWER} if is_ranking(one))
-    columns = [*(one for one in BY_GOLD if one in there), *others]
+    there = {measure.removeprefix(RETRIEVED) for _, name, measure in scores if name in names}
+    others = sorted(name for name in there - {*BY_GOLD, *BY_ANSWER} if is_ranking(name))
+    columns = [*(name for name in BY_GOLD if name in there), *others]
     groups = tuple(
         RowGroup(rows, titles(results)[benchmark.name])
         for benchmark in benchmarks
@@ -339,7 +341,7 @@ def _quotes(results: Results, columns: Sequence[tuple[str, str]]) -> list[RowGro
 
 def _quoted(printed: paper.PaperTable, columns: Sequence[tuple[str, str]]) -> tuple[TableRow, ...]:
     """Return the rows of a table of the paper where one of the columns is in it."""
-    places = {(one.benchmark, one.measure): n for n, one in enumerate(printed.columns)}
+    places = {(column.benchmark, column.measure): n for n, column in enumerate(printed.columns)}
     if not places.keys() & set(columns):
         return ()
     return tuple(

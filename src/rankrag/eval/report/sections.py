@@ -65,11 +65,11 @@ def sections(results: Results) -> tuple[ReportSection, ...]:
         _tables("seconds", "Seconds", seconds_table(results)),
         _provenance(results),
     )
-    return tuple(one for one in every if one.text or one.tables or one.points)
+    return tuple(section for section in every if section.text or section.tables or section.points)
 
 
 def _tables(name: str, title: str, *tables: Table) -> ReportSection:
-    return ReportSection(name, title, tables=tuple(one for one in tables if not one.empty))
+    return ReportSection(name, title, tables=tuple(table for table in tables if not table.empty))
 
 
 def _summary(results: Results) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ def _warning(results: Results) -> str:
 
 def _provenance(results: Results) -> ReportSection:
     text = (f"Made {results.created} by this command:",)
-    tables = tuple(one for one in (system_table(results), data_table(results)) if not one.empty)
+    tables = tuple(table for table in (system_table(results), data_table(results)) if not table.empty)
     title = "Where it comes from"
     return ReportSection("provenance", title, text, results.command, tables, benchmark_notes(results))
 
@@ -117,7 +117,7 @@ def comparison_table(results: Results) -> Table:
     """Return every comparison, a group for each pair of systems, in the order of the benchmarks."""
     pairs = dict.fromkeys((test.a, test.b) for test in results.comparisons)
     groups = tuple(
-        RowGroup(tuple(_comparison_row(results, one) for one in ordered(results, a, b)), f"{b} against {a}")
+        RowGroup(tuple(_comparison_row(results, test) for test in ordered(results, a, b)), f"{b} against {a}")
         for a, b in pairs
     )
     notes = (
@@ -161,7 +161,7 @@ STEPS = ("retrieve", "rank", "generate", "cite")
 def seconds_table(results: Results) -> Table:
     """Return the mean seconds of a question by step, and the passages ranked in a second."""
     named = {step for cell in results.cells for step in cell.seconds}
-    steps = [*(one for one in STEPS if one in named), *sorted(named - set(STEPS))]
+    steps = [*(step for step in STEPS if step in named), *sorted(named - set(STEPS))]
 
     def entries(cell: Cell) -> tuple[TableCell, ...]:
         times = [_seconds(cell.seconds.get(step)) for step in steps]
@@ -251,16 +251,16 @@ def drawn_curves(results: Results) -> tuple[Curve, ...]:
 
 def curve_tables(results: Results) -> tuple[Table, ...]:
     """Return the points of the curves: a table for what was varied, a row for each curve."""
-    found, drawn = [], drawn_curves(results)
-    for x_name in dict.fromkeys(one.x_name for one in drawn):
-        curves = [one for one in drawn if one.x_name == x_name]
+    tables, drawn = [], drawn_curves(results)
+    for x_name in dict.fromkeys(curve.x_name for curve in drawn):
+        curves = [curve for curve in drawn if curve.x_name == x_name]
         xs = sorted({x for curve in curves for x, _ in curve.points})
         rows = tuple(_curve_row(results, curve, xs) for curve in curves)
         headings = tuple(ReportHeading(f"{x:g}", x_name) for x in xs)
-        found.append(
+        tables.append(
             Table(f"The points of the curves by {x_name}", "Curve", headings, (RowGroup(rows),), folded=True)
         )
-    return tuple(found)
+    return tuple(tables)
 
 
 def is_seconds(curve: Curve) -> bool:
@@ -287,7 +287,9 @@ def system_table(results: Results) -> Table:
         (*(text or DASH for text in searched(results, system, every)), *_facts(system, list(named)))
         for system in results.systems
     ]
-    rows = tuple(TableRow(name, tuple(TableCell(one[n]) for one in facts)) for n, name in enumerate(columns))
+    rows = tuple(
+        TableRow(name, tuple(TableCell(fact[n]) for fact in facts)) for n, name in enumerate(columns)
+    )
     return Table(
         "Systems", "Fact", tuple(ReportHeading(system.name) for system in results.systems), (RowGroup(rows),)
     )

@@ -48,9 +48,9 @@ def _leads(first: str, other: str, tests: Sequence[Comparison]) -> bool:
 
 def ordered(results: Results, a: str, b: str) -> list[Comparison]:
     """Return the comparisons of b against a in the order of the report's benchmarks, pooled ones last."""
-    order = {one.name: n for n, one in enumerate(results.benchmarks)}
+    order = {benchmark.name: n for n, benchmark in enumerate(results.benchmarks)}
     mine = [test for test in results.comparisons if (test.a, test.b) == (a, b)]
-    return sorted(mine, key=lambda one: order.get(one.benchmark, len(order)))
+    return sorted(mine, key=lambda own: order.get(own.benchmark, len(order)))
 
 
 def in_words(results: Results) -> tuple[str, ...]:
@@ -87,14 +87,14 @@ def _said(results: Results, test: Comparison) -> str:
 
 def _scores(results: Results, test: Comparison) -> str:
     """Return what both systems got: `ranked 3 of 10, plain 5 of 10`, x100 where it is no count."""
-    found = values(results)
+    scores = values(results)
     several = {
         each.benchmark
         for each in results.comparisons
         if (each.a, each.b, each.measure) == (test.a, test.b, test.measure) and each.benchmark != POOLED
     }
     over = several if test.benchmark == POOLED else {test.benchmark}
-    b, a = ([found.get((system, name, test.measure)) for name in over] for system in (test.b, test.a))
+    b, a = ([scores.get((system, name, test.measure)) for name in over] for system in (test.b, test.a))
     known = [(x, y) for x, y in zip(b, a, strict=True) if x is not None and y is not None]
     gain = sum(x.value - y.value for x, y in known) / max(1, len(known))
     if not known or abs(gain - test.difference.value) > 1e-6:  # measured on other questions, too
@@ -127,6 +127,6 @@ def summary(results: Results) -> tuple[str, ...]:
 
 
 def _summed(b: str, a: str, chosen: Sequence[Comparison]) -> str:
-    said = [verdict(one) for one in chosen]
+    said = [verdict(test) for test in chosen]
     counts = ", ".join(f"{name} in {said.count(name)}" for name in TONES)
     return f"{b} against {a}, in {amount(len(said), 'comparison')}: {counts}."

@@ -92,7 +92,7 @@ class RayReader:
             if not scan.problem and (after := plan(file, scan.digest)) is not None:
                 wanted += _wanted(number, file, after, scan)
         # A collection, or a part of one, is a task of its own.
-        sizes = [PART_BYTES if one.file.kind in COLLECTIONS else one.stamp[0] for one in wanted]
+        sizes = [PART_BYTES if piece.file.kind in COLLECTIONS else piece.stamp[0] for piece in wanted]
         pieces = _grouped(wanted, sizes)
         read = partial(_read, self.reading)
         if self.encoder is None:
@@ -123,8 +123,8 @@ class RayReader:
     def _scan(self, files: Sequence[File]) -> None:
         sizes = [_size(file) for file in files]
         done, total = 0, sum(sizes)
-        for file, size, found in zip(files, sizes, in_tasks(_grouped(files, sizes), _scans), strict=True):
-            self.scans[file.name] = found
+        for file, size, scanned in zip(files, sizes, in_tasks(_grouped(files, sizes), _scans), strict=True):
+            self.scans[file.name] = scanned
             done += size
             self.progress(done, total, "bytes compared")
 
@@ -190,8 +190,8 @@ def scan(file: File) -> Scan:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _read(reading: ReadSettings, piece: Sequence[Wanted]) -> Iterator[Sent]:
@@ -253,15 +253,15 @@ def _encoding(encoder: PassageEncoder, fingerprint: str) -> Worker[Sent, Sent]:
 
 
 def _encoded(encoder: PassageEncoder, sent: list[Sent]) -> list[Sent]:
-    passages = [row.passage for one in sent if one.portion for row in one.portion.rows]
+    passages = [row.passage for shipment in sent if shipment.portion for row in shipment.portion.rows]
     if not passages:
         return sent
     vectors = encoder.encode_passages(passages)
     done: list[Sent] = []
     at = 0
-    for one in sent:
-        done.append(_with_vectors(one, vectors[at:]))
-        at += len(one.portion.rows) if one.portion else 0
+    for shipment in sent:
+        done.append(_with_vectors(shipment, vectors[at:]))
+        at += len(shipment.portion.rows) if shipment.portion else 0
     return done
 
 

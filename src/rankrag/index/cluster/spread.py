@@ -110,8 +110,8 @@ def in_tasks_then_actors(
             raise InvalidInputError(
                 "found one CPU in the Ray cluster, wanted two, to read beside the encoder: leave --ray out"
             )
-        found = _tasks(_given(items), work, _READER_CPUS)
-        yield from _results(_actors(found, make, room, _resource("GPU")))
+        tasks = _tasks(_given(items), work, _READER_CPUS)
+        yield from _results(_actors(tasks, make, room, _resource("GPU")))
 
 
 def in_actors(
@@ -176,8 +176,8 @@ def _actors(
 def _work(work: Callable[[Shipment], Iterable[Out]], batch: pa.Table) -> Iterator[pa.Table]:
     items: Iterator[Shipment] = _unpacked(batch)
     for item in items:
-        for found in work(item):
-            yield _packed([found])
+        for shipment in work(item):
+            yield _packed([shipment])
 
 
 class _Actor:
@@ -216,12 +216,14 @@ def _reason(error: BaseException) -> str:
     return reason
 
 
-def _packed(found: Sequence[object]) -> pa.Table:
+def _packed(shipments: Sequence[object]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table({_COLUMN: pa.array([pickle.dumps(one) for one in found], pa.large_binary())})
+    return pa.table(
+        {_COLUMN: pa.array([pickle.dumps(shipment) for shipment in shipments], pa.large_binary())}
+    )
 
 
 def _unpacked(batch: pa.Table) -> Iterator[Shipment]:
-    for one in batch[_COLUMN]:
-        yield pickle.loads(one.as_buffer())
+    for cell in batch[_COLUMN]:
+        yield pickle.loads(cell.as_buffer())

@@ -28,14 +28,14 @@ def read_epub(data: bytes, _name: str = "") -> Extract:
     package = xml_tree(archive, place, recover=True)
     title, author = (_named(package, name) for name in ("title", "creator"))
     told: dict[str, list[str]] = {}
-    found = [block for chapter in _spine(package, place) for block in _chapter(archive, chapter, told)]
+    blocks = [block for chapter in _spine(package, place) for block in _chapter(archive, chapter, told)]
     notes = tuple(f"{about}: {shortened(', '.join(names), 200)}" for about, names in told.items())
-    return Extract(own_title(title), found, notes, {"author": author} if author else {})
+    return Extract(own_title(title), blocks, notes, {"author": author} if author else {})
 
 
 def _named(package: etree._Element, name: str) -> str:
-    found = package.find(f".//{{*}}{name}")
-    return "" if found is None else " ".join("".join(found.itertext()).split())
+    element = package.find(f".//{{*}}{name}")
+    return "" if element is None else " ".join("".join(element.itertext()).split())
 
 
 def _spine(package: etree._Element, place: str) -> Iterator[str]:

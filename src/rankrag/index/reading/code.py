@@ -81,7 +81,7 @@ def read_code(data: bytes, name: str) -> Text:
 
 def _marks(root: Node, source: bytes) -> list[tuple[int, int, str]]:
     """Return (start, level, name) of each definition in order; comments and decorators above belong to it."""
-    found: list[tuple[int, int, str]] = []
+    marks: list[tuple[int, int, str]] = []
     left: list[tuple[Node, int, int | None]] = [(root, 1, None)]
     while left:
         node, level, begun = left.pop()
@@ -95,13 +95,13 @@ def _marks(root: Node, source: bytes) -> list[tuple[int, int, str]]:
             above = None
             if _DEFINES.fullmatch(child.type):
                 if name := _name(child, source):
-                    found.append((_line_start(source, start), level, name))
+                    marks.append((_line_start(source, start), level, name))
                 if _HOLDS.search(child.type) and level < _DEPTH:
                     inner.append((child, level + 1, None))
             elif child.type in _WRAPS and level < _DEPTH:
                 inner.append((child, level, start if child.type in _DECORATES else None))
         left += reversed(inner)
-    return sorted(set(found))
+    return sorted(set(marks))
 
 
 def _name(node: Node, source: bytes) -> str:

@@ -196,9 +196,9 @@ def _unquoted(cell: str) -> str:
 def _distinct(names: list[str]) -> list[str]:
     """Return names of columns, those that are empty or come again told apart by a number."""
     seen: dict[str, int] = {}
-    found: list[str] = []
+    distinct: list[str] = []
     for number, name in enumerate(names, 1):
         name = name or f"column {number}"
         seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
-    return found
+        distinct.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return distinct

@@ -27,13 +27,13 @@ def cut(text: str, words: int, pages: Sequence[int] = ()) -> list[Span]:
     white space. `pages` are the offsets at which pages begin; no passage crosses one.
     """
     borders = [0, *(p for p in pages if 0 < p < len(text)), len(text)]
-    found: list[Span] = []
+    spans: list[Span] = []
     for start, end in pairwise(borders):
         page = stripped(text, start, end)
         if page[0] == page[1]:
             continue
-        found += [page] if _short(text[page[0] : page[1]], words) else _pack(_units(text, page, words), words)
-    return found
+        spans += [page] if _short(text[page[0] : page[1]], words) else _pack(_units(text, page, words), words)
+    return spans
 
 
 def _short(text: str, words: int) -> bool:
@@ -84,13 +84,13 @@ def _pieces(text: str, sentence: Span, words: int) -> list[Unit]:
     return pieces
 
 
-def _border(text: str, found: list[Span], first: int, last: int) -> int:
+def _border(text: str, words: list[Span], first: int, last: int) -> int:
     """Return after how many words, at most `last`, a piece ends: not within a hash, a name or a phrase."""
-    if last >= len(found):
-        return len(found)
+    if last >= len(words):
+        return len(words)
     for n in range(last, last - (last - first) // 3, -1):
-        end = found[n - 1][1]
-        if end < found[n][0] or not text[end - 1].isalnum():
+        end = words[n - 1][1]
+        if end < words[n][0] or not text[end - 1].isalnum():
             return n
     return last
 

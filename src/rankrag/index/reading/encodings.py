@@ -102,13 +102,15 @@ def decode(data: bytes, said: str = "") -> Decoded:
     for mark, encoding in _MARKS.items():
         if data.startswith(mark):
             return Decoded(_strictly(data[len(mark) :], encoding), encoding)
-    found = (said and _as_said(data, said.lower())) or _decoded(data)
-    if len(_CONTROL.findall(found.text)) > len(found.text) // 100:
+    decoded = (said and _as_said(data, said.lower())) or _decoded(data)
+    if len(_CONTROL.findall(decoded.text)) > len(decoded.text) // 100:
         raise InvalidInputError("it is binary, not text")
-    if n_nul := found.text.count("\0"):
-        notes = (found.note, f"{_bytes(n_nul)} NUL: read as U+FFFD")
-        return replace(found, text=found.text.replace("\0", "\ufffd"), note=", ".join(filter(None, notes)))
-    return found
+    if n_nul := decoded.text.count("\0"):
+        notes = (decoded.note, f"{_bytes(n_nul)} NUL: read as U+FFFD")
+        return replace(
+            decoded, text=decoded.text.replace("\0", "\ufffd"), note=", ".join(filter(None, notes))
+        )
+    return decoded
 
 
 def _bytes(number: int) -> str:
@@ -221,8 +223,8 @@ def _fits(data: bytes) -> list[tuple[str, float]]:
     """Return the encodings that bytes may be in, the likeliest first, with how well they fit, 0..1."""
     from chardet import detect_all
 
-    found = detect_all(data, ignore_threshold=True, compat_names=False, include_encodings=_CANDIDATES)
-    return [(item["encoding"], item["confidence"]) for item in found if item["encoding"]]
+    guesses = detect_all(data, ignore_threshold=True, compat_names=False, include_encodings=_CANDIDATES)
+    return [(item["encoding"], item["confidence"]) for item in guesses if item["encoding"]]
 
 
 def _escaped(data: bytes) -> str:

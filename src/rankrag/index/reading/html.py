@@ -59,8 +59,8 @@ def decoded(data: bytes) -> tuple[str, str]:
         raise InvalidInputError("it is empty")
     data = _TAG_TOO_LONG.sub(_bare, data)
     said = _DECLARED.search(data[: 2**16])
-    found = decode(data, (said.group(1) or said.group(2)).decode("ascii") if said else "")
-    return found.text, found.note
+    content = decode(data, (said.group(1) or said.group(2)).decode("ascii") if said else "")
+    return content.text, content.note
 
 
 def _bare(match: re.Match[bytes]) -> bytes:
@@ -90,8 +90,8 @@ def parsed(text: str) -> tuple[etree._Element, str]:
 
 
 def _first(tree: etree._Element, tag: str) -> str:
-    found = tree.find(f".//{tag}")
-    return "" if found is None else "".join(found.itertext())
+    element = tree.find(f".//{tag}")
+    return "" if element is None else "".join(element.itertext())
 
 
 def blocks(tree: etree._Element) -> Iterator[Block]:
@@ -102,18 +102,18 @@ def blocks(tree: etree._Element) -> Iterator[Block]:
     body = tree.find(".//body")
     roots = _parts(tree if body is None else body)
     walk = _Walk(menus=False)
-    found = [block for root in roots for block in walk.of(root)]
-    if walk.left_out > sum(map(size_of, found)):
-        found = [block for root in roots for block in _Walk(menus=True).of(root)]
-    yield from found
+    content = [block for root in roots for block in walk.of(root)]
+    if walk.left_out > sum(map(size_of, content)):
+        content = [block for root in roots for block in _Walk(menus=True).of(root)]
+    yield from content
 
 
 def _parts(body: etree._Element) -> list[etree._Element]:
     for path in (".//main", ".//*[@role='main']"):
-        found = body.findall(path)
-        if len(found) == 1 and len("".join(found[0].itertext()).split()) >= 20:
-            around = {*found[0].iterancestors(), *found[0].iter()}
-            return [found[0], *(aside for aside in body.iter("aside") if aside not in around)]
+        parts = body.findall(path)
+        if len(parts) == 1 and len("".join(parts[0].itertext()).split()) >= 20:
+            around = {*parts[0].iterancestors(), *parts[0].iter()}
+            return [parts[0], *(aside for aside in body.iter("aside") if aside not in around)]
     return [body]
 
 

@@ -184,7 +184,7 @@ def _files(part: EmailMessage) -> list[EmailMessage]:
     """Return the files within a part, without its texts."""
     if part.get_content_maintype() != "multipart":
         return [part] if _is_file(part) else []
-    return [found for item in part.iter_parts() for found in _files(cast("EmailMessage", item))]
+    return [block for item in part.iter_parts() for block in _files(cast("EmailMessage", item))]
 
 
 def _is_file(part: EmailMessage) -> bool:

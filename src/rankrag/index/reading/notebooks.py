@@ -53,7 +53,7 @@ def _texts(cell: dict[str, object]) -> list[CellText]:
         level = cell.get("level")
         hashes = "#" * level + " " if kind == "heading" and isinstance(level, int) else ""
         return [("markdown", hashes + _joined(cell.get("source")))]
-    found: list[CellText] = [("code", _joined(cell.get("source", cell.get("input"))))]
+    texts: list[CellText] = [("code", _joined(cell.get("source", cell.get("input"))))]
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else []:
         if isinstance(output, dict):
@@ -63,8 +63,8 @@ def _texts(cell: dict[str, object]) -> list[CellText]:
                 text = shown.get("text/plain", shown.get("text/markdown"))
             elif output.get("output_type") in ("error", "pyerr"):
                 text = f"{output.get('ename', '')}: {output.get('evalue', '')}"
-            found.append(("printed", _joined(text)))
-    return found
+            texts.append(("printed", _joined(text)))
+    return texts
 
 
 def _joined(source: object) -> str:

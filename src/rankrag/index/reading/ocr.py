@@ -81,14 +81,14 @@ def recognised(data: bytes, pages: Sequence[int]) -> dict[int, str]:
     Raises MissingExtraError if there is nothing to draw pages with, or nothing to read them.
     """
     recognisers = _recognisers()
-    found: dict[int, str] = {}
+    texts: dict[int, str] = {}
     for page, image in _drawn(data, pages):
         for recognise in recognisers:
             text, confidence = recognise(image)
             if text.strip() and confidence >= _SURE:
-                found[page] = text
+                texts[page] = text
                 break
-    return found
+    return texts
 
 
 def _drawn(data: bytes, pages: Sequence[int]) -> Iterator[tuple[int, Image]]:
@@ -102,10 +102,10 @@ def _drawn(data: bytes, pages: Sequence[int]) -> Iterator[tuple[int, Image]]:
 
 @cache
 def _recognisers() -> tuple[Callable[[Image], Recognised], ...]:
-    found = tuple(filter(None, (_rapidocr(), _tesseract())))
-    if not found:
+    engines = tuple(filter(None, (_rapidocr(), _tesseract())))
+    if not engines:
         raise MissingExtraError("rapidocr", "ocr")
-    return found
+    return engines
 
 
 def _rapidocr() -> Callable[[Image], Recognised] | None:

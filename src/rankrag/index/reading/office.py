@@ -75,8 +75,8 @@ def related(archive: Archive, part: str) -> Iterator[tuple[str, str, str]]:
 def property_title(archive: Archive) -> str:
     """Return the title in the properties of an Office file, "" where there is none of its own."""
     tree = xml_tree(archive, "docProps/core.xml", may_miss=True)
-    found = None if tree is None else tree.find("{http://purl.org/dc/elements/1.1/}title")
-    return "" if found is None else own_title(found.text)
+    element = None if tree is None else tree.find("{http://purl.org/dc/elements/1.1/}title")
+    return "" if element is None else own_title(element.text)
 
 
 def part_blocks(archive: Archive, kind: str, part: str) -> Iterator[Block]:
@@ -116,14 +116,14 @@ def chart(space: etree._Element) -> Iterator[Block]:
 
 def _points(series: etree._Element, *kinds: str) -> dict[int, str]:
     """Return the values of a series, or its categories, by their place; of levels the finest."""
-    found: dict[int, str] = {}
+    points: dict[int, str] = {}
     for kind in kinds:
         for point in series.iterfind(f"{C}{kind}//{C}pt"):
             value = point.find(C + "v")
             index = point.get("idx", "")
             if value is not None and index.isdecimal():
-                found.setdefault(int(index), _number(value.text or ""))
-    return found
+                points.setdefault(int(index), _number(value.text or ""))
+    return points
 
 
 def _number(text: str) -> str:

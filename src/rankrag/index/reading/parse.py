@@ -47,24 +47,24 @@ def parse(path: Path, kind: str, words: int = WORDS, ocr: bool = False) -> Text:
 
 def parse_bytes(data: bytes, name: str, kind: str, words: int = WORDS, ocr: bool = False) -> Text:
     """Return the text of a document given as bytes; `name` is that of its file. Raises as `parse` does."""
-    found = _read(data, _unpacked(name), kind, ocr)
-    if isinstance(found, Extract):
-        found = composed(opened_up(found, words, ocr), words)
-    text = clean(found.text)
+    content = _read(data, _unpacked(name), kind, ocr)
+    if isinstance(content, Extract):
+        content = composed(opened_up(content, words, ocr), words)
+    text = clean(content.text)
     if not text.strip():
         raise InvalidInputError("it holds no text")
     if len(text) > MOST_CHARACTERS:
         raise InvalidInputError(
             f"it holds {len(text):,} characters, the most is {MOST_CHARACTERS:,}: split it"
         )
-    title = clean(shortened(found.title)) or PurePath(_unpacked(name)).stem
-    attributes = {key: clean(value) for key, value in found.attributes.items()}
-    return replace(found, title=title, text=text, attributes=attributes)
+    title = clean(shortened(content.title)) or PurePath(_unpacked(name)).stem
+    attributes = {key: clean(value) for key, value in content.attributes.items()}
+    return replace(content, title=title, text=text, attributes=attributes)
 
 
 def _read(data: bytes, name: str, kind: str, ocr: bool) -> Text | Extract:
-    found = DOCUMENTS[kind].read(data, name)
-    return scans_read(found, data, ocr) if isinstance(found, Extract) and found.scanned else found
+    content = DOCUMENTS[kind].read(data, name)
+    return scans_read(content, data, ocr) if isinstance(content, Extract) and content.scanned else content
 
 
 def _unpacked(name: str) -> str:
@@ -106,14 +106,14 @@ def _attached(block: Attached, words: int, ocr: bool, depth: int) -> Extract:
     if depth >= _DEPTH:
         raise InvalidInputError(f"not read, it is attached {depth} files deep")
     try:
-        found = _read(block.data, block.name, kind, ocr)
+        content = _read(block.data, block.name, kind, ocr)
     except RankRAGError:
         raise
     except Exception as error:
         raise InvalidInputError(f"it cannot be read ({type(error).__name__}: {error})") from error
-    if isinstance(found, Text):
-        return Extract(found.title, [Paragraph(found.text)], found.notes)
-    return opened_up(found, words, ocr, depth + 1)
+    if isinstance(content, Text):
+        return Extract(content.title, [Paragraph(content.text)], content.notes)
+    return opened_up(content, words, ocr, depth + 1)
 
 
 _TABLES = {".csv": ",;\t|", ".tsv": "\t"}

@@ -67,10 +67,10 @@ def records_of(
 ) -> Iterator[CollectionRecord | Unreadable | Told]:
     """Yield the records of a collection or of a part of it, its broken lines, and what to tell of it."""
     if part is not None:
-        found = json_lines(file.path, file.name, after, part)
+        records = json_lines(file.path, file.name, after, part)
     else:
-        found = COLLECTIONS[file.kind].read(file.path, file.name, after)
-    for item in found:
+        records = COLLECTIONS[file.kind].read(file.path, file.name, after)
+    for item in records:
         if isinstance(item, Enclosed):
             yield from _enclosed(item, file.name, words, ocr)
         else:

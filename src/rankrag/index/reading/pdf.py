@@ -112,7 +112,7 @@ def _has_picture_of_a_page(page: PageObject) -> bool:
 
 def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
     """Return the headings of the outline by the page (from 0) that they point at, with their levels."""
-    found: dict[int, list[tuple[int, str]]] = {}
+    entries: dict[int, list[tuple[int, str]]] = {}
     left: list[tuple[int, object]] = []
     with contextlib.suppress(Exception):  # an outline that is broken gives no sections, the text is there
         left = [(1, item) for item in reversed(reader.outline)]
@@ -126,9 +126,9 @@ def _outline(reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
             page = reader.get_destination_page_number(item)  # type: ignore[arg-type]
             title = " ".join(str(getattr(item, "title", "") or "").split())
             if page is not None and page >= 0 and title:
-                found.setdefault(page, []).append((level, title))
+                entries.setdefault(page, []).append((level, title))
                 count += 1
-    return found
+    return entries
 
 
 def _parts(page: PageObject) -> list[str | Grid]:
@@ -179,23 +179,23 @@ def _laid_out(page: PageObject) -> str:
 
 def _comments(page: PageObject) -> list[Block]:
     """Return what was written on a page or beside it after it was made; links and form fields are none."""
-    found: list[Block] = []
+    comments: list[Block] = []
     with contextlib.suppress(Exception):  # as for the outline
         for reference in page.get("/Annots") or ():
             note = reference.get_object()
             text = note.get("/Contents")
             if isinstance(text, str) and note.get("/Subtype") not in ("/Link", "/Widget", "/Popup"):
-                found.append(Paragraph(text.replace("\r", "\n")))
-    return found
+                comments.append(Paragraph(text.replace("\r", "\n")))
+    return comments
 
 
 def _files(reader: PdfReader) -> list[Block]:
     """Return the files that a PDF carries."""
-    found: list[Block] = []
+    files: list[Block] = []
     with contextlib.suppress(Exception):  # as for the outline
         for name, contents in reader.attachments.items():
-            found += [Attached(name, content) for content in contents]
-    return found
+            files += [Attached(name, content) for content in contents]
+    return files
 
 
 def _divided(page: list[str | Grid], headings: list[tuple[int, str]]) -> Iterator[Block]:

@@ -62,7 +62,7 @@ def with_tables(page: str, laid_out: Callable[[], str]) -> list[str | Grid]:
 
 def headed(pages: list[list[str | Grid]]) -> list[list[str | Grid]]:
     """Return pages where a table that goes on at the top of the next one has its header row there too."""
-    found: list[list[str | Grid]] = []
+    tables: list[list[str | Grid]] = []
     header: Cells = []
     for page in pages:
         first = next((n for n, part in enumerate(page) if isinstance(part, Grid)), None)
@@ -70,12 +70,12 @@ def headed(pages: list[list[str | Grid]]) -> list[list[str | Grid]]:
             table = page[first]
             if isinstance(table, Grid) and len(table.rows[0]) == len(header) and not table.header:
                 page = [*page[:first], Grid([header, *table.rows], header=True), *page[first + 1 :]]
-        found.append(page)
+        tables.append(page)
         last = max((n for n, part in enumerate(page) if isinstance(part, Grid)), default=0)
         lowest = page[last]
         goes_on = isinstance(lowest, Grid) and lowest.header and _is_margin(page[last + 1 :])
         header = [*lowest.rows[0]] if goes_on and isinstance(lowest, Grid) else []
-    return found
+    return tables
 
 
 def _is_margin(parts: Sequence[str | Grid]) -> bool:
@@ -168,15 +168,15 @@ def _named(columns: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
     Where the first cell of a line is empty, the others are laid out some signs from their places.
     """
-    found: list[tuple[str, ...]] = []
+    names: list[tuple[str, ...]] = []
     for column in columns:
-        before = found[-1] if found else column
+        before = names[-1] if names else column
         is_name = not any(before[_NAMING:]) or not any(column[_NAMING:])
-        if found and is_name and not any(left and right for left, right in zip(before, column, strict=True)):
-            found[-1] = tuple(left or right for left, right in zip(before, column, strict=True))
+        if names and is_name and not any(left and right for left, right in zip(before, column, strict=True)):
+            names[-1] = tuple(left or right for left, right in zip(before, column, strict=True))
         else:
-            found.append(column)
-    return found
+            names.append(column)
+    return names
 
 
 def _divided(line: str, borders: list[int]) -> Cells:
@@ -215,8 +215,8 @@ def _place(page: str, rows: list[Cells]) -> tuple[int, int] | None:
     for n in range(len(lines)):
         if (last := at.get(ends[n] + len(wanted))) is None or not bare[n]:
             continue
-        found = "".join(bare[n:last])
-        if found == wanted or (sorted(found) == sorted(wanted) and _figures(rows)):
+        text = "".join(bare[n:last])
+        if text == wanted or (sorted(text) == sorted(wanted) and _figures(rows)):
             offsets = [0, *accumulate(map(len, lines))]
             return offsets[n], offsets[last]
     return None

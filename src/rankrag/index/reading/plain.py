@@ -74,9 +74,9 @@ def written(data: bytes, find: Callable[[str, int], Sequence[Mark]]) -> Text:
     )
 
 
-def _from(front: re.Match[str] | None, found: tuple[Section, ...]) -> tuple[Section, ...]:
+def _from(front: re.Match[str] | None, sections: tuple[Section, ...]) -> tuple[Section, ...]:
     """Return sections, the first of which takes in the front matter."""
-    return (Section(0, found[0].trail), *found[1:]) if front and found else found
+    return (Section(0, sections[0].trail), *sections[1:]) if front and sections else sections
 
 
 def _decoded(data: bytes) -> tuple[str, tuple[str, ...]]:
@@ -89,10 +89,10 @@ def _decoded(data: bytes) -> tuple[str, tuple[str, ...]]:
 def _front_title(front: str) -> str:
     if block := _FRONT_BLOCK.search(front):
         return own_title(block.group(1))
-    found = _FRONT_TITLE.search(front)
-    if not found:
+    match = _FRONT_TITLE.search(front)
+    if not match:
         return ""
-    value = found.group(1)
+    value = match.group(1)
     quoted = re.match(r"""(["'])(.*?)\1\s*(?:#.*)?$""", value)
     return own_title(quoted.group(2) if quoted else value.split(" #")[0])
 

@@ -90,21 +90,21 @@ def record_of(name: str, number: int, line: int, fields: dict[str, object], read
         fields = {**fields, "text": fields["page_content"]}
     if _is_title_alone(fields):
         fields = {**fields, "text": fields["title"]}  # BEIR has documents that are but a title
-    found = passage(name, line, fields)
-    if not found.text.strip():
+    record = passage(name, line, fields)
+    if not record.text.strip():
         raise FormatError(name, line, "found a text of nothing but white space")
-    if len(found.id) > LONGEST_ID:
+    if len(record.id) > LONGEST_ID:
         raise FormatError(
-            name, line, f"found an id of {len(found.id):,} characters, wanted at most {LONGEST_ID:,}"
+            name, line, f"found an id of {len(record.id):,} characters, wanted at most {LONGEST_ID:,}"
         )
     attributes = {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in fields.items()
         if key not in _READ and isinstance(value, str | int | float | bool)
     }
-    kept, cut = _kept(attributes | dict(found.attributes))
-    title = found.title if len(found.title) <= LONGEST_TITLE else shortened(found.title)
-    item = _storable(replace(found, source=None, title=title, attributes=kept))
+    kept, cut = _kept(attributes | dict(record.attributes))
+    title = record.title if len(record.title) <= LONGEST_TITLE else shortened(record.title)
+    item = _storable(replace(record, source=None, title=title, attributes=kept))
     return CollectionRecord(number, item, read, cut)
 
 

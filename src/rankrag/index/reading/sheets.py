@@ -77,9 +77,9 @@ def _sheet_parts(archive: Archive) -> dict[str, str]:
 
 def _beside(archive: Archive, part: str) -> Iterator[Block]:
     """Yield what lies on a sheet or a drawing of Excel: comments, text boxes, charts, embedded files."""
-    found = [*related(archive, part)]
-    kinds = {kind for kind, _, _ in found}
-    for kind, target, _ in found:
+    parts = [*related(archive, part)]
+    kinds = {kind for kind, _, _ in parts}
+    for kind, target, _ in parts:
         yield from part_blocks(archive, kind, target)
         if kind == "threadedComment" or (kind == "comments" and "threadedComment" not in kinds):
             tree = xml_tree(archive, target, may_miss=True)
@@ -93,14 +93,14 @@ def _beside(archive: Archive, part: str) -> Iterator[Block]:
 
 def _comments(archive: Archive) -> dict[str, list[Block]]:
     """Return the comments on each sheet of a file of LibreOffice, by its name."""
-    found: dict[str, list[Block]] = {}
+    comments: dict[str, list[Block]] = {}
     if b"annotation" in archive.read("content.xml"):
         for comment in xml_tree(archive, "content.xml").iter("{*}annotation"):
             sheet = next(comment.iterancestors(_TABLE + "table"), None)
             text = "\n".join("".join(node.itertext()) for node in comment.iter("{*}p"))
             name = "" if sheet is None else sheet.get(_TABLE + "name", "")
-            found.setdefault(name, []).append(Paragraph(text))
-    return found
+            comments.setdefault(name, []).append(Paragraph(text))
+    return comments
 
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"

@@ -171,7 +171,7 @@ def sections(text: str, marks: Sequence[Mark]) -> tuple[Section, ...]:
     """
     if not marks:
         return ()
-    found: list[Section] = []
+    parts: list[Section] = []
     trail: list[Mark] = []
     begun: int | None = None
     for mark, following in zip(marks, [*marks[1:], None], strict=True):
@@ -179,12 +179,12 @@ def sections(text: str, marks: Sequence[Mark]) -> tuple[Section, ...]:
         begun = mark.start if begun is None else begun
         body = text[mark.end : following.start if following else len(text)]
         if following is None or body.strip():
-            found.append(Section(begun, tuple(shortened(above.words, 120) for above in trail[-3:])))
+            parts.append(Section(begun, tuple(shortened(above.words, 120) for above in trail[-3:])))
             begun = None
-    before = text[: found[0].start] if found[0].start <= 16 * _BEFORE else ""
+    before = text[: parts[0].start] if parts[0].start <= 16 * _BEFORE else ""
     if before.strip() and n_words(before) <= _BEFORE:
-        found[0] = Section(0, found[0].trail)
-    return tuple(found)
+        parts[0] = Section(0, parts[0].trail)
+    return tuple(parts)
 
 
 # ── layout ───────────────────────────────────────────────────────────────────────────────────────────

@@ -92,23 +92,23 @@ def find(paths: Iterable[str], root: Path, may_miss: bool = False) -> Walked:
     of a kind that nothing reads, or if there is nothing to index at all; with `may_miss` only for the
     second of these.
     """
-    found: dict[str, File] = {}
+    files: dict[str, File] = {}
     passed_over: dict[str, str] = {}
     given = list(paths)
     for path in given:
         for file, reading in _files(path, may_miss):
             name = name_of(file, root)
             if reading in DOCUMENTS or reading in COLLECTIONS:
-                found[name] = File(file, name, reading)
+                files[name] = File(file, name, reading)
             else:
                 passed_over[name] = reading
-    if not found and not may_miss:
+    if not files and not may_miss:
         raise InvalidInputError(
             f"found no file to index in {', '.join(given) or 'an empty list of paths'}, "
             f"wanted {_kinds()}: give files of these kinds or a folder that holds some"
         )
-    left = tuple(sorted((name, reason) for name, reason in passed_over.items() if name not in found))
-    return Walked([found[name] for name in sorted(found)], left)
+    left = tuple(sorted((name, reason) for name, reason in passed_over.items() if name not in files))
+    return Walked([files[name] for name in sorted(files)], left)
 
 
 def name_of(path: Path, root: Path) -> str:

@@ -212,26 +212,26 @@ class LanceStore:
     def last_record(self, name: str) -> int:
         import pyarrow.compute as pc
 
-        found = self._read(["record"], f"path = {quote(name)}")
-        return int(pc.max(found["record"]).as_py() or 0)
+        rows = self._read(["record"], f"path = {quote(name)}")
+        return int(pc.max(rows["record"]).as_py() or 0)
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
-        found: dict[str, Passage] = {}
+        passages: dict[str, Passage] = {}
         for only in is_in("id", ids):
             rows = self._read(_COLUMNS, only).to_pylist()
-            found |= {str(row["id"]): _passage(row) for row in rows}
-        return found
+            passages |= {str(row["id"]): _passage(row) for row in rows}
+        return passages
 
     def documents(self, names: Iterable[str] | None = None) -> list[Document]:
         digests = {name: row.sha256 for name, row in self.files().items()}
-        found: list[Document] = []
+        documents: list[Document] = []
         for only in (None,) if names is None else is_in("path", names):
             table = self._read(["document", "path"], only)
             groups = table.group_by(["document", "path"]).aggregate([([], "count_all")]).to_pylist()
-            found += [
+            documents += [
                 Document(g["document"], g["path"], digests.get(g["path"], ""), g["count_all"]) for g in groups
             ]
-        return sorted(found, key=lambda document: document.id)
+        return sorted(documents, key=lambda document: document.id)
 
     def batches(self) -> Iterator[Batch]:
         encoder = self.manifest.encoder
@@ -260,11 +260,11 @@ class LanceStore:
         from lancedb.query import FullTextOperator, MatchQuery
 
         if self.manifest.own_words:
-            found = query_words(query, self.manifest.language)
-            check_words(found)
-            if not found:
+            words = query_words(query, self.manifest.language)
+            check_words(words)
+            if not words:
                 return []
-            query = " ".join(found)
+            query = " ".join(words)
         # A structured query: a query string would give quotes and AND in a question a meaning.
         match = MatchQuery(
             query,
@@ -288,10 +288,10 @@ class LanceStore:
         from lancedb.query import LanceVectorQueryBuilder
 
         def ask(table: Table) -> LanceQueryBuilder:
-            found = table.search(vector, vector_column_name="vector", query_type="vector")
-            assert isinstance(found, LanceVectorQueryBuilder)
+            query = table.search(vector, vector_column_name="vector", query_type="vector")
+            assert isinstance(query, LanceVectorQueryBuilder)
             refine = max(_LEAST_REFINE, _REFINED // (k + MARGIN))
-            return found.distance_type(encoder.similarity).nprobes(_PROBES).refine_factor(refine)
+            return query.distance_type(encoder.similarity).nprobes(_PROBES).refine_factor(refine)
 
         return self._best(ask, "_distance", k, filters)
 
@@ -309,8 +309,8 @@ class LanceStore:
             both = " AND ".join(f"({part})" for part in (where, only) if part)
             query = ask(table).where(both, prefilter=True) if both else ask(table)
             with reading(self.folder):
-                found = query.select([*columns, order]).limit(limit).to_arrow().to_pylist()
-            return _sorted(found, order)
+                rows = query.select([*columns, order]).limit(limit).to_arrow().to_pylist()
+            return _sorted(rows, order)
 
         limit = k + MARGIN
         rows = fetch(self._passages, limit, _COLUMNS)

@@ -229,8 +229,8 @@ def _reason(error: Exception) -> str:
 def _why(error: Exception) -> str:
     """Return what the system said, which may stand far behind the store's own words."""
     said = str(error)
-    found = min((at for reason in _NOT_BROKEN if (at := said.lower().find(reason)) >= 0), default=0)
-    return said[found : found + 60].splitlines()[0]
+    start = min((at for reason in _NOT_BROKEN if (at := said.lower().find(reason)) >= 0), default=0)
+    return said[start : start + 60].splitlines()[0]
 
 
 _NOT_BROKEN = (

@@ -1,8 +1,8 @@
 """The role of a store filled by Qdrant: passages are points on a server, which many machines may read.
 
-Sparse vectors carry the words (weighed by `bm25.py`, IDF by the server), dense ones are the encoder's. The
-server is not asked to tokenize (the words would not be ours) nor to fuse (`retrievers.fuse` is one
-formula for all stores).
+Sparse vectors carry the words (weighed in `qdrant_points.py`, IDF by the server), dense ones are the
+encoder's. The server is not asked to tokenize (the words would not be ours) nor to fuse (`retrievers.fuse`
+is one formula for all stores).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
 from ..older import words_before
 from ..words import query_words, spellings, words
-from .bm25 import passage_vector, query_vector
 from .conditions import attribute
 from .qdrant_points import (
     NAMED,
@@ -31,7 +30,9 @@ from .qdrant_points import (
     as_point,
     is_in,
     parts,
+    passage_vector,
     point_id,
+    query_vector,
     requests,
     row_vector,
     sparse,
@@ -80,12 +81,12 @@ class QdrantStore:
         if not rows:
             return
         check_vectors(self.folder, self.manifest.encoder, len(rows), vectors)
-        found = [self._words(f"{row.passage.title}\n{row.passage.text}") for row in rows]
-        average = self._average(found)
+        words = [self._words(f"{row.passage.title}\n{row.passage.text}") for row in rows]
+        average = self._average(words)
         at = 0
         for part in requests(rows):
             points = [
-                as_point(row, passage_vector(found[n], average), len(found[n]), row_vector(vectors, n))
+                as_point(row, passage_vector(words[n], average), len(words[n]), row_vector(vectors, n))
                 for n, row in enumerate(part, at)
             ]
             at += len(part)
@@ -112,12 +113,12 @@ class QdrantStore:
     def _words(self, text: str) -> list[str]:
         return (words if self.manifest.own_words else words_before)(text, self.manifest.language)
 
-    def _average(self, found: Sequence[Sequence[str]]) -> float:
+    def _average(self, texts: Sequence[Sequence[str]]) -> float:
         """Return the average length to weigh by; the first passages that are added set it."""
         self._about = read_about(self._place) or self._about
         if self._about.average is None:
-            average = max(1.0, sum(map(len, found)) / len(found))
-            self._about = CollectionAbout(self._about.created, average, len(found))
+            average = max(1.0, sum(map(len, texts)) / len(texts))
+            self._about = CollectionAbout(self._about.created, average, len(texts))
             write_about(self._place, self._about)
         return self._about.average or 1.0
 
@@ -184,10 +185,10 @@ class QdrantStore:
         from qdrant_client.models import PointVectors
 
         for payloads in parts(self._scroll(["id", "title", "text"]), POINTS):
-            found = [self._words(f"{p['title']}\n{p['text']}") for p in payloads]
+            words = [self._words(f"{p['title']}\n{p['text']}") for p in payloads]
             points = [
                 PointVectors(id=point_id(str(p["id"])), vector={WORDS: sparse(passage_vector(w, average))})
-                for p, w in zip(payloads, found, strict=True)
+                for p, w in zip(payloads, words, strict=True)
                 if w
             ]
             if points:
@@ -217,22 +218,22 @@ class QdrantStore:
         from qdrant_client.models import Direction, Filter, OrderBy
 
         with asking(self._place):
-            found, _ = self._client.scroll(
+            points, _ = self._client.scroll(
                 self._place.collection,
                 scroll_filter=Filter(must=[is_in("path", [name])]),
                 order_by=OrderBy(key="record", direction=Direction.DESC),
                 limit=1,
                 with_payload=["record"],
             )
-        return number_of((found[0].payload or {}).get("record")) or 0 if found else 0
+        return number_of((points[0].payload or {}).get("record")) or 0 if points else 0
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
-        found: dict[str, Passage] = {}
+        passages: dict[str, Passage] = {}
         for part in parts(ids, NAMED):
             with asking(self._place):
                 points = self._client.retrieve(self._place.collection, [point_id(name) for name in part])
-            found |= {str(p.payload["id"]): as_passage(p.payload) for p in points if p.payload}
-        return found
+            passages |= {str(p.payload["id"]): as_passage(p.payload) for p in points if p.payload}
+        return passages
 
     def documents(self, names: Iterable[str] | None = None) -> list[Document]:
         from qdrant_client.models import Filter
@@ -241,8 +242,8 @@ class QdrantStore:
         only = None if names is None else Filter(must=[is_in("path", names)])
         payloads = self._scroll(["document", "path"], only=only)
         counts = Counter((str(p["document"]), str(p["path"])) for p in payloads)
-        found = [Document(name, path, digests.get(path, ""), n) for (name, path), n in counts.items()]
-        return sorted(found, key=lambda document: document.id)
+        documents = [Document(name, path, digests.get(path, ""), n) for (name, path), n in counts.items()]
+        return sorted(documents, key=lambda document: document.id)
 
     def batches(self) -> Iterator[Batch]:
         """Yield all that was added, in batches that fit into memory, in no order.
@@ -299,9 +300,9 @@ class QdrantStore:
 
     def search_words(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         split = query_words if self.manifest.own_words else words_before
-        found = split(query, self.manifest.language)
-        check_words(found)
-        return self._best(sparse(query_vector(found)), WORDS, k, filters) if found else []
+        words = split(query, self.manifest.language)
+        check_words(words)
+        return self._best(sparse(query_vector(words)), WORDS, k, filters) if words else []
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
         searched_by(self.folder, self.manifest.encoder, vector)
@@ -319,7 +320,7 @@ class QdrantStore:
 
         def fetch(limit: int, payload: bool | list[str]) -> list[models.ScoredPoint]:
             with asking(self._place):
-                found = self._client.query_points(
+                points = self._client.query_points(
                     self._place.collection,
                     query=query,
                     using=using,
@@ -327,7 +328,7 @@ class QdrantStore:
                     limit=limit,
                     with_payload=payload,
                 )
-            return sorted(found.points, key=lambda point: (-point.score, str((point.payload or {})["id"])))
+            return sorted(points.points, key=lambda point: (-point.score, str((point.payload or {})["id"])))
 
         passages: dict[str, Passage] = {}
         scores: dict[str, float] = {}

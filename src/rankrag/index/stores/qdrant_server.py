@@ -134,8 +134,8 @@ def read_about(place: StorePlace) -> CollectionAbout | None:
     with asking(place):
         if not client.collection_exists(files_of(place)):
             return None
-        found = client.retrieve(files_of(place), [ABOUT])
-    payload = found[0].payload if found else None
+        points = client.retrieve(files_of(place), [ABOUT])
+    payload = points[0].payload if points else None
     if not payload:
         return None
     return CollectionAbout(payload["created"], payload["average"], payload["weighed"])

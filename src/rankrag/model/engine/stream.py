@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Self
 
+from ...types import Usage
+
 _BROKEN = "\ufffd"
 """What stands in decoded text for the bytes of a character that is not complete yet."""
 
@@ -13,8 +15,7 @@ class Pieces(Iterator[str]):
     """The text of tokens piece by piece, ending before the first stop string.
 
     Text that may turn out to be the beginning of a stop string is held back until that is known. No more
-    tokens are taken once a stop string is complete. `n_tokens` counts those taken so far: the text may show
-    fewer, where it was cut within a character. One token beyond `most` sets `cut` and is left out.
+    tokens are taken once a stop string is complete. One token beyond `most` is left out.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Pieces(Iterator[str]):
         stop: Sequence[str],
         most: int | None = None,
     ) -> None:
-        self.n_tokens, self.cut = 0, False
+        self._n_tokens, self._is_cut = 0, False
         self._most = most
         self._texts = self._read(tokens, decode, stop)
 
@@ -33,6 +34,11 @@ class Pieces(Iterator[str]):
 
     def __next__(self) -> str:
         return next(self._texts)
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens taken so far, of which the text may show fewer, and whether there were more."""
+        return Usage(0, self._n_tokens, self._is_cut)
 
     def close(self) -> None:
         """End here: no more tokens are taken."""
@@ -45,11 +51,11 @@ class Pieces(Iterator[str]):
         done = 0
         text = ""
         for token in tokens:
-            if self.n_tokens == self._most:
-                self.cut = True
+            if self._n_tokens == self._most:
+                self._is_cut = True
                 break
             seen.append(token)
-            self.n_tokens += 1
+            self._n_tokens += 1
             # The whole answer is decoded each time: answers are short, and only so is the text exact.
             text = decode(seen).rstrip(_BROKEN)
             end = _first(text, stop)

@@ -16,7 +16,7 @@ import os
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import BoundedSemaphore, Lock
 from typing import Literal
 
@@ -74,19 +74,19 @@ def resolve(name: str) -> RemoteName:
 
     Raises InvalidInputError for a name without a model, without a URL, or with one that cannot be used.
     """
-    found = _NAME.fullmatch(name)
-    if found is None or not found["model"].strip():
+    match = _NAME.fullmatch(name)
+    if match is None or not match["model"].strip():
         raise InvalidInputError(
             "found no model's name after openai:, wanted openai:MODEL or openai:MODEL@URL"
         )
-    way: Way = "openai" if found["way"] == "openai" else "openai-text"
-    url = found["url"] or os.environ.get("OPENAI_BASE_URL", "").strip()
+    way: Way = "openai" if match["way"] == "openai" else "openai-text"
+    url = match["url"] or os.environ.get("OPENAI_BASE_URL", "").strip()
     if not url:
         raise InvalidInputError(
             f"found no server for {name!r}, wanted its URL, since documents go nowhere unasked: "
             "set OPENAI_BASE_URL=http://HOST:PORT/v1 or write it behind the name: openai:MODEL@http://HOST:PORT/v1"
         )
-    return RemoteName(way, found["model"].strip(), checked_url(url))
+    return RemoteName(way, match["model"].strip(), checked_url(url))
 
 
 def open_remote(name: str) -> RemoteLanguageModel:
@@ -110,6 +110,7 @@ class Writing(Iterator[str]):
 
     pieces: Generator[str]
     counted: list[Usage]
+    most: int
 
     def __next__(self) -> str:
         return next(self.pieces)
@@ -121,7 +122,9 @@ class Writing(Iterator[str]):
     @property
     def usage(self) -> Usage | None:
         """The tokens read and written, once the server told them."""
-        return self.counted[-1] if self.counted else None
+        if not self.counted:
+            return None
+        return replace(self.counted[-1], cut=self.counted[-1].completion_tokens >= self.most)
 
 
 class RemoteLanguageModel:
@@ -199,7 +202,7 @@ class RemoteLanguageModel:
         or where it spends every token without writing a word, as a reasoning model may.
         """
         counted: list[Usage] = []
-        return Writing(self._until_stop(prompt, max_tokens, stop, counted), counted)
+        return Writing(self._until_stop(prompt, max_tokens, stop, counted), counted, max_tokens)
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────
 

@@ -188,20 +188,20 @@ class Endpoint:
 
     def _object(self, content: bytes) -> Mapping[str, object]:
         try:
-            found = json.loads(content)
+            value = json.loads(content)
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            value = None
+        if not isinstance(value, dict):
             raise FailureError(
                 f"found no JSON object in what {self.host} answered ({self._words(content)}), wanted one: "
                 "check that the URL is that of an OpenAI-compatible API, mostly ending in /v1"
             )
-        if found.get("error"):
+        if value.get("error"):
             raise FailureError(
                 f"found an error in the answer of {self.host} ({self._words(content)}), wanted none: "
                 "look at the server's log"
             )
-        return found
+        return value
 
     # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────
 

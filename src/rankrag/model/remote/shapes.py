@@ -36,15 +36,15 @@ def first_token(answer: Mapping[str, object]) -> dict[str, float]:
     (a list) and `logprobs.top_logprobs[0]` (an object). The token that was written counts as listed.
     """
     choice = next(iter(_objects(answer.get("choices"))), {})
-    found = choice.get("logprobs")
-    if not isinstance(found, dict):
+    told = choice.get("logprobs")
+    if not isinstance(told, dict):
         return {}
-    if place := next(iter(_objects(found.get("content"))), None):
+    if place := next(iter(_objects(told.get("content"))), None):
         both = [place, *_objects(place.get("top_logprobs"))]
         entries = [(entry.get("token"), entry.get("logprob")) for entry in both]
     else:
-        tops = next(iter(_objects(found.get("top_logprobs"))), {})
-        written = zip(_items(found.get("tokens"))[:1], _items(found.get("token_logprobs"))[:1], strict=False)
+        tops = next(iter(_objects(told.get("top_logprobs"))), {})
+        written = zip(_items(told.get("tokens"))[:1], _items(told.get("token_logprobs"))[:1], strict=False)
         entries = [*written, *tops.items()]
     return {
         token: min(float(logprob), 0.0)
@@ -59,12 +59,12 @@ def spelled(listed: Mapping[str, float], choices: Sequence[str]) -> list[float] 
     A choice has that of all tokens that spell it, with or without a space before it. One that is not
     listed gets the most that it can have: the smaller of the least that is listed and what is left over.
     """
-    found = [_spelled(listed, choice.strip()) for choice in choices]
-    if all(score is None for score in found):
+    logprobs = [_spelled(listed, choice.strip()) for choice in choices]
+    if all(score is None for score in logprobs):
         return None
     left = math.log(max(1e-6, 1.0 - sum(math.exp(score) for score in listed.values())))
     least = min(left, *listed.values())
-    return [least if score is None else score for score in found]
+    return [least if score is None else score for score in logprobs]
 
 
 def _spelled(listed: Mapping[str, float], word: str) -> float | None:
@@ -85,10 +85,10 @@ def piece(event: Mapping[str, object]) -> tuple[str, str]:
 
 def usage(event: Mapping[str, object]) -> Usage | None:
     """Return the tokens that the server counted, None in an event that does not tell."""
-    found = event.get("usage")
-    if not isinstance(found, dict):
+    told = event.get("usage")
+    if not isinstance(told, dict):
         return None
-    read, written = found.get("prompt_tokens"), found.get("completion_tokens")
+    read, written = told.get("prompt_tokens"), told.get("completion_tokens")
     return Usage(read, written) if isinstance(read, int) and isinstance(written, int) else None
 
 

@@ -69,9 +69,9 @@ class BudgetedRanker:
         relevances: list[float] = []
         while n := self._next(relevances, len(hits), self.clock() - started):
             batch = hits[len(scored) : len(scored) + n]
-            found = self.ranker.rank(question, batch)
-            scored += found
-            relevances += _as_retrieved(batch, found)
+            ranked = self.ranker.rank(question, batch)
+            scored += ranked
+            relevances += _as_retrieved(batch, ranked)
         left = [replace(hit, scored=False, cut=0) for hit in hits[len(scored) :]]
         return best_first(scored) + left
 

@@ -108,14 +108,14 @@ def read_calibration(path: Path) -> Calibration:
             content.setdefault("query_likelihood", 0.0)  # this came later
         if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Calibration)}:
             raise ValueError(f"wanted exactly {', '.join(field.name for field in fields(Calibration))}")
-        found = typed(Calibration, content, "calibration")
-        _check_map(found)
+        calibration = typed(Calibration, content, "calibration")
+        _check_map(calibration)
     except ValueError as problem:
         raise InvalidInputError(
             f"{path}: found no calibration ({problem}): make it again with `rankrag calibrate --write`, or "
             "delete it"
         ) from problem
-    return found
+    return calibration
 
 
 def check_calibration(
@@ -153,17 +153,17 @@ def weights_mark(folders: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _check_map(found: Calibration) -> None:
+def _check_map(calibration: Calibration) -> None:
     """Raise ValueError for a map that does not rise or a threshold that no relevance has."""
-    if not all(math.isfinite(x) and math.isfinite(y) for x, y in found.points):
+    if not all(math.isfinite(x) and math.isfinite(y) for x, y in calibration.points):
         raise ValueError("points that are not numbers")
-    if found.kind == "temperature":
-        rises = len(found.points) == 1 and found.points[0][0] > 0
+    if calibration.kind == "temperature":
+        rises = len(calibration.points) == 1 and calibration.points[0][0] > 0
     else:
-        pairs = list(zip(found.points, found.points[1:], strict=False))
+        pairs = list(zip(calibration.points, calibration.points[1:], strict=False))
         rises = bool(pairs) and all(a[0] < b[0] and a[1] <= b[1] for a, b in pairs)
-        rises = rises and found.points[0][1] >= 0 and found.points[-1][1] <= 1
+        rises = rises and calibration.points[0][1] >= 0 and calibration.points[-1][1] <= 1
     if not rises:
         raise ValueError("a map that does not rise within 0..1")
-    if found.threshold is not None and not 0 <= found.threshold <= 1:
-        raise ValueError(f"threshold {found.threshold}, wanted a number in 0..1")
+    if calibration.threshold is not None and not 0 <= calibration.threshold <= 1:
+        raise ValueError(f"threshold {calibration.threshold}, wanted a number in 0..1")

@@ -43,8 +43,8 @@ class ModelCiter:
         """Return citations in the order of the text, none for a sentence without support."""
         if text.strip() == prompts.UNANSWERABLE:
             return ()
-        found = (self._cite(question, text, span, passages) for span in sentences(text))
-        return tuple(citation for citation in found if citation is not None)
+        cited = (self._cite(question, text, span, passages) for span in sentences(text))
+        return tuple(citation for citation in cited if citation is not None)
 
     def _cite(
         self, question: Question, text: str, span: Span, passages: Sequence[Passage]

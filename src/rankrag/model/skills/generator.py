@@ -41,27 +41,12 @@ _MAX_TOKENS: dict[Style, int] = {
 
 
 @runtime_checkable
-class Metered(Iterator[str], Protocol):
-    """Pieces of an answer from a model that tells how many tokens it read and wrote."""
+class Counted(Iterator[str], Protocol):
+    """Pieces of an answer from a model that counts tokens."""
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens, once the answer is whole; None where they were not told."""
-        ...
-
-
-@runtime_checkable
-class Counted(Iterator[str], Protocol):
-    """Pieces of an answer from a model that counts the tokens it wrote."""
-
-    @property
-    def n_tokens(self) -> int | None:
-        """The tokens written so far; None where nobody counts them."""
-        ...
-
-    @property
-    def cut(self) -> bool:
-        """Whether there was more to write than there was room for, where tokens are counted."""
+        """The tokens so far; those of the prompt are 0, and all None, where they were not counted."""
         ...
 
 
@@ -91,20 +76,14 @@ class ModelReading:
 
         Where nobody counted while it was written, `text` is.
         """
-        if isinstance(self._written, Metered) and (told := self._written.usage) is not None:
-            return replace(told, cut=told.completion_tokens >= self.limit)
-        counted = self._written if isinstance(self._written, Counted) else None
-        if counted is not None and counted.n_tokens is not None:
-            written, cut = counted.n_tokens, counted.cut
-        else:
+        told = self._written.usage if isinstance(self._written, Counted) else None
+        if told is None:
             written = self.lm.n_tokens(self.form.target(text)) if text else 0
-            cut = written >= self.limit
+            told = Usage(0, written, written >= self.limit)
+        if told.prompt_tokens:
+            return told
         n_tokens = counter(self.lm, self.form.markers)
-        return Usage(
-            prompt_tokens=sum(n_tokens(p.prefix) + n_tokens(p.suffix) for p in self.prompts),
-            completion_tokens=written,
-            cut=cut,
-        )
+        return replace(told, prompt_tokens=sum(n_tokens(p.prefix) + n_tokens(p.suffix) for p in self.prompts))
 
     def _write(self) -> Iterator[str]:
         if len(self.prompts) == 1:

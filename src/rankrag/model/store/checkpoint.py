@@ -75,13 +75,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise NotFoundError(f"found no checkpoint folder at {folder}: check the path")
     check_weights(folder)
     card = folder / CARD
-    found = _read_card(card) if card.exists() else _plain(folder)
-    if found.is_adapter and not found.base:
+    checkpoint = _read_card(card) if card.exists() else _plain(folder)
+    if checkpoint.is_adapter and not checkpoint.base:
         raise InvalidInputError(
             f"{folder}: found an adapter without the name of its base model, wanted it in {CARD}: "
             f'write {{"base": "…"}} there'
         )
-    return found
+    return checkpoint
 
 
 def write_checkpoint(checkpoint: Checkpoint) -> None:
@@ -130,15 +130,15 @@ def _read_card(path: Path) -> Checkpoint:
         raise InvalidInputError(
             f"{path}: found a missing or unknown field {odd[0]!r}, wanted exactly: {', '.join(names)}"
         )
-    found = content.pop("template_hash")
+    digest = content.pop("template_hash")
     try:
         card = typed(Checkpoint, {**content, "folder": path.parent}, "card")
     except ValueError as problem:
         raise InvalidInputError(f"{path}: {problem}: correct it") from problem
     _check_numbers(path, card)
-    if found != (wanted := template_hash(card.template)):
+    if digest != (wanted := template_hash(card.template)):
         raise InvalidInputError(
-            f"{path}: found template {card.template!r} with hash {found}, wanted {wanted}: the prompts "
+            f"{path}: found template {card.template!r} with hash {digest}, wanted {wanted}: the prompts "
             f"changed since; {_remedy(card.trained)}"
         )
     return card

@@ -122,8 +122,8 @@ def _pre_tokenizer(scheme: Scheme) -> PreTokenizer:
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
-    found: PreTokenizer = pre_tokenizers.Sequence(parts)
-    return found
+    splitter: PreTokenizer = pre_tokenizers.Sequence(parts)
+    return splitter
 
 
 # ── pieces ───────────────────────────────────────────────────────────────────────────────────────────

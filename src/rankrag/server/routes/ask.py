@@ -74,7 +74,7 @@ async def info(state: Shared) -> dict[str, object]:
 @routes.post("/v1/ask")
 async def ask(body: AskRequest, request: Request, state: Shared) -> Response:
     """Answer a question. With `stream` each event holds the fields of the answer that changed."""
-    texts = {f"history.{n}": one.content for n, one in enumerate(body.history)}
+    texts = {f"history.{n}": turn.content for n, turn in enumerate(body.history)}
     check_lengths({"question": body.question, **texts}, state.limits)
     question = asked(body.question, body)
     wish = PassRequest(body.retrieve_k, body.read_k, body.min_relevance, body.rank)

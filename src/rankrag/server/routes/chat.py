@@ -292,8 +292,10 @@ def _check(body: ChatRequest) -> None:
 
 def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...]]:
     """Return the last message of the user with the turns before it, and what was left out."""
-    left_out = sorted({one.role for one in body.messages if one.role not in READ_AS})
-    said = [Turn(READ_AS[one.role], one.words()) for one in body.messages if one.role in READ_AS]
+    left_out = sorted({message.role for message in body.messages if message.role not in READ_AS})
+    said = [
+        Turn(READ_AS[message.role], message.words()) for message in body.messages if message.role in READ_AS
+    ]
     turns = [turn for turn in said if turn.text]
     check_lengths({f"messages.{n}": turn.text for n, turn in enumerate(turns)}, state.limits)
     if not turns or turns[-1].role != "user":
@@ -311,10 +313,10 @@ def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ..
             "documents: found none, wanted some, or no such field to answer from the index"
         )
     check_number("documents", len(given), state.limits)
-    passages = tuple(as_passage(number, one) for number, one in enumerate(given))
-    if len({one.id for one in passages}) < len(passages):
+    passages = tuple(as_passage(number, document) for number, document in enumerate(given))
+    if len({passage.id for passage in passages}) < len(passages):
         raise InvalidInputError("documents: found an id twice, wanted each once, since citations name them")
-    check_lengths({f"documents.{n}": one.text for n, one in enumerate(passages)}, state.limits)
+    check_lengths({f"documents.{n}": passage.text for n, passage in enumerate(passages)}, state.limits)
     return passages
 
 
@@ -328,13 +330,13 @@ def url_citations(answer: Answer) -> list[Record]:
         {
             "type": "url_citation",
             "url_citation": {
-                "start_index": one.start,
-                "end_index": one.end,
-                "title": hits[one.passage_id].passage.title or one.passage_id,
-                "url": one.source or one.passage_id,
+                "start_index": citation.start,
+                "end_index": citation.end,
+                "title": hits[citation.passage_id].passage.title or citation.passage_id,
+                "url": citation.source or citation.passage_id,
             },
         }
-        for one in answer.citations
+        for citation in answer.citations
     ]
 
 
@@ -343,13 +345,15 @@ def citations(answer: Answer) -> list[Record]:
     hits = _hits(answer)
     return [
         {
-            "start": one.start,
-            "end": one.end,
-            "text": answer.text[one.start : one.end],
-            "sources": [{"type": "document", "id": one.passage_id, "document": _document(one, hits)}],
+            "start": citation.start,
+            "end": citation.end,
+            "text": answer.text[citation.start : citation.end],
+            "sources": [
+                {"type": "document", "id": citation.passage_id, "document": _document(citation, hits)}
+            ],
             "type": "TEXT_CONTENT",
         }
-        for one in answer.citations
+        for citation in answer.citations
     ]
 
 

@@ -37,8 +37,8 @@ async def listed(
     documents = _documents(state)
 
     def page() -> dict[str, object]:
-        behind = [one for one in documents.list() if one.id > after]
-        data = [_record(one, state) for one in behind[:limit]]  # which looks at files
+        behind = [document for document in documents.list() if document.id > after]
+        data = [_record(document, state) for document in behind[:limit]]  # which looks at files
         return {"object": "list", "data": data, "has_more": len(behind) > limit}
 
     return await run_in_threadpool(page)
@@ -50,13 +50,13 @@ async def upload(file: list[UploadFile], state: Shared) -> dict[str, object]:
     jobs = _jobs(state)
     if len(file) > MOST_FILES:
         raise HTTPException(413, f"found {len(file)} files, wanted at most {MOST_FILES}: send them in parts")
-    names = [safe_name(one.filename, state.settings.suffixes) for one in file]
+    names = [safe_name(upload.filename, state.settings.suffixes) for upload in file]
     if twice := [name for name, n in Counter(names).items() if n > 1]:
         raise InvalidInputError(f"found two files named {twice[0]!r}, wanted each name once: rename one")
     saved: dict[str, Path] = {}
     try:
-        for one, name in zip(file, names, strict=True):
-            saved[name] = await save(one, name, jobs.partial(), state.limits.upload_bytes)
+        for upload, name in zip(file, names, strict=True):
+            saved[name] = await save(upload, name, jobs.partial(), state.limits.upload_bytes)
         for name, partial in saved.items():  # all of them or none
             partial.replace(jobs.place(name))
     finally:
@@ -74,7 +74,7 @@ async def delete(name: str, state: Shared) -> dict[str, object]:
     jobs = _jobs(state)
 
     def gone() -> None:
-        document = next((one for one in _documents(state).list() if one.id == name), None)
+        document = next((document for document in _documents(state).list() if document.id == name), None)
         if document is None:
             raise NotFoundError(f"found no document {name[:200]!r}, wanted one of GET /v1/documents")
         jobs.delete(document)

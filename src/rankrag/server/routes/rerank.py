@@ -86,22 +86,22 @@ async def rerank(body: RerankRequest, request: Request, state: Shared) -> Respon
     """
     passages = _passages(body, state)
     question = Question("1", body.query.strip())
-    short = {one.id: one for one in passages}
+    short = {passage.id: passage for passage in passages}
     seen: list[Hit] = []
     ranker = _ranker(state, seen.extend)
 
     def ranked() -> tuple[list[Hit], int]:
-        for one in passages:
-            short[one.id] = _shortened(one, body.max_tokens_per_doc, state.about.n_tokens)
+        for passage in passages:
+            short[passage.id] = _shortened(passage, body.max_tokens_per_doc, state.about.n_tokens)
         texts = list(short.values())
-        hits = ranker.rank(question, [Hit(one, 0.0) for one in texts])
+        hits = ranker.rank(question, [Hit(passage, 0.0) for passage in texts])
         return hits, _tokens(body.query, texts, state.about.n_tokens)
 
     try:
         hits, n_tokens = await state.desk.run(request, ranked, state.settings.rerank_s)
     except LateError:
         hits, n_tokens = _so_far(list(seen), passages), 0
-    whole = {one.id: one for one in passages}
+    whole = {passage.id: passage for passage in passages}
     n_cut = sum(hit.scored and _is_cut(hit, whole) for hit in hits)
     n_left = sum(not hit.scored for hit in hits)
     best = hits[: body.wanted()]
@@ -126,7 +126,7 @@ def _so_far(seen: Sequence[Hit], passages: Sequence[Passage]) -> list[Hit]:
     """Return what was ranked before the deadline, best first, then the others as they came."""
     scored = best_first(seen)
     done = {hit.passage.id for hit in scored}
-    return scored + [Hit(one, 0.0, scored=False) for one in passages if one.id not in done]
+    return scored + [Hit(other, 0.0, scored=False) for other in passages if other.id not in done]
 
 
 def _is_cut(hit: Hit, whole: Mapping[str, Passage]) -> bool:
@@ -144,16 +144,16 @@ async def score(body: ScoreRequest, request: Request, state: Shared) -> Record:
     ranker = state.ranker()
 
     def scores() -> tuple[dict[int, Hit], int]:
-        found: dict[int, Hit] = {}
+        scored: dict[int, Hit] = {}
         for query in dict.fromkeys(queries):
-            own = [n for n, one in enumerate(queries) if one == query]
+            own = [n for n, other in enumerate(queries) if other == query]
             hits = [Hit(Passage(str(n), documents[n].strip()), 0.0) for n in own]
-            found |= {int(hit.passage.id): hit for hit in ranker.rank(Question("1", query), hits)}
+            scored |= {int(hit.passage.id): hit for hit in ranker.rank(Question("1", query), hits)}
         long = {text: state.about.n_tokens(text) for text in {*queries, *documents}}
-        return found, sum(long[text] for text in [*queries, *documents])
+        return scored, sum(long[text] for text in [*queries, *documents])
 
-    found, n_tokens = await state.desk.run(request, scores)
-    data = [{"index": n, "object": "score", **_scored(found[n], "score")} for n in range(len(documents))]
+    scored, n_tokens = await state.desk.run(request, scores)
+    data = [{"index": n, "object": "score", **_scored(scored[n], "score")} for n in range(len(documents))]
     head = {"id": f"score-{uuid.uuid4().hex}", "object": "list", "created": int(time.time())}
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
     return {**head, "model": state.about.ranks_with, "data": data, "usage": usage}
@@ -170,10 +170,10 @@ def _passages(body: RerankRequest, state: State) -> tuple[Passage, ...]:
     if not given:
         raise InvalidInputError("documents: found none, wanted a list of texts")
     check_number("documents", len(given), state.limits)
-    passages = [as_passage(n, one, body.rank_fields or ()) for n, one in enumerate(given)]
-    texts = {f"documents.{n}": one.text for n, one in enumerate(passages)}
+    passages = [as_passage(n, document, body.rank_fields or ()) for n, document in enumerate(given)]
+    texts = {f"documents.{n}": passage.text for n, passage in enumerate(passages)}
     check_lengths({"query": body.query, **texts}, state.limits)
-    return tuple(replace(one, id=str(n)) for n, one in enumerate(passages))
+    return tuple(replace(passage, id=str(n)) for n, passage in enumerate(passages))
 
 
 def _shortened(passage: Passage, max_tokens: int | None, n_tokens: Callable[[str], int]) -> Passage:
@@ -277,4 +277,4 @@ def _warnings(body: RerankRequest, state: State, n_cut: int, n_left: int) -> lis
 
 def _tokens(query: str, passages: Sequence[Passage], n_tokens: Callable[[str], int]) -> int:
     """Return the tokens of query and documents, without the frame around them."""
-    return n_tokens(query) * len(passages) + sum(n_tokens(one.text) for one in passages)
+    return n_tokens(query) * len(passages) + sum(n_tokens(passage.text) for passage in passages)

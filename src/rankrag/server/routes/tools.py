@@ -158,7 +158,7 @@ def _documents(state: State) -> Sequence[Document]:
 
 def _content(state: State, path: str) -> str:
     """Return the text of a file of the index; raises ResourceError where it cannot be had."""
-    document = next((one for one in _documents(state) if one.path == path), None)
+    document = next((document for document in _documents(state) if document.path == path), None)
     if document is None or state.documents is None:
         raise ResourceNotFoundError(f"found no source {path[:200]!r}, wanted one of {SOURCES}")
     file, most = state.documents.place(document), state.limits.upload_bytes
@@ -338,8 +338,8 @@ def _rerank(state: State) -> Callable[..., object]:
         def ranked(steps: Steps) -> list[Hit]:
             return steps.ranking(ranker, len(hits), state).rank(asked, hits)
 
-        found = await _done(state, context, ranked)
-        return [Ranked(index=int(hit.passage.id), relevance=_score(hit)) for hit in found]
+        ranking = await _done(state, context, ranked)
+        return [Ranked(index=int(hit.passage.id), relevance=_score(hit)) for hit in ranking]
 
     return rerank
 
@@ -436,13 +436,13 @@ def _found(hit: Hit) -> FoundPassage:
 def _answered(answer: Answer) -> Answered:
     cited = [
         Cited(
-            start=one.start,
-            end=one.end,
-            passage_id=one.passage_id,
-            source=one.source,
-            relevance=one.relevance,
+            start=citation.start,
+            end=citation.end,
+            passage_id=citation.passage_id,
+            source=citation.source,
+            relevance=citation.relevance,
         )
-        for one in answer.citations
+        for citation in answer.citations
     ]
     read = answer.ranked[: answer.read_k]
     return Answered(

@@ -66,8 +66,8 @@ class Guard:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         key = given.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
         # Every key is compared, each in constant time: how long it takes says nothing about any of them.
-        found = [hmac.compare_digest(key.encode(), known) for known in self._keys]
-        return any(found)
+        matches = [hmac.compare_digest(key.encode(), known) for known in self._keys]
+        return any(matches)
 
 
 def _host(headers: Headers) -> str:
