@@ -43,7 +43,7 @@ def at_end(index: Path, path: str, body: dict[str, Any], grace_s: float = 0.2, *
             sent: Future[httpx.Response] = pool.submit(
                 httpx.post, url + path, json=body, timeout=PATIENCE_S, **more
             )
-            until(lambda: app.state.rankrag.desk.n_running == 1)
+            until(lambda: model.begun)  # it has retrieved
             started = time.monotonic()
         assert time.monotonic() - started < grace_s + 10  # the model is held for far longer
         model.go.set()

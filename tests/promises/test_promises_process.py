@@ -117,22 +117,31 @@ def test_it_ends_in_its_time_and_tells_whoever_waits(index: Path, tmp_path: Path
     script = HELD.format(tests=str(Path(__file__).parents[1]), index=str(index), grace_s=1)
     bodies: list[tuple[str, dict[str, object]]] = [
         ("/v1/ask", {"question": QUESTION}),
-        ("/v1/ask", {"question": QUESTION, "stream": True}),
         ("/rerank", {"query": QUESTION, "documents": ["x"]}),
     ]
+    events: list[str] = []
+
+    def follow(url: str) -> None:
+        body = {"question": QUESTION, "stream": True}
+        with httpx.stream("POST", f"{url}/v1/ask", json=body, timeout=PATIENCE_S) as answer:
+            for line in answer.iter_lines():
+                events.append(line)
+
     with served([sys.executable, "-c", script], tmp_path / "log") as server, ThreadPoolExecutor(3) as pool:
         asked = [
             pool.submit(httpx.post, server.url + path, json=body, timeout=PATIENCE_S) for path, body in bodies
         ]
+        followed = pool.submit(follow, server.url)
+        until(lambda: events)  # it has retrieved
         until(lambda: "running 3.0" in httpx.get(f"{server.url}/metrics", timeout=PATIENCE_S).text)
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         server.process.wait(PATIENCE_S)
         assert time.monotonic() - started < 1 + 20  # its model would hold it for far longer
-        whole, stream, rerank = (answer.result() for answer in asked)
-        for answer in (whole, rerank):
+        followed.result()
+        for answer in (sent.result() for sent in asked):
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "closing")
-        assert stream.text.rstrip().rsplit("\n\n", 1)[-1].startswith("event: error")
+        assert [line for line in events if line.startswith("event: ")][-1] == "event: error"
         lines = server.log.read_text().splitlines()[1:]
         assert not any("traceback" in json.loads(line) for line in lines)
 
