@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from serving import until
+from serving import PATIENCE_S, until
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Served:
 
     def is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=PATIENCE_S).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -49,16 +49,16 @@ def served(command: Sequence[str], log: Path, files: int | None = None) -> Itera
     with log.open("wb") as stream:
         process = subprocess.Popen(command, stderr=stream, preexec_fn=limit if files is not None else None)
     try:
-        until(lambda: " at http://127.0.0.1:" in log.read_text() or process.poll() is not None, 180)
+        until(lambda: " at http://127.0.0.1:" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
         found = Served(process, log.read_text().split(" at http://")[-1].split(",")[0], log)
         found.url = f"http://{found.url}"
-        until(found.is_ready, 180)
+        until(found.is_ready)
         yield found
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def serve(

@@ -26,6 +26,7 @@ from rankrag.pipeline import Pipeline
 from rankrag.server import About, ServerSettings, SharedLanguageModel, Telemetry, create_app
 from rankrag.server.jobs import Jobs
 from rankrag.server.listening import make_server
+from rankrag.server.safety.bodies import BodyLimits
 from rankrag.types import Filters, Hit, LanguageModel, Prompt, Retriever
 
 TEXTS = {
@@ -35,6 +36,9 @@ TEXTS = {
 }
 
 QUESTION = "How many toes does a cat have?"
+
+PATIENCE_S = 300.0
+"""Seconds after which what a test waits for counts as hanging: far more than any load makes of it."""
 
 
 @cache
@@ -105,6 +109,7 @@ class SlowModel:
 
     fake: FakeLanguageModel = field(default_factory=FakeLanguageModel)
     go: threading.Event = field(default_factory=threading.Event)
+    begun: int = 0
     passes: list[int] = field(default_factory=list)
     pieces: int = 0
     piece_s: float = 0.0
@@ -117,7 +122,8 @@ class SlowModel:
         return self.fake.n_tokens(text)
 
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
-        assert self.go.wait(20)
+        self.begun += 1
+        assert self.go.wait(PATIENCE_S)
         self.passes.append(len(prompts))
         return self.fake.logprobs(prompts, choices)
 
@@ -144,6 +150,14 @@ def live(app: FastAPI, grace_s: float = 10) -> Iterator[str]:
         listener.close()
 
 
+def bodies_of(app: FastAPI) -> BodyLimits:
+    """Return what counts the bodies that a running server holds: how much of them has come so far."""
+    layer: object = app.middleware_stack
+    while not isinstance(layer, BodyLimits):
+        layer = layer.app  # type: ignore[attr-defined]
+    return layer
+
+
 def jobs_of(http: TestClient) -> Jobs:
     """Return what a server of this process works on: to ask by HTTP all the time slows what is waited for."""
     found = cast("FastAPI", http.app).state.rankrag.jobs
@@ -151,7 +165,7 @@ def jobs_of(http: TestClient) -> Jobs:
     return found
 
 
-def until(true: object, seconds: float = 20.0) -> None:
+def until(true: object, seconds: float = PATIENCE_S) -> None:
     """Wait until a function says true."""
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]

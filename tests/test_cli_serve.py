@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from rankrag.cli import serve, served
 from rankrag.cli.app import run
 from rankrag.server import ServerSettings
 from rankrag.system import SystemSpec
-from serving import QUESTION, client, make_index, until
+from serving import PATIENCE_S, QUESTION, client, make_index, until
 
 KEY = "correct-horse-battery"
 
@@ -111,51 +109,28 @@ def test_a_process_without_an_index_makes_one(data: Path, tmp_path: Path) -> Non
     command = [sys.executable, "-m", "rankrag", "serve", "--model", "fake", "--port", "0"]
     with serve_process.served(command, tmp_path / "log") as server:
         assert f"new: an empty index at {data / 'index'}" in server.log.read_text()
-        files = {"file": ("owl.md", b"An owl has two ears.")}
-        job = httpx.post(f"{server.url}/v1/documents", files=files).json()["job"]["id"]
-        until(lambda: httpx.get(f"{server.url}/v1/jobs/{job}").json()["job"]["status"] == "done")
-        found = httpx.post(f"{server.url}/v1/ask", json={"question": "How many ears has an owl?"})
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_S) as http:
+            sent = http.post("/v1/documents", files={"file": ("owl.md", b"An owl has two ears.")})
+            job = sent.json()["job"]["id"]
+            until(lambda: http.get(f"/v1/jobs/{job}").json()["job"]["status"] == "done")
+            found = http.post("/v1/ask", json={"question": "How many ears has an owl?"})
         assert "two ears" in found.json()["text"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
 def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path, ending: signal.Signals) -> None:
-    index, log = make_index(tmp_path), tmp_path / "log"
-    (tmp_path / "keys").write_text(f"{KEY}  # mine\n")
-    arguments = [
-        "--index",
-        str(index),
-        "--model",
-        "fake",
-        "--port",
-        "0",
-        "--api-key-file",
-        str(tmp_path / "keys"),
-    ]
-    with log.open("w") as stream:
-        process = subprocess.Popen([sys.executable, "-m", "rankrag", "serve", *arguments], stderr=stream)
-    try:
-        until(lambda: "rankrag: ready: fake at http://127.0.0.1:" in log.read_text(), 60)
-        url = log.read_text().split(" at ")[1].split(",")[0]
-        until(lambda: _is_ready(url), 60)
-        assert httpx.get(f"{url}/v1/models").status_code == 401
-        found = httpx.post(
-            f"{url}/v1/ask", json={"question": QUESTION}, headers={"authorization": f"Bearer {KEY}"}
-        )
+    keys = tmp_path / "keys"
+    keys.write_text(f"{KEY}  # mine\n")
+    with serve_process.serve(make_index(tmp_path), tmp_path / "log", "--api-key-file", str(keys)) as server:
+        assert "rankrag: ready: fake at http://127.0.0.1:" in server.log.read_text()
+        with httpx.Client(base_url=server.url, timeout=PATIENCE_S) as http:
+            assert http.get("/v1/models").status_code == 401
+            key = {"authorization": f"Bearer {KEY}"}
+            found = http.post("/v1/ask", json={"question": QUESTION}, headers=key)
         assert "eighteen toes" in found.json()["text"]
-        process.send_signal(ending)
-        process.wait(30)
-        assert KEY not in log.read_text()
-        assert "Traceback" not in log.read_text()
-        assert process.returncode == (130 if ending is signal.SIGINT else -signal.SIGTERM)
-    finally:
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
+        server.process.send_signal(ending)
+        server.process.wait(PATIENCE_S)
+        assert KEY not in server.log.read_text()
+        assert "Traceback" not in server.log.read_text()
+        assert server.process.returncode == (130 if ending is signal.SIGINT else -signal.SIGTERM)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from rankrag.cli import answer_view, console, progress
 from rankrag.cli.app import run
 from rankrag.system import RAG, Retrieval, SystemSpec, open_system
 from rankrag.types import Answer, Citation, Cut, Hit, Passage, Question, Source, Usage
+from serving import until
 
 PASSAGES = [
     Passage(f"p{n}", f"Text {n}.", title=f"Title {n}", source=Source("book.pdf", page=n)) for n in range(4)
@@ -143,20 +143,19 @@ def test_no_line_is_wider_than_the_terminal() -> None:
 
 
 def test_an_answer_longer_than_the_window_shows_its_end_while_it_grows() -> None:
-    console = Console(file=io.StringIO(), width=40, height=10, force_terminal=True, color_system=None)
+    drawn_so_far = io.StringIO()
+    console = Console(file=drawn_so_far, width=40, height=10, force_terminal=True, color_system=None)
     text = " ".join(f"word{n}" for n in range(300))
 
     def steps() -> Iterator[Answer]:
         yield replace(ANSWER, ranked=(), n_ranked=2, text="", done=False)
-        time.sleep(0.2)  # twelve times a second it is drawn
+        until(lambda: "ranking 2 of 4" in drawn_so_far.getvalue())  # twelve times a second it is drawn
         yield replace(ANSWER, text="", done=False)
         yield replace(ANSWER, text=text)
 
     assert answer_view.watch(steps(), console).text == text
-    assert isinstance(console.file, io.StringIO)
-    assert "word299" in console.file.getvalue()
-    assert "ranking 2 of 4" in console.file.getvalue()
-    assert "word0 " not in console.file.getvalue()
+    assert "word299" in drawn_so_far.getvalue()
+    assert "word0 " not in drawn_so_far.getvalue()
 
 
 # ── colours ──────────────────────────────────────────────────────────────────────────────────────────

@@ -96,7 +96,7 @@ def test_a_folder_is_open_for_one_process(tmp_path: Path) -> None:
     """Scripts that are stopped without what they started go on beside their successors."""
     script = (
         "import pathlib, sys, time; from rankrag.eval import answers; "
-        "held = answers._locked(pathlib.Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
+        "held = answers._locked(pathlib.Path(sys.argv[1])); print('open', flush=True); time.sleep(999)"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
@@ -128,7 +128,7 @@ def test_a_refused_question_is_kept_as_failed(tmp_path: Path) -> None:
 
 
 def test_questions_asked_at_a_time_are_written_in_order(tmp_path: Path) -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=120)
 
     def waits_for_others(question: Question) -> Answer:
         if question.id in ("q0", "q1", "q2"):

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -36,6 +35,7 @@ from rankrag.index.reading.json_lines import json_lines
 from rankrag.index.stores.store import StoredPassage
 from rankrag.system import SystemSpec
 from rankrag.types import Passage, Question
+from serving import until
 
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'rankrag[ray]'")
 
@@ -63,15 +63,16 @@ def cluster() -> Iterator[str]:
             include_dashboard=False,
             log_to_driver=False,
             object_store_memory=200 * 2**20,
-            _system_config={"idle_worker_killing_time_threshold_ms": 600_000},  # for the next test
+            _system_config={
+                "idle_worker_killing_time_threshold_ms": 600_000,  # for the next test
+                "worker_register_timeout_seconds": 300,  # a busy machine takes its time to start one
+                "memory_monitor_refresh_ms": 0,  # else workers are killed where others fill the memory
+            },
         )
         session = Path(ray.get_runtime_context().worker.node.get_session_dir_path()).name
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
-    ended = time.monotonic() + 10
-    while left := [line for line in processes() if session in line]:
-        assert time.monotonic() < ended, left
-        time.sleep(0.1)
+    until(lambda: not any(session in line for line in processes()))
 
 
 def processes() -> list[str]:

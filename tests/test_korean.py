@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
+import debian
 from cli_call import call
 
 PACKAGE = "debian-faq-ko"
@@ -24,15 +23,8 @@ QUESTIONS = {
 def manual(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the index of the manual."""
     folder = tmp_path_factory.mktemp("manual")
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        pytest.skip("no Debian packages on this machine")
-    subprocess.run(
-        ["apt-get", "download", PACKAGE], cwd=folder, capture_output=True, timeout=300, check=False
-    )
-    package = next(folder.glob("*.deb"), None)
-    if package is None:
+    if not debian.unpacked(PACKAGE, folder):
         pytest.skip(f"{PACKAGE} cannot be fetched")
-    subprocess.run(["dpkg-deb", "-x", package.name, "files"], cwd=folder, check=True, timeout=300)
     return next(folder.rglob("debian-faq.ko.txt.gz"))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from rankrag.model.engine.disk_cache import DiskCache
 from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.system import Loading, SystemSpec, open_engine
 from rankrag.types import Passage, Prompt, Question
+from serving import until
 
 if TYPE_CHECKING:
     import torch
@@ -331,7 +332,7 @@ def test_a_table_that_a_crash_broke_is_made_anew_from_the_files(
         case "garbage":
             table.write_bytes(b"no table" * 1000)
         case "torn":
-            table.write_bytes(whole[:4096] + os.urandom(len(whole) - 4096))
+            table.write_bytes(whole[:4096] + random.Random(1).randbytes(len(whole) - 4096))
     opened.append(again := DiskCache(tmp_path, 7000, "x"))
     assert 6400 <= again.n_bytes <= 7000
     assert get(again, NAMES[0]) is not None
@@ -423,7 +424,7 @@ def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path)
             for question in ("Who hunts?", "When do they hunt?"):
                 body = {"query": question, "documents": [passage.text for passage in PASSAGES]}
                 assert http.post("/v1/rerank", json=body).status_code == 200
-            _wait_for_files(tmp_path, len(PASSAGES))
+            until(lambda: len(list(tmp_path.glob("*/*.safetensors"))) >= len(PASSAGES))
             lines = (line.split() for line in http.get("/metrics").text.splitlines())
             found.append(
                 {line[0].removeprefix("rankrag_"): float(line[1]) for line in lines if "cache" in line[0]}
@@ -432,10 +433,3 @@ def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path)
     names = ("cache_misses", "cache_hits", "disk_cache_misses", "disk_cache_hits")
     assert [[counts[name] for name in names] for counts in found] == [[n, n, n, 0], [n, n, 0, n]]
     assert found[0]["disk_cache_bytes"] == found[1]["disk_cache_bytes"] > 0
-
-
-def _wait_for_files(folder: Path, n_files: int) -> None:
-    started = time.monotonic()
-    while len(list(folder.glob("*/*.safetensors"))) < n_files:
-        assert time.monotonic() < started + 20
-        time.sleep(0.01)

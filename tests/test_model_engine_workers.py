@@ -35,7 +35,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def test_the_work_is_done_side_by_side_in_order_and_on_one_thread_each(pool: ThreadPoolExecutor) -> None:
-    meeting = Barrier(2, timeout=20)
+    meeting = Barrier(2, timeout=120)
 
     def work(item: int) -> tuple[int, int]:
         meeting.wait()  # passes only if two are at work at once

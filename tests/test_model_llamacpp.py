@@ -50,7 +50,7 @@ def url(folder: Path) -> Iterator[str]:
         assert server.stdout
         yield server.stdout.readline().strip() + "/v1"
         server.stdin.close()
-        server.wait(30)
+        server.wait(120)
 
 
 def likely(lm: LocalLanguageModel, asked: list[Prompt]) -> list[str]:

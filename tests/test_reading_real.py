@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
+import debian
 from rankrag.index import build, open_store, retriever
 
 SDISTS = ("python-docx", "python-pptx", "pyexcel-xlsx", "charset-normalizer")
@@ -43,12 +44,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for archive in away.glob("*.tar.gz"):
         with tarfile.open(archive) as packed:
             packed.extractall(away / "files", filter="data")
-    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
-        subprocess.run(
-            ["apt-get", "download", DEBIAN], cwd=away, capture_output=True, timeout=300, check=False
-        )
-        for package in away.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(package), str(away / "files")], check=True, timeout=300)
+    debian.unpacked(DEBIAN, away)
     folder = tmp_path_factory.mktemp("documents")
     taken: Counter[str] = Counter()
     for path in sorted((away / "files").rglob("*")):

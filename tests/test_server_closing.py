@@ -19,8 +19,9 @@ import pytest
 
 from rankrag.server.desk import Desk
 from rankrag.server.routes.tools import tools
+from rankrag.server.safety.bodies import UNCOUNTED
 from rankrag.server.telemetry import Lines, log_lines
-from serving import QUESTION, SlowModel, client, live, make_app, make_index, until
+from serving import PATIENCE_S, QUESTION, SlowModel, bodies_of, client, live, make_app, make_index, until
 
 TOOL = {"name": "ask", "arguments": {"question": QUESTION}}
 CALL = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": TOOL}
@@ -39,10 +40,12 @@ def at_end(index: Path, path: str, body: dict[str, Any], grace_s: float = 0.2, *
     app = make_app(index, model)
     with ThreadPoolExecutor(1) as pool:
         with live(app, grace_s) as url:
-            sent: Future[httpx.Response] = pool.submit(httpx.post, url + path, json=body, timeout=30, **more)
-            until(lambda: app.state.rankrag.desk.n_running == 1)
+            sent: Future[httpx.Response] = pool.submit(
+                httpx.post, url + path, json=body, timeout=PATIENCE_S, **more
+            )
+            until(lambda: model.begun)  # it has retrieved
             started = time.monotonic()
-        assert time.monotonic() - started < grace_s + 3
+        assert time.monotonic() - started < grace_s + 10  # the model is held for far longer
         model.go.set()
         return sent.result()
 
@@ -85,22 +88,21 @@ def test_a_tool_is_told_in_its_protocol(index: Path) -> None:
 
 
 def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
-    begun, ended = threading.Event(), threading.Event()
+    ended, app = threading.Event(), make_app(index)
 
     def slowly() -> Iterator[bytes]:
-        begun.set()  # the client is connected
-        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\nhello'
-        ended.wait(20)
+        head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n'
+        yield head + b"hello" * UNCOUNTED
+        ended.wait(PATIENCE_S)
         yield b"\r\n--x--\r\n"
 
     headers = {"content-type": "multipart/form-data; boundary=x"}
     with ThreadPoolExecutor(1) as pool:
-        with live(make_app(index), 0.1) as url:
+        with live(app, 0.1) as url:
             sent = pool.submit(
-                httpx.post, f"{url}/v1/documents", content=slowly(), headers=headers, timeout=30
+                httpx.post, f"{url}/v1/documents", content=slowly(), headers=headers, timeout=PATIENCE_S
             )
-            assert begun.wait(20)
-            time.sleep(0.3)
+            until(lambda: bodies_of(app)._uploads.n_bytes)  # the server reads it
         ended.set()
         answer = sent.result()
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "closing")
@@ -110,8 +112,8 @@ def test_what_is_through_in_time_is_answered(index: Path) -> None:
     model = SlowModel()
     app = make_app(index, model)
     with ThreadPoolExecutor(2) as pool:
-        with live(app) as url:
-            sent = pool.submit(httpx.post, f"{url}/v1/ask", json={"question": QUESTION}, timeout=30)
+        with live(app, PATIENCE_S) as url:
+            sent = pool.submit(httpx.post, f"{url}/v1/ask", json={"question": QUESTION}, timeout=PATIENCE_S)
             until(lambda: app.state.rankrag.desk.n_running == 1)
             threading.Timer(0.3, model.go.set).start()
         assert sent.result().json()["done"]
@@ -120,7 +122,7 @@ def test_what_is_through_in_time_is_answered(index: Path) -> None:
 def test_it_is_not_ready_once_it_closes(index: Path) -> None:
     model = SlowModel()
     app = make_app(index, model)
-    with live(app) as url, httpx.Client(base_url=url) as http:
+    with live(app) as url, httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
         assert http.get("/readyz").status_code == 200
         app.state.ready = False
         assert (http.get("/readyz").status_code, http.get("/readyz").json()["status"]) == (503, "closing")
@@ -229,8 +231,8 @@ def test_a_loop_that_ends_ends_the_process(index: Path, tmp_path: Path) -> None:
     script = LOOP_ENDS.format(tests=str(Path(__file__).parent), index=str(index))
     with served([sys.executable, "-c", script], tmp_path / "log") as server:
         with contextlib.suppress(httpx.TransportError):
-            httpx.get(f"{server.url}/break", timeout=10)
-        assert server.process.wait(10) == 1
+            httpx.get(f"{server.url}/break", timeout=PATIENCE_S)
+        assert server.process.wait(PATIENCE_S) == 1
         last = json.loads(server.log.read_text().splitlines()[-1])
         assert (last["level"], last["message"]) == ("critical", "the loop that answers requests ended")
 
@@ -249,7 +251,7 @@ def test_a_process_that_reads_no_requests_on_standard_input_answers_the_next(ind
         },
     }
     said = b"garbage\n[]\n" + json.dumps(hello).encode() + b"\n"
-    ran = subprocess.run(command, input=said, capture_output=True, timeout=60)
+    ran = subprocess.run(command, input=said, capture_output=True, timeout=PATIENCE_S)
     answers = [json.loads(line) for line in ran.stdout.splitlines()]
     assert any(answer.get("id") == 1 and "result" in answer for answer in answers)
     assert sum("error" in answer for answer in answers) == 2

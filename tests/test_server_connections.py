@@ -6,18 +6,18 @@ import contextlib
 import json
 import socket
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from rankrag.server import Limits, ServerSettings, listening
 from rankrag.server.listening import most_connections
 from rankrag.server.safety import bodies
-from serving import client, live, make_app, make_index, until
+from rankrag.server.safety.bodies import UNCOUNTED
+from serving import PATIENCE_S, bodies_of, client, live, make_app, make_index, until
 
 HEAD = b"POST /v1/ask HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -32,7 +32,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def connect(url: str, said: bytes = b"") -> socket.socket:
     place = urlsplit(url)
-    connection = socket.create_connection((place.hostname, place.port), timeout=10)
+    connection = socket.create_connection((place.hostname, place.port), timeout=PATIENCE_S)
     connection.sendall(said)
     return connection
 
@@ -61,18 +61,18 @@ def is_open(connection: socket.socket) -> bool:
 def test_a_head_has_its_time(index: Path, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     monkeypatch.setattr(listening, "HEAD_S", 0.1)
     with live(make_app(index)) as url:
-        started = time.monotonic()
         assert all_of(connect(url, said)) == b""
-        assert time.monotonic() - started < 5
 
 
 def test_a_second_head_on_a_connection_has_its_time_too(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "HEAD_S", 0.1)
+    monkeypatch.setattr(listening, "HEAD_S", PATIENCE_S)
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with live(make_app(index)) as url:
-        connection = connect(url, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        connection = connect(url, whole)
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        connection.sendall(b"GET /heal")
-        assert all_of(connection) in (b"", b'{"status":"ok"}')
+        monkeypatch.setattr(listening, "HEAD_S", 0.1)
+        connection.sendall(whole + b"GET /heal")
+        assert all_of(connection).count(b"HTTP/1.1 200") == 1
 
 
 def test_a_body_has_its_time(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +92,10 @@ def test_a_refused_body_is_not_read_for_ever(index: Path, monkeypatch: pytest.Mo
 
 def test_who_speaks_gets_the_place_of_who_is_silent(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "most_connections", lambda: 3)
+    monkeypatch.setattr(listening, "HEAD_S", PATIENCE_S)
     with live(make_app(index)) as url:
         silent = [connect(url) for _ in range(3)]
-        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/healthz", timeout=PATIENCE_S).status_code == 200
         until(lambda: not is_open(silent[0]))  # the one that was silent for the longest
         assert is_open(silent[2])
         for connection in silent:
@@ -103,15 +104,17 @@ def test_who_speaks_gets_the_place_of_who_is_silent(index: Path, monkeypatch: py
 
 def test_too_many_at_work_are_told_to_come_back(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "most_connections", lambda: 2)
-    with live(make_app(index)) as url:
-        busy = [connect(url, HEAD + b"Content-Length: 100\r\n\r\n{") for _ in range(2)]
-        time.sleep(0.1)
-        refused = httpx.get(f"{url}/healthz")
+    monkeypatch.setattr(bodies, "PATIENCE_S", PATIENCE_S)
+    app, sent = make_app(index), b" " * (UNCOUNTED + 1)
+    with live(app) as url:
+        busy = [connect(url, HEAD + b"Content-Length: 100000\r\n\r\n" + sent) for _ in range(2)]
+        until(lambda: bodies_of(app)._json.n_bytes == 2)  # both are at work
+        refused = httpx.get(f"{url}/healthz", timeout=PATIENCE_S)
         assert refused.status_code == 503
         assert "too many connections" in refused.json()["error"]["message"]
         for connection in busy:
             connection.close()
-        until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
+        until(lambda: httpx.get(f"{url}/healthz", timeout=PATIENCE_S).status_code == 200)
 
 
 def test_what_is_no_http_is_told_so_in_our_shape(index: Path) -> None:
@@ -134,30 +137,28 @@ def test_connections_stay_below_the_files(monkeypatch: pytest.MonkeyPatch, soft:
 
 
 @pytest.fixture
-def little_room(index: Path) -> Iterator[str]:
-    limits = Limits(body_bytes=300_000, bodies_bytes=380_000)
-    with live(make_app(index, settings=ServerSettings(limits))) as url:
-        yield url
+def little_room(index: Path) -> FastAPI:
+    return make_app(index, settings=ServerSettings(Limits(body_bytes=300_000, bodies_bytes=380_000)))
 
 
-def test_bodies_are_bounded_in_sum(little_room: str) -> None:
-    half = [connect(little_room, HEAD + b"Content-Length: 255000\r\n\r\n" + b" " * 250_000) for _ in range(2)]
-    time.sleep(0.2)
+def test_bodies_are_bounded_in_sum(little_room: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE_S", PATIENCE_S)
     body = json.dumps({"question": "x" * 90_000}).encode()
-    refused = httpx.post(f"{little_room}/v1/ask", content=body, headers=JSON)
-    assert refused.status_code == 503
-    assert int(refused.headers["retry-after"]) > 0
-    assert "too many large requests" in refused.json()["error"]["message"]
-    small = httpx.post(f"{little_room}/v1/ask", json={"question": "How many toes does a cat have?"})
-    assert small.status_code == 200  # small ones get through
-    for connection in half:
-        connection.close()
+    with live(little_room) as url:
 
-    def fits() -> bool:
-        again = httpx.post(f"{little_room}/v1/ask", content=body, headers=JSON)
-        return again.status_code == 200
+        def ask(content: bytes) -> httpx.Response:
+            return httpx.post(f"{url}/v1/ask", content=content, headers=JSON, timeout=PATIENCE_S)
 
-    until(fits)  # what clients held is given back when they leave
+        half = [connect(url, HEAD + b"Content-Length: 255000\r\n\r\n" + b" " * 250_000) for _ in range(2)]
+        until(lambda: bodies_of(little_room)._json.n_bytes == 2 * (250_000 - UNCOUNTED))
+        refused = ask(body)
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        assert "too many large requests" in refused.json()["error"]["message"]
+        assert ask(b'{"question": "How many toes does a cat have?"}').status_code == 200  # a small one
+        for connection in half:
+            connection.close()
+        until(lambda: ask(body).status_code == 200)  # what clients held is given back when they leave
 
 
 @pytest.mark.parametrize("path", ["/v1/ask", "/rerank", "/mcp"])

@@ -22,7 +22,7 @@ from rankrag.server import Limits, ServerSettings
 from rankrag.server.job_files import Job
 from rankrag.server.jobs import Jobs
 from rankrag.server.safety.uploads import check_content, safe_name
-from serving import client, jobs_of, live, make_app, make_index, until
+from serving import PATIENCE_S, client, jobs_of, live, make_app, make_index, until
 
 
 def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def test_two_uploads_of_one_name_at_once_do_not_mix(tmp_path: Path) -> None:
 
         def send(content: bytes) -> int:
             files = {"file": ("same.md", content)}
-            return httpx.post(f"{url}/v1/documents", files=files, timeout=30).status_code
+            return httpx.post(f"{url}/v1/documents", files=files, timeout=PATIENCE_S).status_code
 
         assert list(pool.map(send, contents)) == [202, 202]
         assert (index / "uploads" / "same.md").read_bytes() in contents
@@ -258,7 +258,7 @@ def test_closing_does_not_wait_for_a_file_without_end(
 ) -> None:
     monkeypatch.setattr("rankrag.server.jobs.CLOSING_S", 0.05)
     go = threading.Event()
-    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(20) and ())
+    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(PATIENCE_S) and ())
     index = make_index(tmp_path)
     with client(make_app(index)) as http:
         name = http.post("/v1/documents", files={"file": ("a.md", b"One.")}).json()["job"]["id"]

@@ -20,7 +20,7 @@ from rankrag.index.manifest import building
 from rankrag.server import job_files, jobs, owners
 from rankrag.server.job_files import Job, read_job, write_job
 from rankrag.server.jobs import Jobs
-from serving import client, jobs_of, live, make_app, make_index, until
+from serving import PATIENCE_S, client, jobs_of, live, make_app, make_index, until
 
 
 @pytest.fixture
@@ -194,11 +194,11 @@ def held(index: Path) -> Iterator[threading.Event]:
     def build() -> None:
         with building(index):
             there.set()
-            go.wait(30)
+            go.wait(PATIENCE_S)
 
     thread = threading.Thread(target=build)
     thread.start()
-    there.wait(10)
+    assert there.wait(PATIENCE_S)
     yield go
     go.set()
     thread.join()
@@ -501,13 +501,16 @@ def test_forty_uploads_to_two_servers_behind_ports(index: Path) -> None:
 
         def upload(n: int) -> str:
             files = {"file": (f"{n}.md", f"Owl number {n} flies.".encode())}
-            sent = httpx.post(f"{(one, two)[n % 2]}/v1/documents", files=files, timeout=30)
+            sent = httpx.post(f"{(one, two)[n % 2]}/v1/documents", files=files, timeout=PATIENCE_S)
             assert sent.status_code == 202
             return str(sent.json()["job"]["id"])
 
+        def get(path: str) -> Any:
+            return httpx.get(path, timeout=PATIENCE_S).json()
+
         for name in pool.map(upload, range(40)):
-            until(lambda name=name: httpx.get(f"{one}/v1/jobs/{name}").json()["job"]["status"] == "done", 60)
-        listed = httpx.get(f"{two}/v1/documents").json()["data"]
+            until(lambda name=name: get(f"{one}/v1/jobs/{name}")["job"]["status"] == "done")
+        listed = get(f"{two}/v1/documents")["data"]
         assert {f"{n}.md" for n in range(40)} <= {Path(document["path"]).name for document in listed}
 
 
@@ -531,7 +534,7 @@ def test_a_file_that_says_nothing_until_the_server_ended_is_counted(
     monkeypatch.setattr(jobs, "CLOSING_S", 0.05)
     go = threading.Event()
     add = IndexDocuments.add
-    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(20) and ())
+    monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(PATIENCE_S) and ())
     with client(make_app(index)) as http:
         name = send(http, "a.md", "An owl flies.")
         until(lambda: jobs_of(http).list()[0].status == "running")

@@ -19,7 +19,7 @@ from rankrag.index import IndexDocuments
 from rankrag.model import Budget
 from rankrag.server import Access, ServerSettings
 from rankrag.types import Hit, Question
-from serving import QUESTION, SlowModel, live, make_app, make_index
+from serving import PATIENCE_S, QUESTION, SlowModel, live, make_app, make_index, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -39,7 +39,9 @@ KEY = "correct-horse-battery"
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
-        found = driver.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        found = driver.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox"], timeout=1000 * PATIENCE_S
+        )
         yield found
         found.close()
 
@@ -58,7 +60,7 @@ def url(index: Path) -> Iterator[str]:
 def visit(browser: Browser, url: str, faults: list[str] | None = None, **more: object) -> Page:
     """Open the page; whatever its console complains of fails the test at the end of `faults`."""
     page = browser.new_page(**more)  # type: ignore[arg-type]
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     if faults is not None:
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -167,6 +169,29 @@ def test_weak_evidence_is_said_and_relevance_has_a_name(
         page.close()
 
 
+def test_a_question_and_a_file_that_come_before_the_page_knows_its_server_wait(
+    browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = serving.pipeline_over
+    held: list[Any] = []
+    monkeypatch.setattr(
+        serving, "pipeline_over", lambda *given: replace(over(*given), calibrated=True, ranker=Whales())
+    )
+    with live(make_app(index)) as url:
+        page = visit(browser, "about:blank")
+        page.route("**/v1/info", lambda route: held.append(route) if not held else route.continue_())
+        with page.expect_request("**/v1/info"):
+            page.goto(url)
+        ask(page)
+        upload(page, "owl.md", "# Owls\n\nAn owl has two ears.")
+        held[0].continue_()
+        page.get_by_test_id("document").filter(has_text="owl.md").first.wait_for()
+        page.keyboard.press("Escape")
+        page.locator(".level.high").first.wait_for()
+        assert page.get_by_test_id("error").count() == 0
+        page.close()
+
+
 def test_it_shows_how_far_a_ranking_is(
     browser: Browser, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,7 +201,7 @@ def test_it_shows_how_far_a_ranking_is(
         passed = 0
 
         def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
-            assert not self.passed or second.wait(20)
+            assert not self.passed or second.wait(PATIENCE_S)
             self.passed += len(hits)
             return Whales.rank(self, question, hits)
 
@@ -205,7 +230,7 @@ def test_the_least_relevance_is_asked_for_with_a_slider(browser: Browser, url: s
 
 def test_a_server_that_stops_is_named_so(browser: Browser, index: Path) -> None:
     page = browser.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     model = SlowModel()
     with live(make_app(index, model), grace_s=0) as url:
         page.goto(url)
@@ -235,6 +260,7 @@ def test_a_list_that_is_folded_stays_where_it_was_pressed(browser: Browser, url:
     ask(page)
     page.get_by_test_id("copy").first.wait_for()
     folding = page.locator(".folding").first
+    folding.click(trial=True)  # scrolls to where it can be pressed
     before = folding.bounding_box()
     folding.click()
     folding.click()
@@ -337,7 +363,7 @@ def test_an_upload_that_goes_in_can_be_cancelled(
         job.get_by_text("cancelled").wait_for()
         job.get_by_role("button", name="Dismiss").click()
         job.wait_for(state="detached")
-        assert not (index / "uploads" / "owl.md").exists()
+        until(lambda: not (index / "uploads" / "owl.md").exists())
         page.close()
 
 
@@ -350,8 +376,7 @@ def test_an_error_is_shown_and_work_can_be_stopped(browser: Browser, index: Path
         page.get_by_test_id("passage").first.wait_for()
         page.get_by_test_id("stop-button").click()
         page.get_by_test_id("stop-button").wait_for(state="hidden")
-        while app.state.rankrag.desk.n_running:
-            page.wait_for_timeout(50)
+        until(lambda: app.state.rankrag.desk.n_running == 0)
         model.go.set()
         page.get_by_test_id("ask-input").fill("x" * 200)
         page.close()
@@ -371,7 +396,7 @@ def test_it_says_what_a_budget_left_unscored(browser: Browser, index: Path) -> N
     with live(make_app(index, budget=Budget(rank_k=2))) as url:
         page = visit(browser, url)
         ask(page, "What do cats, whales and tea have in common?")
-        page.get_by_text("2 of 3 passages ranked", exact=True).wait_for()
+        page.locator(".folding").get_by_text("2 of 3 passages ranked").wait_for()
         found = page.get_by_test_id("relevance").all_inner_texts()
         assert found[2] == "not scored"
         assert "not scored" not in found[:2]

@@ -15,7 +15,7 @@ from rankrag.model import FakeLanguageModel
 from rankrag.server import SharedLanguageModel
 from rankrag.server.sharing import STOPPED, StoppedError
 from rankrag.types import Prompt
-from serving import SlowModel, until
+from serving import PATIENCE_S, SlowModel, until
 
 LABELS = ("True", "False")
 
@@ -66,7 +66,7 @@ def test_scores_are_those_of_the_model_alone(slow: SimpleNamespace) -> None:
 
 def test_requests_that_wait_share_a_pass_and_none_waits_for_a_long_one(slow: SimpleNamespace) -> None:
     first = Caller(slow.lm, asks("first", 1))
-    until(lambda: slow.lm.n_waiting == 0)  # it is in its pass, which is held
+    until(lambda: slow.model.begun == 1)  # it is in its pass, which is held
     long = Caller(slow.lm, asks("long", 40))
     until(lambda: slow.lm.n_waiting == 40)
     short = [Caller(slow.lm, asks(f"short{n}", 2)) for n in range(3)]
@@ -83,7 +83,7 @@ def test_requests_that_wait_share_a_pass_and_none_waits_for_a_long_one(slow: Sim
 
 def test_more_requests_than_a_pass_holds_all_get_their_turn(slow: SimpleNamespace) -> None:
     first = Caller(slow.lm, asks("first", 1))
-    until(lambda: slow.lm.n_waiting == 0)
+    until(lambda: slow.model.begun == 1)
     callers = [Caller(slow.lm, asks(f"r{n}", 2)) for n in range(20)]
     until(lambda: slow.lm.n_waiting == 40)
     slow.model.go.set()
@@ -99,14 +99,14 @@ def test_one_bad_prompt_fails_its_own_request_only() -> None:
     class Picky(SlowModel):
         def logprobs(self, prompts, choices):  # type: ignore[no-untyped-def]
             if any("bad" in prompt.prefix for prompt in prompts):
-                assert self.go.wait(20)
+                assert self.go.wait(PATIENCE_S)
                 raise InvalidInputError("found a bad prompt")
             return super().logprobs(prompts, choices)
 
     model = Picky()
     shared = SharedLanguageModel(model, 8)
     first = Caller(shared, asks("first", 1))
-    until(lambda: shared.n_waiting == 0)
+    until(lambda: model.begun == 1)
     good, bad = Caller(shared, asks("good", 2)), Caller(shared, asks("bad", 2))
     until(lambda: shared.n_waiting == 4)
     model.go.set()
@@ -146,7 +146,7 @@ def test_what_is_over_prepares_no_more() -> None:
 def test_what_is_over_leaves_the_line(slow: SimpleNamespace) -> None:
     stop = threading.Event()
     first = Caller(slow.lm, asks("first", 1))
-    until(lambda: slow.lm.n_waiting == 0)
+    until(lambda: slow.model.begun == 1)
     gone = Caller(slow.lm, asks("gone", 30), stop)
     until(lambda: slow.lm.n_waiting == 30)
     stop.set()
@@ -176,7 +176,7 @@ def test_what_is_over_writes_no_more(slow: SimpleNamespace) -> None:
 
 def test_closing_fails_who_still_waits(slow: SimpleNamespace) -> None:
     first = Caller(slow.lm, asks("first", 1))
-    until(lambda: slow.lm.n_waiting == 0)
+    until(lambda: slow.model.begun == 1)
     late = Caller(slow.lm, asks("late", 30))
     until(lambda: slow.lm.n_waiting == 30)
     closing = threading.Thread(target=slow.lm.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,11 +16,11 @@ from mcp_types import TextResourceContents
 from starlette.testclient import TestClient
 
 from rankrag import prompts
-from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel, ModelRanker
+from rankrag.model import Budget, BudgetedRanker, ModelRanker
 from rankrag.server import ServerSettings
 from rankrag.server.routes.tools import SOURCES, tools
 from rankrag.types import Hit, Prompt, Question, Ranker
-from serving import QUESTION, TEXTS, SlowModel, client, live, make_app, make_index, until
+from serving import PATIENCE_S, QUESTION, TEXTS, SlowModel, client, live, make_app, make_index, until
 
 pytestmark = pytest.mark.anyio
 
@@ -102,12 +101,13 @@ async def test_a_source_that_is_no_text_or_gone_is_told(tmp_path: Path) -> None:
 # ── how far a call is ────────────────────────────────────────────────────────────────────────────────
 
 
-class Paced(FakeLanguageModel):
-    """Takes its time for each pass."""
+class Paced(SlowModel):
+    """Waits for nothing in its first pass."""
 
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
-        time.sleep(0.8)
-        return super().logprobs(prompts, choices)
+        self.begun += 1
+        assert self.begun == 1 or self.go.wait(PATIENCE_S)
+        return self.fake.logprobs(prompts, choices)
 
 
 @dataclass(frozen=True)
@@ -121,16 +121,17 @@ class Telling:
         return ranked
 
 
-def bounded(seconds: float, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
-    return BudgetedRanker(Telling(ModelRanker(Paced(), prompts.PAPER), tell), Budget(seconds), read_k=1)
-
-
 @pytest.mark.slow
 async def test_a_client_that_wants_to_know_is_told_how_far_a_call_is(index: Path) -> None:
     told: list[tuple[float, float | None, str | None]] = []
+    lm = Paced()
 
     async def tell(progress: float, total: float | None, message: str | None) -> None:
         told.append((progress, total, message))
+        lm.go.set()
+
+    def bounded(seconds: float, tell: Callable[[Sequence[Hit]], None]) -> Ranker:
+        return BudgetedRanker(Telling(ModelRanker(lm, prompts.PAPER), tell), Budget(seconds), read_k=1)
 
     texts = [f"Text {n}." for n in range(24)]
     async with AsyncExitStack() as stack:
