@@ -63,6 +63,22 @@ def test_the_rerank_of_text_embeddings_inference(http: TestClient) -> None:
     assert found[0]["score"] >= found[1]["score"]
 
 
+@pytest.mark.parametrize(
+    ("route", "more"),
+    [
+        ("/v1/rerank", {"return_documents": True, "score_threshold": 0.8}),  # Dify's plugin
+        ("/rerank", {}),  # RAGFlow, which left out the path of its base URL once
+        ("/v1/rerank", {"return_documents": "true", "return_len": "true"}),  # RAGFlow, as to Xinference
+    ],
+)
+def test_rerank_as_dify_and_ragflow_ask_for_it(http: TestClient, route: str, more: dict[str, object]) -> None:
+    body = {"model": "fake", "query": QUESTION, "documents": DOCUMENTS, "top_n": len(DOCUMENTS)}
+    results = http.post(route, json=body | more).json()["results"]
+    assert [hit["index"] for hit in results] == [1, 2, 0]
+    assert all(0 <= hit["relevance_score"] <= 1 for hit in results)
+    assert all(hit.get("document", {"text": ""})["text"] in ("", DOCUMENTS[hit["index"]]) for hit in results)
+
+
 @dataclass
 class Slow:
     """A ranker that takes its time for every batch, and for ever after so many."""
@@ -211,6 +227,16 @@ def test_a_prompt_that_is_no_question_looks_nothing_up(index: Path, stream: bool
         assert answer["retrieval"]["hits"] == []
         assert answer["citations"] == []
         assert answer["usage"]["prompt_tokens"] > 0
+
+
+def test_a_chat_with_all_that_dify_and_ragflow_set(http: TestClient) -> None:
+    of_sampling = {"temperature": 0.1, "top_p": 0.3, "frequency_penalty": 0.7, "presence_penalty": 0.4}
+    messages = [{"role": "system", "content": "You are kind."}, {"role": "user", "content": QUESTION}]
+    body = {"messages": messages, "max_tokens": 512, "user": "u-1", **of_sampling}
+    plain = http.post("/v1/chat/completions", json=body | {"model": "rankrag-chat"}).json()
+    assert plain["choices"][0]["finish_reason"] == "stop"
+    first = http.post("/v1/chat/completions", json=body | {"model": "fake"}).json()
+    assert "eighteen toes" in first["choices"][0]["message"]["content"]
 
 
 def test_plain_chat_refuses_what_it_would_ignore(http: TestClient) -> None:
