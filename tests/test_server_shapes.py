@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 from rankrag.cli.served import _bounded, app_of
 from rankrag.errors import amount
-from rankrag.model import Budget, BudgetedRanker
+from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel
 from rankrag.server import Access, Limits, ServerSettings, Vectors
 from rankrag.system import SystemSpec
-from rankrag.types import Hit, Question, Ranker
+from rankrag.types import Hit, Prompt, Question, Ranker
 from serving import QUESTION, client, make_app, make_index
 
 DOCUMENTS = ["Tea is green.", "A cat has eighteen toes.", "Many cats have a house."]
@@ -227,6 +227,28 @@ def test_a_prompt_that_is_no_question_looks_nothing_up(index: Path, stream: bool
         assert answer["retrieval"]["hits"] == []
         assert answer["citations"] == []
         assert answer["usage"]["prompt_tokens"] > 0
+
+
+def test_plain_chat_reads_the_passages_that_a_program_puts_into_its_system_text(index: Path) -> None:
+    seen: list[str] = []
+
+    class Seeing(FakeLanguageModel):
+        def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+            seen.append(prompt.prefix + prompt.suffix)
+            return super().generate(prompt, max_tokens, stop)
+
+    knowledge = "Here is the knowledge base:\nA dog has eighteen toes."
+    messages = [{"role": "system", "content": knowledge}, {"role": "user", "content": QUESTION}]
+    with client(make_app(index, Seeing())) as http:
+        plain = http.post("/v1/chat/completions", json={"model": "rankrag-chat", "messages": messages})
+        http.post("/v1/chat/completions", json={"model": "fake", "messages": messages})
+        long = [{"role": "system", "content": "x" * 99_999}, *messages[1:]]
+        refused = http.post("/v1/chat/completions", json={"model": "rankrag-chat", "messages": long})
+    assert f"{knowledge}\n{QUESTION}" in seen[0]
+    assert plain.json()["retrieval"]["warnings"] == []
+    assert knowledge not in seen[1]
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("messages: found 100,0")
 
 
 def test_a_chat_with_all_that_dify_and_ragflow_set(http: TestClient) -> None:
