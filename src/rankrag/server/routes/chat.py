@@ -82,7 +82,7 @@ READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
 """Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
 
 BEFORE_THE_QUESTION = ("system", "developer")
-"""Roles that `PLAIN` reads at the front of the question: RAGFlow and Dify put there the passages they found."""
+"""Roles that `PLAIN` reads at the front of the question: RAGFlow and Dify put passages there."""
 
 
 class MessagePart(Foreign):
