@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
 import sys
 import tomllib
 from importlib import import_module
@@ -241,6 +242,26 @@ def test_a_compose_file_parses_and_names_its_volumes(path: Path) -> None:
     assert mounted == set(written["volumes"])
 
 
+@pytest.mark.slow
+def test_compose_takes_both_files_and_wants_a_key_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    compose = shutil.which("docker-compose")
+    if compose is None:
+        pytest.skip("found no docker-compose")
+
+    def config(*names: str) -> subprocess.CompletedProcess[str]:
+        files = [word for name in names for word in ("--file", str(ROOT / name))]
+        return subprocess.run([compose, *files, "config"], capture_output=True, text=True, check=False)
+
+    monkeypatch.delenv("RANKRAG_API_KEY", raising=False)
+    alone = config("compose.yaml")
+    assert alone.returncode == 0, alone.stderr
+    assert "RANKRAG_API_KEY" in config("compose.yaml", "compose.open-webui.yaml").stderr
+    monkeypatch.setenv("RANKRAG_API_KEY", "of-no-use-elsewhere")
+    both = yaml.safe_load(config("compose.yaml", "compose.open-webui.yaml").stdout)["services"]
+    assert both["open-webui"]["environment"]["OPENAI_API_KEY"] == "of-no-use-elsewhere"
+    assert {port["host_ip"] for service in both.values() for port in service["ports"]} == {"127.0.0.1"}
+
+
 def test_open_webui_is_given_names_that_the_server_has() -> None:
     from rankrag.model.store.named_models import DEFAULTS
     from rankrag.server.routes.chat import PLAIN
@@ -257,6 +278,18 @@ def test_open_webui_is_given_names_that_the_server_has() -> None:
     assert set(both[1]["services"]["open-webui"]["depends_on"]) == {service}
     urls = [value for name, value in given.items() if name.endswith("_URL")]
     assert all(url.startswith(f"http://{service}:8000/v1") for url in urls)
+
+
+def test_librechat_is_given_a_whole_file_with_names_that_the_server_has() -> None:
+    from rankrag.model.store.named_models import DEFAULTS
+    from rankrag.server.routes.chat import PLAIN
+
+    page = (ROOT / "docs" / "integrations" / "librechat.md").read_text(encoding="utf-8")
+    written = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    assert isinstance(written["version"], str)  # without one LibreChat refuses the file
+    (endpoint,) = written["endpoints"]["custom"]
+    assert endpoint["titleModel"] == PLAIN
+    assert endpoint["models"]["default"] == [DEFAULTS["language_model"]]
 
 
 # ── Windows ──────────────────────────────────────────────────────────────────────────────────────────

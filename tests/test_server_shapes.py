@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from rankrag.cli.served import _bounded, app_of
 from rankrag.errors import amount
-from rankrag.model import Budget, BudgetedRanker
+from rankrag.model import Budget, BudgetedRanker, FakeLanguageModel
 from rankrag.server import Access, Limits, ServerSettings, Vectors
 from rankrag.system import SystemSpec
-from rankrag.types import Hit, Question, Ranker
+from rankrag.types import Hit, Prompt, Question, Ranker
 from serving import PATIENCE_S, QUESTION, client, make_app, make_index
 
 DOCUMENTS = ["Tea is green.", "A cat has eighteen toes.", "Many cats have a house."]
@@ -60,6 +60,22 @@ def test_the_rerank_of_text_embeddings_inference(http: TestClient) -> None:
     assert [one["index"] for one in found] == [1, 2, 0]
     assert [one["text"] for one in found] == [DOCUMENTS[1], DOCUMENTS[2], DOCUMENTS[0]]
     assert found[0]["score"] >= found[1]["score"]
+
+
+@pytest.mark.parametrize(
+    ("route", "more"),
+    [
+        ("/v1/rerank", {"return_documents": True, "score_threshold": 0.8}),  # Dify's plugin
+        ("/rerank", {}),  # RAGFlow, which left out the path of its base URL once
+        ("/v1/rerank", {"return_documents": "true", "return_len": "true"}),  # RAGFlow, as to Xinference
+    ],
+)
+def test_rerank_as_dify_and_ragflow_ask_for_it(http: TestClient, route: str, more: dict[str, object]) -> None:
+    body = {"model": "fake", "query": QUESTION, "documents": DOCUMENTS, "top_n": len(DOCUMENTS)}
+    results = http.post(route, json=body | more).json()["results"]
+    assert [hit["index"] for hit in results] == [1, 2, 0]
+    assert all(0 <= hit["relevance_score"] <= 1 for hit in results)
+    assert all(hit.get("document", {"text": ""})["text"] in ("", DOCUMENTS[hit["index"]]) for hit in results)
 
 
 @dataclass
@@ -209,6 +225,38 @@ def test_a_prompt_that_is_no_question_looks_nothing_up(index: Path, stream: bool
         assert answer["retrieval"]["hits"] == []
         assert answer["citations"] == []
         assert answer["usage"]["prompt_tokens"] > 0
+
+
+def test_plain_chat_reads_the_passages_that_a_program_puts_into_its_system_text(index: Path) -> None:
+    seen: list[str] = []
+
+    class Seeing(FakeLanguageModel):
+        def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
+            seen.append(prompt.prefix + prompt.suffix)
+            return super().generate(prompt, max_tokens, stop)
+
+    knowledge = "Here is the knowledge base:\nA dog has eighteen toes."
+    messages = [{"role": "system", "content": knowledge}, {"role": "user", "content": QUESTION}]
+    with client(make_app(index, Seeing())) as http:
+        plain = http.post("/v1/chat/completions", json={"model": "rankrag-chat", "messages": messages})
+        http.post("/v1/chat/completions", json={"model": "fake", "messages": messages})
+        long = [{"role": "system", "content": "x" * 99_999}, *messages[1:]]
+        refused = http.post("/v1/chat/completions", json={"model": "rankrag-chat", "messages": long})
+    assert f"{knowledge}\n{QUESTION}" in seen[0]
+    assert plain.json()["retrieval"]["warnings"] == []
+    assert knowledge not in seen[1]
+    assert refused.status_code == 400
+    assert refused.json()["error"]["message"].startswith("messages: found 100,0")
+
+
+def test_a_chat_with_all_that_dify_and_ragflow_set(http: TestClient) -> None:
+    of_sampling = {"temperature": 0.1, "top_p": 0.3, "frequency_penalty": 0.7, "presence_penalty": 0.4}
+    messages = [{"role": "system", "content": "You are kind."}, {"role": "user", "content": QUESTION}]
+    body = {"messages": messages, "max_tokens": 512, "user": "u-1", **of_sampling}
+    plain = http.post("/v1/chat/completions", json=body | {"model": "rankrag-chat"}).json()
+    assert plain["choices"][0]["finish_reason"] == "stop"
+    first = http.post("/v1/chat/completions", json=body | {"model": "fake"}).json()
+    assert "eighteen toes" in first["choices"][0]["message"]["content"]
 
 
 def test_plain_chat_refuses_what_it_would_ignore(http: TestClient) -> None:

@@ -81,6 +81,9 @@ Limit = Annotated[int, AfterValidator(_limit)]
 READ_AS: dict[str, Speaker] = {"user": "user", "assistant": "assistant"}
 """Roles that are read. The model was trained on one system text, so others are left out, with a warning."""
 
+BEFORE_THE_QUESTION = ("system", "developer")
+"""Roles that `PLAIN` reads at the front of the question: RAGFlow and Dify put passages there."""
+
 
 class MessagePart(Foreign):
     """A part of a message; only text is read."""
@@ -255,7 +258,7 @@ def _choice(delta: Record, reason: str | None) -> Record:
 
 def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
     _check(body)
-    question, warnings = _question(body, state)
+    question, warnings = _question(body, state, () if looks_up else BEFORE_THE_QUESTION)
     if not looks_up and (body.filters or body.documents is not None):
         raise InvalidInputError(
             f"found documents or filters beside the model {PLAIN}, wanted none: it looks nothing up"
@@ -290,9 +293,13 @@ def _check(body: ChatRequest) -> None:
             raise InvalidInputError(f"{name}: found a value, wanted none: this server cannot grant it")
 
 
-def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...]]:
-    """Return the last message of the user with the turns before it, and what was left out."""
-    left_out = sorted({message.role for message in body.messages if message.role not in READ_AS})
+def _question(body: ChatRequest, state: State, before: Sequence[str]) -> tuple[Question, tuple[str, ...]]:
+    """Return the last message of the user with the turns before it, and what was left out.
+
+    Messages of the roles `before` stand at the front of the question.
+    """
+    read = (*READ_AS, *before)
+    left_out = sorted({message.role for message in body.messages if message.role not in read})
     said = [
         Turn(READ_AS[message.role], message.words()) for message in body.messages if message.role in READ_AS
     ]
@@ -302,7 +309,10 @@ def _question(body: ChatRequest, state: State) -> tuple[Question, tuple[str, ...
         raise InvalidInputError("messages: found no question at the end, wanted a last message of the user")
     warnings = [f"messages of the role {role!r} were left out" for role in left_out]
     warnings += [f"{name} were left unused" for name in UNUSED if getattr(body, name)]
-    return Question("1", turns[-1].text, tuple(turns[:-1]), body.style), tuple(warnings)
+    texts = [*(one.words() for one in body.messages if one.role in before), turns[-1].text]
+    text = "\n".join(filter(None, texts))
+    check_lengths({"messages": text}, state.limits)
+    return Question("1", text, tuple(turns[:-1]), body.style), tuple(warnings)
 
 
 def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ...] | None:
