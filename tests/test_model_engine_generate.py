@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from model_tiny import WORDS, config, write
 from rankrag import prompts
+from rankrag.model.engine import memory
 from rankrag.model.engine.local import LocalLanguageModel
 from rankrag.model.engine.stream import Pieces
 from rankrag.types import Passage, Prompt, Question
@@ -206,3 +207,18 @@ def test_tokens_count_also_where_they_end_within_a_character() -> None:
     stopped = Pieces(iter(b"one. two"), decode, ["."])
     assert list(stopped)
     assert stopped.usage.completion_tokens == 4
+
+
+def test_an_answer_gives_back_the_memory_that_it_took(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, given = LocalLanguageModel(llama), list[int]()
+    monkeypatch.setattr(memory, "_trim", lambda: given.append)
+    pieces = lm.generate(PROMPT, 16)
+    next(pieces)
+    assert not given
+    list(pieces)
+    assert len(given) == 1
+    stopped = lm.generate(PROMPT, 16)
+    next(stopped)
+    stopped.close()  # type: ignore[attr-defined]
+    del stopped
+    assert len(given) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -171,6 +172,8 @@ def test_metrics(index: Path) -> None:
     assert float(lines["rankrag_prompts_scored_total"]) >= 2
     assert float(lines['rankrag_tokens_total{kind="completion"}']) > 0
     assert lines["rankrag_requests_waiting"] == "0.0"
+    if sys.platform == "linux":
+        assert float(lines["process_resident_memory_bytes"]) > 1e7
 
 
 def test_ready_only_between_start_and_end(index: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import InvalidInputError, told
 from ...types import ASKED, Prompt
 from .disk_cache import DiskCache
-from .memory import give_back
+from .memory import bound_kernels, give_back
 from .network import Network
 from .packed import Growing
 from .precision import EnginePrecision
@@ -64,6 +64,7 @@ class LocalLanguageModel:
         architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
         int8), MissingExtraError, FailureError (weights that do not load).
         """
+        bound_kernels()
         with told(Path(folder), "the model"):
             self._tokenizer = Tokenizer(Path(folder))
             # Rounding to 16 bits adds a hundredth to what rounding to 8 does, in half the memory.
@@ -159,7 +160,7 @@ class LocalLanguageModel:
         longest = max(len(row.prefix) + len(row.suffix) for row in rows)
         room = min(max_tokens, self._max_tokens - longest)
         ends = self._ends | {token for token in map(self._tokenizer.control, stop) if token is not None}
-        return Pieces(self._greedy(rows, weights, room, ends), self._tokenizer.decode, stop, room)
+        return Pieces(self._written(rows, weights, room, ends), self._tokenizer.decode, stop, room)
 
     def _score(self, rows: Sequence[PromptTokens], tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         import torch
@@ -170,6 +171,15 @@ class LocalLanguageModel:
             scores, asked = self._scorer.score(rows, tokens)
         give_back()
         return scores.double().numpy(), asked.double().numpy()
+
+    def _written(
+        self, rows: Sequence[PromptTokens], weights: Sequence[float], room: int, ends: frozenset[int]
+    ) -> Iterator[int]:
+        """Yield the tokens of `_greedy`; give back what they took once no more are wanted."""
+        try:
+            yield from self._greedy(rows, weights, room, ends)
+        finally:
+            give_back()
 
     def _greedy(
         self, rows: Sequence[PromptTokens], weights: Sequence[float], room: int, ends: frozenset[int]

@@ -18,6 +18,7 @@ from ...errors import InvalidInputError
 from ...files import remember, remembered
 from . import int8
 from .blocks import KNOWN
+from .memory import bound_kernels
 
 EnginePrecision = Literal["float32", "bfloat16", "float16", "int8"]
 """Numbers to compute with: a format of the weights, or 8-bit integers, made from them when loading."""
@@ -83,6 +84,7 @@ def _measured(width: int, inner: int) -> dict[MeasuredPrecision, float]:
     """Return operations a second of products from the width of hidden states to that inside of a block."""
     import torch
 
+    bound_kernels()
     weight, rows = torch.randn(inner, width), torch.randn(_ROWS, width)
     half = rows.bfloat16(), weight.bfloat16()
     works: dict[MeasuredPrecision, Callable[[], object]] = {
