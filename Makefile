@@ -19,7 +19,7 @@ demo: .venv/installed ## fetch the default models once, index the Python languag
 	@$(BIN)/rankrag model pull
 	@$(BIN)/python tools/demo.py
 
-test: .venv/installed-dev ## run the default tests: offline, no weights needed, under a minute
+test: .venv/installed-dev ## run the default tests: offline, no weights needed
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/installed-dev ## format, lint and types checked, then the tests
