@@ -309,7 +309,7 @@ def _question(body: ChatRequest, state: State, before: Sequence[str]) -> tuple[Q
         raise InvalidInputError("messages: found no question at the end, wanted a last message of the user")
     warnings = [f"messages of the role {role!r} were left out" for role in left_out]
     warnings += [f"{name} were left unused" for name in UNUSED if getattr(body, name)]
-    texts = [*(one.words() for one in body.messages if one.role in before), turns[-1].text]
+    texts = [*(message.words() for message in body.messages if message.role in before), turns[-1].text]
     text = "\n".join(filter(None, texts))
     check_lengths({"messages": text}, state.limits)
     return Question("1", text, tuple(turns[:-1]), body.style), tuple(warnings)
