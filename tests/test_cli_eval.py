@@ -11,6 +11,7 @@ import pytest
 
 from cli_call import call
 from eval_place import make, predict
+from rankrag.cli import console
 from rankrag.eval.answers import read_answers
 from rankrag.eval.folders import score_folder
 from rankrag.eval.results import read_results
@@ -288,3 +289,44 @@ def test_steps_that_were_not_done_have_no_seconds(
     out, _ = call(capsys, "eval", "score", str(tmp_path), "--output", "json")
     seconds = {cell["system"]: [*cell["seconds"]] for cell in json.loads(out)["cells"]}
     assert seconds == {"plain": ["generate"], "whole": ["retrieve", "rank", "generate", "cite"]}
+
+
+def test_cases_are_questions_that_one_of_two_has_right(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    call(capsys, *predict(place, tmp_path, "plain", "--no-rank", "--run", str(place / "x.run")))
+    call(capsys, *predict(place, tmp_path, "ranked", "--run", str(place / "x.run")))
+    call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
+    by = ("--compare", "plain:ranked", "--measure", "Acc")
+    out, _ = call(capsys, "eval", "cases", str(tmp_path), *by, "--output", "json")
+    (kind,) = json.loads(out)["cases"]
+    right = {row["id"] for row in kind["won"]}
+    for system, wanted in (("ranked", True), ("plain", False)):
+        rows = {row.id: row.values["Acc"] for row in read_scores(tmp_path / system / "capitals").rows}
+        assert {name for name in right if (rows[name] >= 0.5) is not wanted} == set()
+    assert (len(right), len(kind["lost"]), kind["asked"]) == (6, 0, 6)
+    out, _ = call(capsys, "eval", "cases", str(tmp_path), *by, "-n", "1")
+    assert f"capitals: ranked right, plain not (Acc): {len(right)} of 6 questions" in out
+    assert "1.+ Switzerland: Bern is the capital of Switzerland." in out
+    assert "1.  -: The weather of Switzerland is fine." in out
+    _, err = call(capsys, "eval", "cases", str(tmp_path), "--measure", "BLEU", code=5)
+    assert "found no question with BLEU of both" in err
+    _, err = call(capsys, "eval", "cases", str(tmp_path / "plain"), code=5)
+    assert "found the answers of one system, wanted two to compare" in err
+
+
+def test_the_papers_tables_are_printed_in_its_digits(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = call(capsys, "eval", "paper", "9")
+    assert [line.split() for line in out.splitlines() if "ChatQA-1.5 8B" in line] == [
+        ["ChatQA-1.5", "8B", "44.1", "65.4/75.8"]
+    ]
+    monkeypatch.setattr(console, "PIPED_WIDTH", 60)
+    out, _ = call(capsys, "eval", "paper", "2")
+    told = " ".join(out.split())
+    assert "RankRAG 8B NQ 50.6, TriviaQA 82.9/89.5, PopQA 57.6/64.1, HotpotQA 35.3/46.7" in told
+    out, _ = call(capsys, "eval", "paper", "--output", "json")
+    assert [table["number"] for table in json.loads(out)["tables"]] == [2, 3, 4, 5, 6, 8, 9]
+    _, err = call(capsys, "eval", "paper", "7", code=5)
+    assert "found table 7, wanted one of 2, 3, 4, 5, 6, 8, 9" in err

@@ -1,11 +1,11 @@
-"""`rankrag eval list`, `export` and `predict`: benchmarks at hand, and the answers of a system to them."""
+"""`rankrag eval list`, `paper`, `export` and `predict`: benchmarks, and the answers of a system."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -16,6 +16,9 @@ from . import completion, console
 from .asking import Asking, predict_all
 from .options import DataRoot, Output, RayAddress, SystemName, arguments, takes_system
 from .systems import NamedSystem
+
+if TYPE_CHECKING:
+    from ..eval.paper import PaperTable
 
 Names = Annotated[
     list[str],
@@ -50,6 +53,56 @@ def list_(data_root: DataRoot = None, output: Output = "text") -> None:
         for row in rows
     ]
     console.table(cells, right=[1, 2], heads=heads)
+
+
+def paper(
+    number: Annotated[
+        int | None, typer.Argument(metavar="TABLE", help="2 to 6, 8 or 9. Default: all of them.")
+    ] = None,
+    output: Output = "text",
+) -> None:
+    """Print the tables of the paper: what it reports, in its digits."""
+    from ..eval.paper import SOURCE, TABLES
+
+    chosen = [table for table in TABLES if number in (None, table.number)]
+    if not chosen:
+        known = ", ".join(str(table.number) for table in TABLES)
+        raise InvalidInputError(f"found table {number}, wanted one of {known}")
+    if output == "json":
+        console.emit({"source": SOURCE, "tables": [asdict(table) for table in chosen]})
+        return
+    for table in chosen:
+        console.say(f"Table {table.number} of {SOURCE}: {table.title}")
+        _print_table(table)
+        console.say("")
+
+
+def _print_table(table: PaperTable) -> None:
+    """Print a table of the paper in columns, or where they do not fit, in one line a row."""
+    names = dict.fromkeys(column.benchmark for column in table.columns)
+    places = [[n for n, at in enumerate(table.columns) if at.benchmark == name] for name in names]
+    heads = [table.columns[at[0]].title for at in places]
+    measures = ["/".join(table.columns[n].measure for n in at) for at in places]
+    rows = []
+    for row in table.rows:
+        digits = ["-" if value is None else f"{value:.{table.digits}f}" for value in row.values]
+        average = "" if row.average is None else f"{row.average:.{table.digits}f}"
+        rows.append([row.system, *("/".join(digits[n] for n in at) for at in places), average])
+    if any(row[-1] for row in rows):
+        heads, measures = [*heads, "average"], [*measures, ""]
+    lines = [["", *heads], ["", *measures], *rows]
+    width = sum(
+        max(map(len, column)) + 2 for column in zip(*(line[: len(heads) + 1] for line in lines), strict=True)
+    )
+    if width <= console.out().width:
+        console.table(lines, right=range(1, len(heads) + 1))
+        return
+    told = [f"{head} {measure}".strip() for head, measure in zip(heads, measures, strict=True)]
+    pairs = (
+        [row[0], ", ".join(f"{head} {cell}" for head, cell in zip(heads, row[1:], strict=False))]
+        for row in rows
+    )
+    console.table([["", ", ".join(told)], *pairs])
 
 
 def export(

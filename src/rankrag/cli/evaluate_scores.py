@@ -1,4 +1,4 @@
-"""`rankrag eval add`, `runs`, `score` and `report`: from answers to numbers to a page. No model."""
+"""`rankrag eval add`, `runs`, `score`, `report` and `cases`: from answers to numbers to a page. No model."""
 
 from __future__ import annotations
 
@@ -205,3 +205,48 @@ def _results(
     results = results_of(scores, pairs_of(compare, scores), title, missing)
     _warn_of_zeros(results.cells)
     return browsable(results, scores, answered) if browse else results
+
+
+# ── cases ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cases(
+    folders: Folders,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option("--compare", metavar="A:B", help="Two systems. Default: the second against the first."),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What says who is right. Default: a benchmark's first measure."),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Questions of each kind.")] = 3,
+    output: Output = "text",
+) -> None:
+    """Show questions that one of two scored systems has right and the other has not.
+
+    The first ones of the sample, with the passages that were read (+ where their first words hold an answer).
+    """
+    from ..eval.cases import cases as find
+    from ..eval.cases import told
+    from ..eval.folders import answer_folders, browsable, fresh_scores
+    from ..eval.results import titles
+    from ..eval.summary import pairs_of, results_of
+
+    answered = answer_folders(folders)
+    scores = [*map(fresh_scores, answered)]
+    if not (pairs := pairs_of(compare, scores)):
+        raise InvalidInputError(f"{folders[0]}: found the answers of one system, wanted two to compare")
+    a, b = pairs[0]
+    results = browsable(results_of(scores, [], "", ()), scores, answered)
+    found = find(results, a, b, measure)
+    if output == "json":
+        console.emit({"a": a, "b": b, "cases": [asdict(kind) for kind in found]})
+        return
+    for kind in found:
+        for right, wrong, rows in ((b, a, kind.won), (a, b, kind.lost)):
+            console.say(
+                f"## {titles(results)[kind.benchmark]}: {right} right, {wrong} not ({kind.measure}): "
+                f"{len(rows):,} of {amount(kind.asked, 'question')}\n"
+            )
+            console.say("\n".join(line for row in rows[:n] for line in told(row, (a, b), titles(results))))

@@ -159,18 +159,23 @@ STEPS = ("retrieve", "rank", "generate", "cite")
 
 
 def seconds_table(results: Results) -> Table:
-    """Return the mean seconds of a question by step, and the passages ranked in a second."""
+    """Return the mean seconds of a question by step, what ranking adds to them, and its rate."""
     named = {step for cell in results.cells for step in cell.seconds}
     steps = [*(step for step in STEPS if step in named), *sorted(named - set(STEPS))]
 
     def entries(cell: Cell) -> tuple[TableCell, ...]:
         times = [_seconds(cell.seconds.get(step)) for step in steps]
-        return (*times, _passages_a_second(cell))
+        return (*times, _overhead(cell), _passages_a_second(cell))
 
-    headings = (*(ReportHeading(f"{step}, s") for step in steps), ReportHeading("passages ranked, 1/s"))
+    headings = (
+        *(ReportHeading(f"{step}, s") for step in steps),
+        ReportHeading("overhead"),
+        ReportHeading("passages ranked, 1/s"),
+    )
     chosen = [cell for cell in results.cells if cell.seconds]
     notes = (
         "Seconds of a question, mean with its 95 % interval.",
+        "overhead: seconds of ranking through those of retrieving and answering, the paper's N·t2/(t1+t3).",
         "Passages ranked in a second: those that the ranker scored, through the seconds that it took.",
     )
     return Table("Seconds", "System", headings, _by_benchmark(results, chosen, entries), notes, flat=True)
@@ -182,6 +187,14 @@ def _seconds(value: Value | None) -> TableCell:
     return TableCell(
         seconds(value.value), (f"{seconds(value.low)}–{seconds(value.high)}", *sample_size(value))
     )
+
+
+def _overhead(cell: Cell) -> TableCell:
+    rank, generate = (cell.seconds.get(step) for step in ("rank", "generate"))
+    if rank is None or generate is None:
+        return TableCell()
+    rest = generate.value + (retrieve.value if (retrieve := cell.seconds.get("retrieve")) else 0.0)
+    return TableCell(f"{rank.value / rest:.1f}") if rest > 0 else TableCell()
 
 
 def _passages_a_second(cell: Cell) -> TableCell:
