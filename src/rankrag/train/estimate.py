@@ -21,8 +21,8 @@ from ..model.store.checkpoint import read_checkpoint
 from ..model.store.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
-from .recipe import Stage, StageNumber
 from .shared import grouped
+from .stage_recipe import Stage, StageNumber
 from .start import hush, lora_config
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from pathlib import Path
 from ...errors import amount
 from ...files import writing
 from ..results import Results, write_results
-from .html import html
 from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
+from .page_html import html
 from .plots import Plot, plots
 from .sections import sections
 

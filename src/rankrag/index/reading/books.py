@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ...errors import InvalidInputError
+from .compressed import Archive
 from .html import blocks, decoded, parsed
 from .office import xml_tree
-from .packed import Archive
 from .texts import Block, Extract, own_title, shortened
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ...errors import InvalidInputError, NotFoundError, RankRAGError
 from ...files import sha256
+from .compressed import PACKED, opened
 from .encodings import decode
 from .kinds import COLLECTIONS, DOCUMENTS, PACKS, TEXT
-from .packed import PACKED, opened
 
 READABLE = (*DOCUMENTS, *COLLECTIONS)
 """Endings of files that can be indexed, without those of compression."""
