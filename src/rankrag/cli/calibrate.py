@@ -84,7 +84,7 @@ def calibrate(
     """
     from ..model.skills.calibrated import write_calibration
 
-    place = _place(model, out, write)
+    target = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
         engine = models.open_engine(model, calibration=False)
@@ -101,7 +101,7 @@ def calibrate(
         template_hash=prompts.template_hash(engine.form),
         query_likelihood=engine.query_likelihood,
     )
-    written = write_calibration(place, calibration) if place is not None else None
+    written = write_calibration(target, calibration) if target is not None else None
     if output == "json":
         record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
         abstains = asdict(threshold) if threshold else None

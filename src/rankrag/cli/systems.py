@@ -367,9 +367,9 @@ def _texts(named: NamedSystem, ids: set[str]) -> dict[str, Passage]:
         for passage in read_passages(path):
             passages |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
     if missing := sorted(ids - passages.keys()):
-        place = named.spec.index or ", ".join(named.corpus) or "nothing"
+        searched = named.spec.index or ", ".join(named.corpus) or "nothing"
         raise InvalidInputError(
             f"{', '.join(named.runs)}: found {amount(len(missing), 'passage')} (first {missing[0]!r}) not in "
-            f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
+            f"{searched}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
     return passages
