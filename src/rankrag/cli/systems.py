@@ -262,12 +262,8 @@ def index_of(named: NamedSystem) -> str:
 
 def weights_hash(name: str) -> str:
     """Return 16 hex digits over a model, its base included; "" for fake or a server."""
-    from ..model.store import registry
-    from ..model.store.checkpoint import read_checkpoint
-
-    if not models.is_here(name):
-        return ""
-    return _folder_hash(models.weights_folders(read_checkpoint(registry.locate(name))))
+    folders = models.folders_of(name)
+    return _folder_hash(folders) if folders else ""
 
 
 def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:

@@ -3,7 +3,7 @@
 from ..types import StoreName
 from .build import BuildReport, build
 from .build_estimate import BuildEstimate, estimate
-from .check import FolderComparison, compare
+from .check import compare
 from .copy import copy_index
 from .documents import IndexDocuments
 from .faults import faults
@@ -26,7 +26,6 @@ __all__ = [
     "BuildEstimate",
     "BuildReport",
     "Dense",
-    "FolderComparison",
     "Hybrid",
     "IndexDocuments",
     "IndexManifest",

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import amount
 from ...files import writing
 from ..results import Results, write_results
-from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
+from .layout import ReportSection, RowGroup, Table, TableCell, TableRow
 from .page_html import html
 from .plots import Plot, plots
 from .sections import sections
@@ -79,7 +79,8 @@ def _table(table: Table) -> Iterator[str]:
     """Yield the lines of a table; Markdown has one row of headings, so groups stand in the titles."""
     yield f"### {escaped(table.title)}"
     yield ""
-    yield _line([escaped(table.corner), *(_heading(heading) for heading in table.headings)])
+    titles = (f"{heading.group} {heading.title}".strip() for heading in table.headings)
+    yield _line([escaped(table.corner), *map(escaped, titles)])
     yield _line(["---", *("---:" for _ in table.headings)])
     for group in table.groups:
         if group.title:
@@ -93,10 +94,6 @@ def _table(table: Table) -> Iterator[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _heading(heading: ReportHeading) -> str:
-    return escaped(f"{heading.group} {heading.title}".strip())
 
 
 def _head(row: TableRow, group: RowGroup) -> str:
