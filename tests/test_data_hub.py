@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.data import build, needs, read_recipe
-from rankrag.data.hub import HubSplit, card_of, fetch, find_copy, hub_split, lacking, revision_of
+from rankrag.data.hub_datasets import HubSplit, card_of, fetch, find_copy, hub_split, lacking, revision_of
 from rankrag.errors import FailureError, InvalidInputError, MissingExtraError, NotFoundError
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"

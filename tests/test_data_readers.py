@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.data.item import Dropped, Item
-from rankrag.data.readers import chatqa, dialogues, instructions, neutral, open_domain, reading, squad
+from rankrag.data.readers import chatqa, conversations, instructions, neutral, open_domain, reading, squad
 from rankrag.data.rules import hard_negatives
 from rankrag.data.sources import PARTS, SOURCES, Reader, licence_of, reader
 from rankrag.errors import FormatError
@@ -533,7 +533,7 @@ def test_openassistant_follows_the_best_replies(write: Write) -> None:
         {"message_tree_id": "u", "prompt": german},
     ]
     wanted = [("user", "Hi?"), ("assistant", "Good."), ("user", "More?"), ("assistant", "No more.")]
-    found = list(dialogues.openassistant(write("trees.jsonl", trees)))
+    found = list(conversations.openassistant(write("trees.jsonl", trees)))
     assert said(found[0]) == wanted
     assert drops(found) == ["not in English"]
 
@@ -545,7 +545,7 @@ def test_openassistant_follows_the_best_replies(write: Write) -> None:
         flat("x", "d", "assistant", "Spam.", 0.0) | {"deleted": True},
         flat("e", "d", "assistant", "No more.", 1.0),
     ]
-    (item,) = items(dialogues.openassistant(write("messages.jsonl", messages)))
+    (item,) = items(conversations.openassistant(write("messages.jsonl", messages)))
     assert said(item) == wanted
 
 
@@ -555,7 +555,7 @@ def test_soda_makes_the_first_speaker_the_user(write: Write) -> None:
         {"dialogue": ["Hi.", "You there?", "Yes."], "speakers": ["Ann", "Ann", "Bob"]},
         {"dialogue": ["a", "b", "c"], "speakers": ["A", "B", "C"]},
     ]
-    found = list(dialogues.soda(write("soda.jsonl", rows)))
+    found = list(conversations.soda(write("soda.jsonl", rows)))
     assert said(found[0])[-1] == ("assistant", "See you.")
     assert said(found[1]) == [("user", "Hi. You there?"), ("assistant", "Yes.")]
     assert drops(found) == ["3 speakers, not two"]

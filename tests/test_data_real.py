@@ -16,7 +16,7 @@ from rankrag.files import rows
 DATA = Path(__file__).parents[2] / "shared" / "data"
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project"),
+    pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data beside the project"),
 ]
 
 COUNTS: dict[str, tuple[SourceName, int]] = {

@@ -14,7 +14,7 @@ from rankrag.eval.benchmarks import PAPER
 from rankrag.eval.load import at_hand, load_benchmark
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data folder is not there")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data beside the project")
 
 
 def lines(path: Path, *records: object) -> Path:

@@ -19,7 +19,7 @@ from rankrag.errors import InvalidInputError
 from rankrag.eval.gold import Gold, GoldQuestion
 from rankrag.eval.measures.abstention import aurc, risk_coverage
 from rankrag.eval.measures.citations import citation_values
-from rankrag.eval.measures.retrieval import RETRIEVED, answer_recall, has_answer, judged, ranking_values
+from rankrag.eval.measures.ranking import RETRIEVED, answer_recall, has_answer, judged, ranking_values
 from rankrag.eval.measures.text import (
     ANSWER_MEASURES,
     answer_value,

@@ -17,7 +17,7 @@ from rankrag.eval.readers.detect import READERS, detect
 from rankrag.prompts import UNANSWERABLE
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data folder is not there")
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="needs the shared data beside the project")
 
 
 def lines(path: Path, *records: object) -> Path:

@@ -22,10 +22,10 @@ from cli_call import call
 from eval_sample import PLAIN, RANKRAG, few, sample
 from rankrag.errors import FormatError, NotFoundError
 from rankrag.eval.report import write_report
-from rankrag.eval.report.html import browser_data, embedded, html
-from rankrag.eval.report.markdown import escaped, markdown
+from rankrag.eval.report.page_html import browser_data, embedded, html
 from rankrag.eval.report.plots import Plot, inline, plots
 from rankrag.eval.report.sections import sections
+from rankrag.eval.report.write import escaped, markdown
 from rankrag.eval.results import (
     Curve,
     QuestionRow,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rankrag.errors import InvalidInputError
-from rankrag.index.reading import packed as packed_module
+from rankrag.index.reading import compressed
 from rankrag.index.reading.parse import parse
 from rankrag.index.reading.texts import Text
 
@@ -89,7 +89,7 @@ def test_rubbish_and_emptiness_are_refused(tmp_path: Path, data: bytes) -> None:
 
 
 def test_too_large_is_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_module, "LARGEST", 10)
+    monkeypatch.setattr(compressed, "LARGEST", 10)
     with pytest.raises(InvalidInputError, match="it has 11 bytes, the most is 10: split it"):
         parse(write(tmp_path, "a.txt", "x" * 11), ".txt")
 
@@ -201,7 +201,7 @@ def test_office_rubbish_and_bombs_are_refused(
         archive.writestr("readme", "not an office file")
     with pytest.raises(InvalidInputError, match="it is no"):
         parse(tmp_path / f"other{kind}", kind)
-    monkeypatch.setattr(packed_module, "LARGEST", 4 * 2**20)
+    monkeypatch.setattr(compressed, "LARGEST", 4 * 2**20)
     with zipfile.ZipFile(tmp_path / f"bomb{kind}", "w", zipfile.ZIP_DEFLATED) as archive:
         for n in range(5):
             archive.writestr(f"word/document{n}.xml", bytes(2**20))

@@ -48,7 +48,7 @@ def test_a_question_is_answered_from_the_manual(
     from rankrag.model.store import registry
 
     if registry.installed("qwen2.5-coder-0.5b") is None:
-        pytest.skip("rankrag-0.5b needs qwen2.5-coder-0.5b (rankrag model pull qwen2.5-coder-0.5b)")
+        pytest.skip("needs qwen2.5-coder-0.5b: rankrag model pull qwen2.5-coder-0.5b")
     index = str(tmp_path / "idx")
     call(capsys, "index", str(manual), "--index", index, "--encoder", "none")
     question, wanted = next(iter(QUESTIONS.items()))

@@ -184,7 +184,8 @@ def test_what_is_remembered_changes_nothing(llama: Path) -> None:
 
 @pytest.mark.parametrize("limit", [0, 10_000, 60_000])
 def test_the_cache_keeps_its_limit(llama: Path, limit: int) -> None:
-    lm = LocalLanguageModel(llama, cache_bytes=limit)
+    lm = LocalLanguageModel(llama)
+    lm.cache.limit = limit
     wanted = naive(llama, ASKED, LABELS)
     for _ in range(3):
         assert np.abs(lm.logprobs(ASKED, LABELS) - wanted).max() < 2e-5

@@ -206,7 +206,7 @@ def passages(n: int) -> Iterator[Passage]:
 
 @pytest.mark.model
 @pytest.mark.slow
-@pytest.mark.skipif(not CORPUS.exists(), reason="the shared data are not here")
+@pytest.mark.skipif(not CORPUS.exists(), reason="needs the shared data beside the project")
 @pytest.mark.parametrize("form", list(prompts.TEMPLATES.values()), ids=lambda form: form.name)
 def test_parts_equal_the_whole_on_10_000_real_passages(form: prompts.Template) -> None:
     words = Tokenizer(registry.locate("smollm2-135m"))

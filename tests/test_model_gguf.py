@@ -383,7 +383,8 @@ TEXTS = (
 
 @pytest.mark.model
 @pytest.mark.skipif(
-    registry.installed("qwen2.5-coder-0.5b") is None, reason="needs `rankrag model pull qwen2.5-coder-0.5b`"
+    registry.installed("qwen2.5-coder-0.5b") is None,
+    reason="needs qwen2.5-coder-0.5b: rankrag model pull qwen2.5-coder-0.5b",
 )
 def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
     """Built from vocabulary and merges alone; the log has the run over 1,500 texts."""
@@ -405,7 +406,8 @@ def test_qwen_ids_are_those_of_transformers_own_tokenizer() -> None:
 
 @pytest.mark.model
 @pytest.mark.skipif(
-    registry.installed("qwen2.5-coder-0.5b") is None, reason="needs `rankrag model pull qwen2.5-coder-0.5b`"
+    registry.installed("qwen2.5-coder-0.5b") is None,
+    reason="needs qwen2.5-coder-0.5b: rankrag model pull qwen2.5-coder-0.5b",
 )
 def test_qwen_reads() -> None:
     from rankrag import prompts

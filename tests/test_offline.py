@@ -64,7 +64,7 @@ def cut(tmp_path: Path) -> Cut:
 def test_the_network_is_really_cut(way: str, tmp_path: Path) -> None:
     """192.0.2.1 is set aside for documentation: nothing answers there, and here it is refused at once."""
     if way == "namespace" and not namespaces_work():
-        pytest.skip("this user may not make a network namespace")
+        pytest.skip("needs a user who may make a network namespace")
     cut = Cut(way, tmp_path)
     for call in ("create_connection(('192.0.2.1', 80), 9)", "getaddrinfo('example.invalid', 80)"):
         run = cut.python(

@@ -198,7 +198,7 @@ def test_without_packages_a_run_is_skipped_with_the_reason(
     assert not (tmp_path / "out" / "documents" / documents.PREPARED).exists()
 
 
-@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="no dpkg-deb here: packages cannot be made")
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
 def test_a_package_is_unpacked_as_the_record_says(tmp_path: Path) -> None:
     control = tmp_path / "built" / "DEBIAN" / "control"
     control.parent.mkdir(parents=True)

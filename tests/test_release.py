@@ -246,7 +246,7 @@ def test_a_compose_file_parses_and_names_its_volumes(path: Path) -> None:
 def test_compose_takes_both_files_and_wants_a_key_for_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     compose = shutil.which("docker-compose")
     if compose is None:
-        pytest.skip("found no docker-compose")
+        pytest.skip("needs docker-compose")
 
     def config(*names: str) -> subprocess.CompletedProcess[str]:
         files = [word for name in names for word in ("--file", str(ROOT / name))]

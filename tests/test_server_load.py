@@ -175,7 +175,7 @@ def test_ending_lets_what_runs_finish(index: Path) -> None:
 
 @pytest.mark.slow
 def test_silence_is_filled(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankrag.server.stream.BEAT_S", 0.2)
+    monkeypatch.setattr("rankrag.server.event_stream.BEAT_S", 0.2)
     model, lines, body = SlowModel(), [], {"question": QUESTION, "stream": True}
     with (
         live(make_app(index, model)) as url,

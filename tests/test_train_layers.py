@@ -15,8 +15,8 @@ from rankrag.train import TrainingJob, train
 from rankrag.train.attend import QUERIES, blocks
 from rankrag.train.layers import Layers, can_train
 from rankrag.train.record import read_metrics
-from rankrag.train.rows import TokenRow
 from rankrag.train.shared import Collator, bundles
+from rankrag.train.token_rows import TokenRow
 from rankrag.train.trainer import TensorBatch, column_logprobs, target_nll
 from test_train_shared import random_rows, table
 

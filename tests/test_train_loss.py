@@ -9,8 +9,8 @@ import pytest
 
 import train_tiny
 from rankrag import prompts
-from rankrag.train.rows import RowCounts, TokenRow, make_rows
 from rankrag.train.start import Start, vocabulary
+from rankrag.train.token_rows import RowCounts, TokenRow, make_rows
 
 Model = Any
 """A transformers model: its methods carry no types."""

@@ -12,8 +12,8 @@ from rankrag import prompts
 from rankrag.model.engine.tokenizer import Tokenizer
 from rankrag.model.skills.ranker import ModelRanker
 from rankrag.train import plan as apart
-from rankrag.train.rows import IGNORED, RowCounts, TokenRow, Vocabulary, make_rows, write_rows
 from rankrag.train.start import Start, vocabulary
+from rankrag.train.token_rows import IGNORED, RowCounts, TokenRow, Vocabulary, make_rows, write_rows
 from rankrag.types import Example, Passage, Prompt, Question, Turn
 
 FORMS = ("paper", "chat")

@@ -13,10 +13,10 @@ import train_tiny
 from rankrag.errors import InvalidInputError
 from rankrag.train import TrainingJob, train
 from rankrag.train.branches import ATTENTION, Branches, _attention_interface, register
-from rankrag.train.recipe import parse_stage
 from rankrag.train.record import read_metrics
-from rankrag.train.rows import IGNORED, TokenRow
 from rankrag.train.shared import MOST_ROWS, Bundle, Collator, bundles, layout, visible
+from rankrag.train.stage_recipe import parse_stage
+from rankrag.train.token_rows import IGNORED, TokenRow
 from rankrag.train.trainer import target_nll
 
 

@@ -31,7 +31,7 @@ from rankrag.eval.benchmarks import FINDABLE
 from rankrag.eval.folders import answer_folders
 from rankrag.eval.gold import GoldQuestion
 from rankrag.eval.load import load_benchmark
-from rankrag.eval.measures.retrieval import ranking_values
+from rankrag.eval.measures.ranking import ranking_values
 from rankrag.eval.results import Value
 from rankrag.eval.statistics import pooled
 from rankrag.model import Budget, BudgetedRanker

@@ -128,9 +128,10 @@ def main() -> None:
     passages = list(islice(passages_of(arguments.passages), arguments.count))
     naive = Naive(folder, form.labels())
     engines = {
-        name: LocalLanguageModel(folder, device="cpu", precision=name, cache_bytes=arguments.cache_bytes)
-        for name in arguments.precisions
+        name: LocalLanguageModel(folder, device="cpu", precision=name) for name in arguments.precisions
     }
+    for lm in engines.values():
+        lm.cache.limit = arguments.cache_bytes
     first = engines[arguments.precisions[0]]
     size = -(-len(passages) // arguments.blocks)
     tally = Tally(CLOCKS[arguments.clock])

@@ -25,9 +25,9 @@ from transformers import AutoModelForCausalLM
 from rankrag.model.store.registry import locate
 from rankrag.train import branches
 from rankrag.train.layers import Layers
-from rankrag.train.rows import IGNORED
 from rankrag.train.shared import Collator
 from rankrag.train.start import hush
+from rankrag.train.token_rows import IGNORED
 from rankrag.train.trainer import TensorBatch, target_nll
 
 BRANCH, TARGET = 45, 8

@@ -433,8 +433,8 @@ def _asked(question: Question, form: Template) -> list[tuple[Speaker, str]]:
     turns = [*_history(question, form), ("user", _clean(question.text, form))]
     first = question.style in _FIRST_TURN_STYLES
     users = [n for n, (role, _) in enumerate(turns) if role == "user"]
-    place = users[0] if first else users[-1]
-    turns[place] = ("user", _instruction(question, turns[place][1], form))
+    instructed = users[0] if first else users[-1]
+    turns[instructed] = ("user", _instruction(question, turns[instructed][1], form))
     return turns
 
 

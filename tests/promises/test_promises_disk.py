@@ -123,9 +123,9 @@ for verb in disk.VERBS:
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     if sys.platform != "linux" or not shutil.which("unshare"):
-        pytest.skip("needs Linux with unshare")
+        pytest.skip("needs Linux with unshare and mounts for users")
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("the system lets users mount nothing")
+        pytest.skip("needs Linux with unshare and mounts for users")
     script = SMALL.format(tests=str(Path(__file__).parents[1]), here=str(Path(__file__).parent))
     done = subprocess.run(
         ["unshare", "-rm", sys.executable, "-c", script], capture_output=True, text=True, check=False

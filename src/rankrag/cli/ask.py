@@ -95,21 +95,21 @@ def _answering(spec: SystemSpec) -> conversation.Stream:
         console.note("using", f"the server at {server.url}, which has {spec.names()} loaded", "cyan")
         return server.stream
     with console.working("opening the index"):
-        shelf = open_retrieval(spec.index, spec.retriever)
-    loaded = cache(partial(_loaded, spec, shelf))
+        searched = open_retrieval(spec.index, spec.retriever)
+    loaded = cache(partial(_loaded, spec, searched))
 
     def stream(question: Question, filters: Filters) -> Iterator[Answer]:
         if not (spec.rewrite and question.history):
-            query = shelf.query(question)
-            hits = (shelf.at_once or shelf.retriever).search(query, spec.retrieve_k, filters)
+            query = searched.query(question)
+            hits = (searched.at_once or searched.retriever).search(query, spec.retrieve_k, filters)
             yield Answer(question, query=query, retrieved=tuple(hits), read_k=spec.read_k)
         yield from loaded().stream(question, filters=filters)
 
     return stream
 
 
-def _loaded(spec: SystemSpec, shelf: Retrieval) -> RAG:
-    rag = open_system(spec, shelf)
+def _loaded(spec: SystemSpec, searched: Retrieval) -> RAG:
+    rag = open_system(spec, searched)
     if spec.ranking:
         warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
     return rag

@@ -103,9 +103,9 @@ def _gold_found(named: NamedSystem, chosen: Mapping[str, Sequence[GoldQuestion]]
         return dict.fromkeys(chosen)
     for name, wanted in gold.items():
         if wanted and not wanted & held:
-            place = named.spec.index or ", ".join(named.corpus)
+            searched = named.spec.index or ", ".join(named.corpus)
             console.warn(
-                f"{name}: none of its {len(wanted)} gold passages is in {place} by its id, so R@k by gold "
+                f"{name}: none of its {len(wanted)} gold passages is in {searched} by its id, so R@k by gold "
                 "passage, nDCG and RR are left out: index the corpus with --passage-words 0, which keeps ids"
             )
     return {name: len(wanted & held) if wanted else None for name, wanted in gold.items()}

@@ -82,9 +82,9 @@ def calibrate(
     Relevance is put right to be the share of relevant passages; below the threshold the model abstains. The
     figures after the fit are by cross-validation over questions: they are of pairs that it did not see.
     """
-    from ..model.skills.calibrated import write_calibration
+    from ..model.skills.calibrated import weights_mark, write_calibration
 
-    place = _place(model, out, write)
+    target = _place(model, out, write)
     judged = _sampled(list(read_judged(pairs)), n)
     with console.working(f"loading {model}"):
         engine = models.open_engine(model, calibration=False)
@@ -97,11 +97,11 @@ def calibrate(
     calibration = replace(
         calibration,
         data_sha256="" if pairs == "-" else sha256(Path(pairs)),
-        model=_mark(model),
+        model=weights_mark(folders) if (folders := models.folders_of(model)) else "",
         template_hash=prompts.template_hash(engine.form),
         query_likelihood=engine.query_likelihood,
     )
-    written = write_calibration(place, calibration) if place is not None else None
+    written = write_calibration(target, calibration) if target is not None else None
     if output == "json":
         record: dict[str, object] = {"model": model, "questions": len(judged), "pairs": len(scored.units)}
         abstains = asdict(threshold) if threshold else None
@@ -220,17 +220,6 @@ def _fitted(pairs: Pairs, method: Method, precision: float | None) -> tuple[Cali
         return calibration, None
     threshold = threshold_for(calibration.apply(pairs.scores), pairs.labels, precision)
     return replace(calibration, threshold=threshold.value, precision=precision), threshold
-
-
-def _mark(model: str) -> str:
-    """Return what changes with the weights of a model, "" where there are none here."""
-    from ..model.skills.calibrated import weights_mark
-    from ..model.store import registry
-    from ..model.store.checkpoint import read_checkpoint
-
-    if not models.is_here(model):
-        return ""
-    return weights_mark(models.weights_folders(read_checkpoint(registry.locate(model))))
 
 
 # ── what came of it ──────────────────────────────────────────────────────────────────────────────────

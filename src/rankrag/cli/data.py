@@ -117,10 +117,10 @@ def _carry_out(search: Search) -> None:
     if done.failed:
         path, reason = done.failed[0]
         raise FailureError(f"{path}: cannot be searched: {reason}: mend it and run the same command again")
-    shelf = retrieval.open_retrieval(folder, search.retriever)
-    found = rankings(shelf, search.questions, search.k)
+    searched = retrieval.open_retrieval(folder, search.retriever)
+    found = rankings(searched, search.questions, search.k)
     formats.write_run(
-        search.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}"
+        search.run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{searched.kind}"
     )
 
 

@@ -140,8 +140,8 @@ def _show(cells: Iterable[Cell]) -> None:
     rows: list[tuple[str | Text, ...]] = []
     for cell in cells:
         asked = f"{cell.questions:,}" + (f" ({cell.unanswered:,} without answer)" if cell.unanswered else "")
-        for place, (name, value) in enumerate(cell.measures.items()):
-            first = (Text(cell.system, "cyan"), cell.benchmark, asked) if place == 0 else ("", "", "")
+        for n, (name, value) in enumerate(cell.measures.items()):
+            first = (Text(cell.system, "cyan"), cell.benchmark, asked) if n == 0 else ("", "", "")
             rows.append(
                 (*first, name, f"{value.value * 100:.1f}", f"{value.low * 100:.1f} to {value.high * 100:.1f}")
             )
@@ -189,9 +189,9 @@ def _earlier(folders: Sequence[Path]) -> Results | None:
     from ..eval.answers import FACTS
     from ..eval.results import read_results
 
-    place = folders[0] / "results.json"
-    alone = len(folders) == 1 and place.is_file() and not any(folders[0].rglob(FACTS))
-    return read_results(place) if alone else None
+    kept = folders[0] / "results.json"
+    alone = len(folders) == 1 and kept.is_file() and not any(folders[0].rglob(FACTS))
+    return read_results(kept) if alone else None
 
 
 def _results(

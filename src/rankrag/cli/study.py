@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..eval.results import Results
     from ..eval.score import Scores
     from ..train import Stage
-    from ..train.recipe import StageNumber
+    from ..train.stage_recipe import StageNumber
     from .study_recipe import Claim, Setup, Study, Training
 
 MS_MARCO_PAIRS = 503_000

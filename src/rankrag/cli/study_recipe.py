@@ -132,8 +132,8 @@ def read_study(name: str, settings: Sequence[str] = ()) -> Study:
         chosen.setups()
     except ValidationError as problem:
         fault = problem.errors()[0]
-        place = ".".join(map(str, fault["loc"])) or "a study"
-        raise FormatError(str(path), None, f"{place}: {fault['msg'].lower()}") from problem
+        key = ".".join(map(str, fault["loc"])) or "a study"
+        raise FormatError(str(path), None, f"{key}: {fault['msg'].lower()}") from problem
     return chosen
 
 

@@ -262,12 +262,8 @@ def index_of(named: NamedSystem) -> str:
 
 def weights_hash(name: str) -> str:
     """Return 16 hex digits over a model, its base included; "" for fake or a server."""
-    from ..model.store import registry
-    from ..model.store.checkpoint import read_checkpoint
-
-    if not models.is_here(name):
-        return ""
-    return _folder_hash(models.weights_folders(read_checkpoint(registry.locate(name))))
+    folders = models.folders_of(name)
+    return _folder_hash(folders) if folders else ""
 
 
 def _folder_hash(folders: Sequence[Path], *patterns: str) -> str:
@@ -367,9 +363,9 @@ def _texts(named: NamedSystem, ids: set[str]) -> dict[str, Passage]:
         for passage in read_passages(path):
             passages |= dict.fromkeys({passage.id, run_name(passage.id)} & ids, passage)
     if missing := sorted(ids - passages.keys()):
-        place = named.spec.index or ", ".join(named.corpus) or "nothing"
+        searched = named.spec.index or ", ".join(named.corpus) or "nothing"
         raise InvalidInputError(
             f"{', '.join(named.runs)}: found {amount(len(missing), 'passage')} (first {missing[0]!r}) not in "
-            f"{place}: give the index or the corpus that the run was made with (--index, --corpus)"
+            f"{searched}: give the index or the corpus that the run was made with (--index, --corpus)"
         )
     return passages

@@ -18,7 +18,7 @@ from .options import STAGES, Output, RecipeFile, SettingList, StageName
 
 if TYPE_CHECKING:
     from ..train import TrainingEstimate
-    from ..train.recipe import StageNumber
+    from ..train.stage_recipe import StageNumber
 
 Stage = Annotated[
     StageName, typer.Option("--stage", help="1: instructions; 2: ranking and answering.", show_default=False)

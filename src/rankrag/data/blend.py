@@ -20,15 +20,15 @@ from ..files import writing
 from ..formats import read_examples, write_examples
 from ..prompts import PAPER, example, template
 from ..types import Example, Passage, Prompt, Task
-from .check import require
+from .blend_manifest import Drawn, Manifest, drawn, manifest
 from .decontamination import Benchmarks, OfficialReader
 from .item import Dropped, Item
 from .making import Made, Maker
-from .manifest import Drawn, Manifest, drawn, manifest
 from .mining import Mined
 from .places import Places, places
 from .pool import Pool, Split, check_licences, fill, hold_out
 from .recipe import Recipe
+from .recipe_check import require
 from .rules import with_distant_gold
 from .sampling import draws, rounds
 from .searches import search

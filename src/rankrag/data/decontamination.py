@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from ..files import rows
@@ -149,14 +149,7 @@ def telling(item: Item) -> list[str]:
 
 @lru_cache(maxsize=1 << 15)  # several ingredients read the same source
 def _shingles(text: str) -> tuple[int, ...]:
-    codes = [_code(window) for window in _windows(words(text))]
+    said = words(text)
+    starts = range(max(1, len(said) - SHINGLE + 1)) if said else ()
+    codes = [zlib.crc32(" ".join(said[start : start + SHINGLE]).encode()) for start in starts]
     return tuple(code for code in codes if code % KEPT_SHINGLES == 0) or tuple(codes[:1])
-
-
-def _windows(said: Sequence[str]) -> Iterator[str]:
-    for start in range(max(1, len(said) - SHINGLE + 1)) if said else ():
-        yield " ".join(said[start : start + SHINGLE])
-
-
-def _code(shingle: str) -> int:
-    return zlib.crc32(shingle.encode())

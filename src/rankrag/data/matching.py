@@ -33,14 +33,14 @@ def contains_answer(text: str, answers: Iterable[str]) -> bool:
     return any(phrase and f" {phrase} " in searched for phrase in map(_phrase, answers))
 
 
-def ngram_recall(answer: str, chunk: str, n: int = 4) -> float:
+def ngram_recall(answer: str, chunk: str) -> float:
     """Return the share of the answer's n-grams that occur in a chunk, in 0..1.
 
     Section 4.2 of arXiv 2407.02485 (after arXiv 2401.10225) with n = 4. The paper does not say what
-    happens to answers of fewer than n words: here they are one n-gram of their own length.
+    happens to answers of fewer words: here they are one n-gram of their own length.
     """
     said = _plain_words(answer)
-    size = min(n, len(said))
+    size = min(4, len(said))
     wanted = _ngrams(said, size)
     return len(wanted & _ngrams(_plain_words(chunk), size)) / len(wanted) if wanted else 0.0
 

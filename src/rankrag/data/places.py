@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import NotFoundError
-from .hub import PREFIX, fetch, find_copy, hub_split
+from .hub_datasets import PREFIX, fetch, find_copy, hub_split
 from .recipe import Recipe
 
 PASSAGES = "passages.{}.jsonl"

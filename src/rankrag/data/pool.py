@@ -119,8 +119,8 @@ def _sample(items: Iterable[Item], pool: Pool, rng: random.Random) -> list[Item]
             kept.append((n, item))
             continue
         pool.drops["over the limit"] += 1
-        if (place := rng.randrange(n + 1)) < limit:
-            kept[place] = (n, item)
+        if (slot := rng.randrange(n + 1)) < limit:
+            kept[slot] = (n, item)
     return [item for _, item in sorted(kept, key=lambda pair: pair[0])]
 
 

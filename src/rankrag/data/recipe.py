@@ -219,14 +219,14 @@ def _explain(error: ValidationError) -> str:
     An unknown key comes before a missing one, as it most often is that one misspelt.
     """
     fault = min(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
-    place = ".".join(map(str, fault["loc"]))
+    key = ".".join(map(str, fault["loc"]))
     if fault["type"] == "extra_forbidden":
         known = _names_at(fault["loc"][:-1])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"wanted one of {', '.join(known)}"
-        return f"found the unknown key {place!r}: {hint}"
+        return f"found the unknown key {key!r}: {hint}"
     found = "nothing" if fault["type"] == "missing" else repr(fault["input"])
-    return f"{place}: found {found[:80]}; {fault['msg'][:1].lower()}{fault['msg'][1:]}"
+    return f"{key}: found {found[:80]}; {fault['msg'][:1].lower()}{fault['msg'][1:]}"
 
 
 _INSIDE: Mapping[str, type[BaseModel]] = {
@@ -237,9 +237,9 @@ _INSIDE: Mapping[str, type[BaseModel]] = {
 }
 
 
-def _names_at(place: tuple[int | str, ...]) -> list[str]:
+def _names_at(keys: tuple[int | str, ...]) -> list[str]:
     """Return the keys that are known at a place of a recipe."""
     model: type[BaseModel] = Recipe
-    for name in place:
+    for name in keys:
         model = _INSIDE.get(str(name), model)
     return list(model.model_fields)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ..files import sha256, write_records, writing
 from ..types import Passage
-from .check import require
 from .item import Item
 from .mining import Search
 from .places import PASSAGES, Places, places
 from .pool import source_reader
 from .recipe import Recipe
+from .recipe_check import require
 
 QUESTIONS = "questions.{}.jsonl"
 

@@ -135,8 +135,8 @@ def _when(asked: str, said: str, text: str) -> str:
     )
     if not match or re.search(r"\b(?:and|or|that|which|who|is|was|were)\b", match[2]):
         return ""
-    place = re.search(rf"\b(in|on|at|near|from|since|during|until) (?:the )?{re.escape(said)}\b", text)
-    if not place or len(match[2].split()) > 8:
+    preposition = re.search(rf"\b(in|on|at|near|from|since|during|until) (?:the )?{re.escape(said)}\b", text)
+    if not preposition or len(match[2].split()) > 8:
         return ""
-    between = place[0].split()[: -len(said.split())]
+    between = preposition[0].split()[: -len(said.split())]
     return f"{match[2]} {match[1]} {match[3]} {' '.join(between)} {said}"

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ..types import Style
 from .item import Dropped, Item
-from .readers import chatqa, dialogues, grounded, instructions, neutral, open_domain, reading, squad
+from .readers import chatqa, conversations, grounded, instructions, neutral, open_domain, reading, squad
 
 Reader = Callable[[str], Iterator[Item | Dropped]]
 
@@ -59,9 +59,11 @@ class Dataset:
 
 SOURCES: dict[SourceName, Dataset] = {
     # stage I: instructions
-    "openassistant": Dataset("Apache-2.0", True, "arXiv 2304.07327", dialogues.openassistant),
+    "openassistant": Dataset("Apache-2.0", True, "arXiv 2304.07327", conversations.openassistant),
     "dolly": Dataset("CC BY-SA 3.0", True, "Conover et al. 2023, databricks-dolly-15k", instructions.dolly),
-    "soda": Dataset("CC BY 4.0 (dialogues written by GPT-3.5)", False, "arXiv 2212.10465", dialogues.soda),
+    "soda": Dataset(
+        "CC BY 4.0 (dialogues written by GPT-3.5)", False, "arXiv 2212.10465", conversations.soda
+    ),
     "eli5": Dataset("not stated", False, "arXiv 1907.09190", instructions.eli5),
     "self_instruct": Dataset(
         "Apache-2.0 (text written by GPT-3)", False, "arXiv 2212.10560", instructions.self_instruct

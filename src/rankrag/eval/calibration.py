@@ -80,11 +80,11 @@ def reliability(
 
 def _binned(scores: np.ndarray, labels: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the summed relevance, the relevant pairs and the pairs of each bin, shape (bins,) each."""
-    place = np.minimum((scores * bins).astype(int), bins - 1)
+    bin_of = np.minimum((scores * bins).astype(int), bins - 1)
     return (
-        np.bincount(place, weights=scores, minlength=bins),
-        np.bincount(place, weights=labels, minlength=bins),
-        np.bincount(place, minlength=bins),
+        np.bincount(bin_of, weights=scores, minlength=bins),
+        np.bincount(bin_of, weights=labels, minlength=bins),
+        np.bincount(bin_of, minlength=bins),
     )
 
 
@@ -276,15 +276,15 @@ def threshold_for(scores: np.ndarray, labels: np.ndarray, precision: float) -> T
             f"(the {n[best]} most relevant pairs have {right[ends][best] / n[best]:.3f}): ask for less with "
             "--precision, for none with --no-threshold, or label more pairs"
         )
-    place = int(reached[-1])
-    end = int(ends[place])
+    last = int(reached[-1])
+    end = int(ends[last])
     below = ranked[end + 1] if end + 1 < len(ranked) else ranked[end]
     return Threshold(
         value=float((ranked[end] + below) / 2),
-        precision=float(right[end] / n[place]),
-        at_least=float(bounds[place]),
+        precision=float(right[end] / n[last]),
+        at_least=float(bounds[last]),
         recall=float(right[end] / right[-1]) if right[-1] else 0.0,
-        n=int(n[place]),
+        n=int(n[last]),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InvalidInputError
-from .measures.retrieval import has_answer
+from .measures.ranking import has_answer
 from .results import QuestionRow, Results
 
 

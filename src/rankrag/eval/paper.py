@@ -40,7 +40,6 @@ class PaperTable:
     """A table of the paper, or those of its rows that are quoted; `digits` is its number of decimals."""
 
     number: int
-    title: str
     columns: tuple[Column, ...]
     rows: tuple[Printed, ...]
     digits: int = 1
@@ -67,7 +66,6 @@ def average_agrees(table: PaperTable, row: Printed) -> bool:
 
 def _table(
     number: int,
-    title: str,
     columns: tuple[Column, ...],
     printed: Mapping[str, str],
     digits: int = 1,
@@ -75,7 +73,7 @@ def _table(
 ) -> PaperTable:
     """Return a table from the digits of its rows as they stand in the paper, with notes on some of them."""
     rows = (_row(name, cells, len(columns), (notes or {}).get(name, "")) for name, cells in printed.items())
-    return PaperTable(number, title, columns, tuple(rows), digits)
+    return PaperTable(number, columns, tuple(rows), digits)
 
 
 def _row(system: str, printed: str, columns: int, note: str) -> Printed:
@@ -135,7 +133,6 @@ On DPR's split of the same questions the same model gets 46.1 instead of 50.6 on
 
 MAIN = _table(
     2,
-    "Answers",
     MAIN_COLUMNS,
     {
         "GPT-4-0613, no retrieval": "40.3 84.8/94.5 31.3/34.8 34.5/46.9 29.8/36.6 87.7 27.6 30.1 27.0 42.0",
@@ -152,7 +149,6 @@ MAIN = _table(
 
 ABLATION = _table(
     3,
-    "What each part is worth (RankRAG 8B)",
     MAIN_COLUMNS,
     {
         "RankRAG 8B": "50.6 82.9/89.5 57.6/64.1 35.3/46.7 31.4/36.9 92.0 40.4 50.4 33.3 52.6",
@@ -224,7 +220,6 @@ BIOMEDICAL_COLUMNS = _columns(
 
 BIOMEDICAL = _table(
     5,
-    "Biomedical multiple choice",
     BIOMEDICAL_COLUMNS,
     {
         "GPT-4-0613": "87.24 70.60 92.56 82.80 66.65 79.97",
@@ -254,7 +249,6 @@ RANKING_COLUMNS = _columns(
 
 RANKING = _table(
     6,
-    "Ranking",
     RANKING_COLUMNS,
     {
         "Dragon, as retrieved": "74.9/80.3/84.3 89.0/92.9/95.3 69.6/76.9/82.6 47.5/52.4/60.1 43.4/56.0/64.9",
@@ -278,7 +272,6 @@ RETRIEVER_COLUMNS = RANKING_COLUMNS[:9]
 
 RETRIEVERS = _table(
     8,
-    "Other retrievers (RankRAG 8B)",
     RETRIEVER_COLUMNS,
     {
         "DPR, as retrieved": "69.50/76.20/81.00 67.80/74.20/80.30 43.60/48.90/54.25",

@@ -17,7 +17,7 @@ from ..types import Answer, Question
 from .benchmarks import FINDABLE, Benchmark
 from .gold import GoldQuestion
 from .measures.citations import citation_values
-from .measures.retrieval import ranking_values
+from .measures.ranking import ranking_values
 from .measures.text import answer_value, declined
 from .results import BenchmarkFacts, System
 

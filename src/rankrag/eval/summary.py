@@ -272,11 +272,11 @@ def question_rows(
     for scored in scores:
         given = answers[scored.system.name, scored.benchmark.name].answers
         for row in scored.rows:
-            place = (scored.benchmark.name, row.id)
-            asked.setdefault(place, row)
+            key = (scored.benchmark.name, row.id)
+            asked.setdefault(key, row)
             answer = given.get(row.id)
             read = [hit.passage for hit in answer.ranked[: answer.read_k]] if answer else []
-            shown[place][scored.system.name] = ShownAnswer(
+            shown[key][scored.system.name] = ShownAnswer(
                 text=answer.text if answer else "",
                 values=row.values,
                 read=tuple((passage.title, " ".join(passage.text.split()[:WORDS])) for passage in read),
@@ -296,7 +296,7 @@ def results_of(
     """Return the results of systems, with comparisons of each pair (a, b)."""
     _check_names(scores)
     # In the order of the paper's tables; what the paper does not have follows.
-    order = {name: place for place, name in enumerate(BENCHMARKS)}
+    order = {name: n for n, name in enumerate(BENCHMARKS)}
     scores = sorted(scores, key=lambda scored: order.get(scored.benchmark.name, len(order)))
     cells = tuple(cell(scored) for scored in scores)
     judged = (calibrations(scored, measured) for scored, measured in zip(scores, cells, strict=True))
@@ -318,15 +318,15 @@ def _check_names(scores: Sequence[Scores]) -> None:
     known: dict[str, System] = {}
     seen: set[tuple[str, str]] = set()
     for scored in scores:
-        system, place = scored.system, (scored.system.name, scored.benchmark.name)
-        if place in seen:
-            raise InvalidInputError(f"found {place[0]!r} on {place[1]} twice, wanted it once")
-        seen.add(place)
+        system, cell = scored.system, (scored.system.name, scored.benchmark.name)
+        if cell in seen:
+            raise InvalidInputError(f"found {cell[0]!r} on {cell[1]} twice, wanted it once")
+        seen.add(cell)
         # What is searched may differ between benchmarks, with what says so; the rest is the system.
         same = replace(system, retriever="", corpus="", facts=_own_facts(system))
         if known.setdefault(system.name, same) != same:
             raise InvalidInputError(
-                f"found two systems called {system.name!r} (one of them on {place[1]}), wanted a name for "
+                f"found two systems called {system.name!r} (one of them on {cell[1]}), wanted a name for "
                 "each: predict again with another --name"
             )
 

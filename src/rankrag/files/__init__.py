@@ -3,7 +3,6 @@
 from .lines import (
     Record,
     as_object,
-    check_text,
     is_text,
     kind_of,
     open_text,
@@ -33,7 +32,6 @@ __all__ = [
     "Record",
     "Row",
     "as_object",
-    "check_text",
     "is_text",
     "kind_of",
     "locked",

@@ -1,7 +1,7 @@
 """The containers that public datasets come in, all read as a stream of rows.
 
 `.jsonl` and `.json` (an array, an object with an array under `data`, or JSON lines), `.csv`, `.parquet`,
-each of the text ones also as `.gz` or `.xz`. Datasets of the hub are JSON lines here: `hub.py` copies them.
+each of the text ones also as `.gz` or `.xz`. Datasets of the hub are JSON lines, copied by `hub_datasets.py`.
 """
 
 from __future__ import annotations

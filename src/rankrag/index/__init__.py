@@ -2,10 +2,10 @@
 
 from ..types import StoreName
 from .build import BuildReport, build
-from .check import FolderComparison, compare
+from .build_estimate import BuildEstimate, estimate
+from .check import compare
 from .copy import copy_index
 from .documents import IndexDocuments
-from .estimate import BuildEstimate, estimate
 from .faults import faults
 from .location import Location, locate
 from .manifest import UPLOADS, IndexManifest, read_manifest
@@ -26,7 +26,6 @@ __all__ = [
     "BuildEstimate",
     "BuildReport",
     "Dense",
-    "FolderComparison",
     "Hybrid",
     "IndexDocuments",
     "IndexManifest",

@@ -112,8 +112,8 @@ class Encoder:
 
     def __reduce__(self) -> tuple[type[Encoder], tuple[object, ...]]:
         """Travel to another process without the weights, which are read there."""
-        place = self.folder.absolute()
-        return Encoder, (place, self.name, self.settings, self.device, self.batch_size)
+        folder = self.folder.absolute()
+        return Encoder, (folder, self.name, self.settings, self.device, self.batch_size)
 
     # ── inside ───────────────────────────────────────────────────────────────────────────────────────
 

@@ -283,8 +283,8 @@ def _new(folder: Path, settings: Settings) -> IndexManifest:
 
 def root_from(root: Path, folder: Path) -> str:
     """Return how the manifest of an index in the folder writes down its root."""
-    place = folder.resolve()
-    return Path(os.path.relpath(root, place) if place.is_relative_to(root) else root).as_posix()
+    resolved = folder.resolve()
+    return Path(os.path.relpath(root, resolved) if resolved.is_relative_to(root) else root).as_posix()
 
 
 def _check(folder: Path, manifest: IndexManifest, settings: Settings) -> None:

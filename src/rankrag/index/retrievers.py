@@ -76,8 +76,8 @@ class Hybrid:
         return fuse([*(search.result() for search in searches), here])[:k]
 
 
-def fuse(rankings: Sequence[Sequence[Hit]], k: int = RRF_K) -> list[Hit]:
-    """Return one ranking: RRFscore(d) = sum over rankings r of 1 / (k + r(d)), ranks from 1, ties by id.
+def fuse(rankings: Sequence[Sequence[Hit]]) -> list[Hit]:
+    """Return one ranking: RRFscore(d) = sum over rankings r of 1 / (60 + r(d)), ranks from 1, ties by id.
 
     Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank
     Learning Methods", SIGIR 2009, https://doi.org/10.1145/1571941.1572114. A passage that a ranking does
@@ -87,7 +87,7 @@ def fuse(rankings: Sequence[Sequence[Hit]], k: int = RRF_K) -> list[Hit]:
     hits: dict[str, Hit] = {}
     for ranking in rankings:
         for rank, hit in enumerate(ranking, 1):
-            scores[hit.passage.id] = scores.get(hit.passage.id, 0.0) + 1.0 / (k + rank)
+            scores[hit.passage.id] = scores.get(hit.passage.id, 0.0) + 1.0 / (RRF_K + rank)
             hits.setdefault(hit.passage.id, hit)
     order = sorted(scores, key=lambda name: (-scores[name], name))
     return [replace(hits[name], score=scores[name]) for name in order]

@@ -26,11 +26,11 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
     index, root = folder.resolve(), Path.cwd()
 
     def is_ours(_: Change, path: str) -> bool:
-        place = Path(path)
+        changed = Path(path)
         above = next((above for above in given if is_under(path, above, root)), None)
-        if above is None or place.resolve().is_relative_to(index):
+        if above is None or changed.resolve().is_relative_to(index):
             return False
-        below = place.relative_to(above).parts if place.is_relative_to(above) else ()
+        below = changed.relative_to(above).parts if changed.is_relative_to(above) else ()
         return not any(part.startswith(".") for part in below)
 
     changes = watch(
@@ -44,10 +44,10 @@ def changing(paths: Iterable[str], folder: Path) -> Iterator[list[str]]:
 
 
 def _folder(path: str) -> str:
-    place = Path(path)
-    while has_magic(str(place)) and not place.exists():
-        place = place.parent
-    return str(place if place.is_dir() else place.parent)
+    folder = Path(path)
+    while has_magic(str(folder)) and not folder.exists():
+        folder = folder.parent
+    return str(folder if folder.is_dir() else folder.parent)
 
 
 def _read_or_gone(changed: list[str], folder: Path) -> list[str]:

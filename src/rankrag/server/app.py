@@ -18,10 +18,10 @@ from .jobs import Jobs
 from .routes import ask, chat, embeddings, health, page, rerank
 from .routes import documents as document_routes
 from .routes.tools import Tools
-from .safety import errors
+from .safety import error_responses
 from .safety.access import Guard
 from .safety.bodies import BodyLimits
-from .safety.errors import CatchAll
+from .safety.error_responses import CatchAll
 from .safety.request_log import RequestLog
 from .settings import ServerSettings
 from .state import State
@@ -54,10 +54,10 @@ def create_app(
     )
     app.state.rankrag = state
     app.state.ready = False
-    errors.install(app)
+    error_responses.install(app)
     _mount(app, state)
     plain = app.openapi
-    app.openapi = lambda: errors.described(plain())  # type: ignore[method-assign]  # as the framework advises
+    app.openapi = lambda: error_responses.described(plain())  # type: ignore[method-assign]  # as the framework advises
     return app
 
 

@@ -425,11 +425,11 @@ class Jobs:
 
     def _public(self, text: str, name: str) -> str:
         """Return a text for clients: without the server's folders and processes."""
-        place = self.place(name)
+        uploaded = self.place(name)
         # The index names a file from the folder that it was made in, which may be any of these.
-        relative = (str(place.relative_to(parent)) for parent in reversed(place.parents))
+        relative = (str(uploaded.relative_to(parent)) for parent in reversed(uploaded.parents))
         for path, shown in (
-            (str(place), name),
+            (str(uploaded), name),
             *((path, name) for path in relative),
             (str(self.folder), "uploads"),
             (str(self.folder.parent), "the index"),

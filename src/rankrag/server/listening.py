@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .app import begin_closing
-from .safety.errors import INVALID, SERVER, ErrorKind, shape
+from .safety.error_responses import INVALID, SERVER, ErrorKind, shape
 
 HEAD_S = 10.0
 """Seconds that a connection has for the first line and the headers of a request."""

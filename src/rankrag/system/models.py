@@ -151,7 +151,7 @@ def _local(card: Checkpoint, loading: Loading) -> LocalLanguageModel:
     numbers = choose(folder, speeds_file()) if given == "auto" else given
     lm = LocalLanguageModel(folder, adapter, precision=numbers, context_length=card.context_length)
     if loading.cache_dir is not None:
-        weights = weights_hash(weights_folders(card), loading.cache_dir / "weights.json")
+        weights = weights_hash(_weights_folders(card), loading.cache_dir / "weights.json")
         lm.keep_on_disk(loading.cache_dir, int(loading.cache_gb * 1e9), weights)
     return lm
 
@@ -163,16 +163,24 @@ def _with_calibration(engine: Engine, card: Checkpoint) -> Engine:
     if not path.exists():
         return engine
     calibration = read_calibration(path)
-    mark = weights_mark(weights_folders(card))
+    mark = weights_mark(_weights_folders(card))
     check_calibration(path, calibration, mark, prompts.template_hash(engine.form), engine.query_likelihood)
     return replace(engine, calibration=calibration, threshold=calibration.threshold)
 
 
-def weights_folders(card: Checkpoint) -> list[Path]:
+def _weights_folders(card: Checkpoint) -> list[Path]:
     """Return the folders that hold the weights of a checkpoint: its own, and its base's under an adapter."""
     from ..model.store import registry
 
     return [card.folder, *([registry.locate(card.base)] if card.is_adapter else [])]
+
+
+def folders_of(name: str) -> list[Path]:
+    """Return the folders that hold the weights of a model; none for fake or a server."""
+    from ..model.store import registry
+    from ..model.store.checkpoint import read_checkpoint
+
+    return _weights_folders(read_checkpoint(registry.locate(name))) if is_here(name) else []
 
 
 def _form(card: Checkpoint) -> Template:

@@ -3,12 +3,11 @@
 from .estimate import Load, TrainingEstimate, estimate, measure, ways_to_fit
 from .export import export
 from .plan import TrainingJob
-from .recipe import Lora, Stage, read_stage
 from .run import train
+from .stage_recipe import Stage, read_stage
 
 __all__ = [
     "Load",
-    "Lora",
     "Stage",
     "TrainingEstimate",
     "TrainingJob",

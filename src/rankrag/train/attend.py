@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from ..model.engine.blocks import apply_rope
+
 Context = Any
 """What autograd keeps between a step and its gradient."""
 
@@ -66,7 +68,8 @@ class Attended(Function):
             query_grad[:, :, own] = _product(score_grad, keys)
             _spread(key_grad, pasts, score_grad, query[:, :, own])
             _spread(value_grad, pasts, weights, grad[:, :, own])
-        turned = _turn(query_grad.float(), cos, -sin).mul_(ctx.scale), _turn(key_grad, cos, -sin), value_grad
+        back = cos, -sin
+        turned = apply_rope(query_grad.float(), back).mul_(ctx.scale), apply_rope(key_grad, back), value_grad
         rows = torch.cat([_rows(part.to(query.dtype)) for part in turned], dim=1)
         return rows, None, None, None, None, None, None
 
@@ -103,8 +106,8 @@ def _split(
     """
     n_groups = (states.shape[1] // size - n_heads) // 2
     query, key, value = torch.split(states, [n_heads * size, n_groups * size, n_groups * size], dim=1)
-    turned = _turn(_heads(query.float(), n_groups, size), cos, sin).mul_(scale)
-    keys = _turn(_heads(key.float(), n_groups, size)[:, 0], cos, sin)
+    turned = apply_rope(_heads(query.float(), n_groups, size), (cos, sin)).mul_(scale)
+    keys = apply_rope(_heads(key.float(), n_groups, size)[:, 0], (cos, sin))
     return turned, keys, _heads(value, n_groups, size)[:, 0]
 
 
@@ -116,15 +119,6 @@ def _heads(rows: Tensor, n_groups: int, size: int) -> Tensor:
 def _rows(heads: Tensor) -> Tensor:
     """Return what has a tokens axis before its last one as rows, (tokens, all the rest)."""
     return heads.movedim(-2, 0).reshape(heads.shape[-2], -1)
-
-
-def _turn(part: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Return queries or keys (..., tokens, size) with their place turned into them; -sin turns them back."""
-    half = part.shape[-1] // 2
-    turned = part * cos
-    turned[..., :half].addcmul_(part[..., half:], sin[:, :half], value=-1)
-    turned[..., half:].addcmul_(part[..., :half], sin[:, half:])
-    return turned
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from ..model.store.checkpoint import read_checkpoint
 from ..model.store.registry import locate
 from .folder import EXAMPLES
 from .plan import n_steps
-from .recipe import Stage, StageNumber
 from .shared import grouped
+from .stage_recipe import Stage, StageNumber
 from .start import hush, lora_config
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _bundled(texts: Sequence[tuple[str, str]], most: int) -> list[int]:
     rows = [np.frombuffer((prompt + target).encode(), np.uint8) for prompt, target in texts]
     prompts_end = [len(prompt.encode()) for prompt, _ in texts]
     return [
-        shared + sum(len(rows[place]) - shared for place in group)
+        shared + sum(len(rows[n]) - shared for n in group)
         for group, shared in grouped(rows, prompts_end, most)
     ]
 

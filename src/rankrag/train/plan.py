@@ -19,10 +19,10 @@ from ..files import write_json
 from ..formats import read_examples
 from ..types import Example
 from .folder import EXAMPLES, HELD_OUT, ROWS, read_json
-from .recipe import Stage, StageNumber
-from .rows import PARTS, RowCounts, TokenRow, Vocabulary, make_rows, write_arrow, write_rows
 from .shared import bundles
+from .stage_recipe import Stage, StageNumber
 from .start import find_start, n_devices, vocabulary
+from .token_rows import PARTS, RowCounts, TokenRow, Vocabulary, make_rows, write_arrow, write_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]

@@ -25,7 +25,6 @@ from ..types import Progress
 from . import folder as folders
 from .folder import MANIFEST, METRICS, RECIPE, RUN, STATE, TRAINING
 from .plan import Plan, TrainingJob, make_plan
-from .rows import RowCounts, Vocabulary
 from .start import (
     Start,
     attention,
@@ -38,6 +37,7 @@ from .start import (
     tokenizer_files,
     vocabulary,
 )
+from .token_rows import RowCounts, Vocabulary
 
 if TYPE_CHECKING:
     from .trainer import StageConfig, TargetTrainer

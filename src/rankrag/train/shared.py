@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .rows import IGNORED
+from .token_rows import IGNORED
 
 if TYPE_CHECKING:
     import torch

@@ -15,8 +15,8 @@ from ..model.store.checkpoint import read_checkpoint
 from ..model.store.registry import locate, resolve
 from ..types import Prompt
 from . import branches
-from .recipe import Lora, Stage
-from .rows import Vocabulary
+from .stage_recipe import Lora, Stage
+from .token_rows import Vocabulary
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -14,7 +14,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from ..errors import InvalidInputError
 from .branches import ATTENTION, Branches
 from .layers import Layers
-from .rows import IGNORED
+from .token_rows import IGNORED
 
 if TYPE_CHECKING:
     from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]

@@ -107,7 +107,7 @@ def _options(listed: str) -> dict[str, str]:
     matches = [
         match for line in listed.splitlines() if line.strip() and (match := _OPTION.match(line.strip()))
     ]
-    return {match[1] or chr(ord("A") + place): match[2].strip() for place, match in enumerate(matches)}
+    return {match[1] or chr(ord("A") + n): match[2].strip() for n, match in enumerate(matches)}
 
 
 def _is_option(answer: str, letter: str, words: str) -> bool:

@@ -12,7 +12,7 @@ from ...spans import sentences
 from ...types import Answer
 from ..benchmarks import FINDABLE
 from ..gold import GoldQuestion
-from .retrieval import has_answer
+from .ranking import has_answer
 from .text import declined
 
 

@@ -101,10 +101,10 @@ def _forest(chosen: Sequence[Comparison], labels: Sequence[str], title: str) -> 
 def _curves(results: Results) -> Iterator[Plot]:
     """Yield a plot for each (benchmark, measure, what was varied), a line for each system."""
     curves = drawn_curves(results)
-    places = dict.fromkeys((curve.benchmark, curve.measure, curve.x_name) for curve in curves)
-    for n, place in enumerate(places, 1):
-        chosen = [curve for curve in curves if (curve.benchmark, curve.measure, curve.x_name) == place]
-        benchmark, measure, x_name = place
+    keys = dict.fromkeys((curve.benchmark, curve.measure, curve.x_name) for curve in curves)
+    for n, key in enumerate(keys, 1):
+        chosen = [curve for curve in curves if (curve.benchmark, curve.measure, curve.x_name) == key]
+        benchmark, measure, x_name = key
         title = f"{benchmark_title(results, benchmark)}: {measure} by {x_name}"
         words = f"{title}, a line for each system with its 95 % interval; the numbers are in a table"
         svg = _draw(f"curve-{n}", _curve(chosen, title))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...errors import amount
 from .. import paper
-from ..measures.retrieval import RETRIEVED, is_ranking
+from ..measures.ranking import RETRIEVED, is_ranking
 from ..results import BenchmarkFacts, Results, System, Value, Values, benchmark_notes, cells, titles, values
 from .layout import (
     BOLD,

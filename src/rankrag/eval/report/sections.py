@@ -47,8 +47,9 @@ from .verdicts import TONES, in_words, ordered, summary, verdict
 
 def sections(results: Results) -> tuple[ReportSection, ...]:
     """Return the sections of the report in their order; those with nothing to say are left out."""
+    text = (*results.claim, *in_words(results), _scope(results), *summary(results), _warning(results))
     every = (
-        ReportSection("summary", "Summary", _summary(results)),
+        ReportSection("summary", "Summary", text),
         _tables("answers", "Answers", main_table(results), biomedical_table(results), other_table(results)),
         ReportSection("missing", "What is not at hand", points=results.missing),
         _tables(
@@ -70,10 +71,6 @@ def sections(results: Results) -> tuple[ReportSection, ...]:
 
 def _tables(name: str, title: str, *tables: Table) -> ReportSection:
     return ReportSection(name, title, tables=tuple(table for table in tables if not table.empty))
-
-
-def _summary(results: Results) -> tuple[str, ...]:
-    return (*results.claim, *in_words(results), _scope(results), *summary(results), _warning(results))
 
 
 def _scope(results: Results) -> str:

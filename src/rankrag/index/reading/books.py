@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from ...errors import InvalidInputError
+from .compressed import Archive
 from .html import blocks, decoded, parsed
 from .office import xml_tree
-from .packed import Archive
 from .texts import Block, Extract, own_title, shortened
 
 if TYPE_CHECKING:
@@ -24,11 +24,13 @@ def read_epub(data: bytes, _name: str = "") -> Extract:
     if b"EncryptedData" in encryption and b"obfuscation" not in encryption:  # which is of fonts alone
         raise InvalidInputError("it is protected (DRM): its text cannot be read")
     container = xml_tree(archive, "META-INF/container.xml", recover=True)
-    place = next((node.get("full-path", "") for node in container.iter("{*}rootfile")), "")
-    package = xml_tree(archive, place, recover=True)
+    package_path = next((node.get("full-path", "") for node in container.iter("{*}rootfile")), "")
+    package = xml_tree(archive, package_path, recover=True)
     title, author = (_named(package, name) for name in ("title", "creator"))
     told: dict[str, list[str]] = {}
-    blocks = [block for chapter in _spine(package, place) for block in _chapter(archive, chapter, told)]
+    blocks = [
+        block for chapter in _spine(package, package_path) for block in _chapter(archive, chapter, told)
+    ]
     notes = tuple(f"{about}: {shortened(', '.join(names), 200)}" for about, names in told.items())
     return Extract(own_title(title), blocks, notes, {"author": author} if author else {})
 
@@ -38,7 +40,7 @@ def _named(package: etree._Element, name: str) -> str:
     return "" if element is None else " ".join("".join(element.itertext()).split())
 
 
-def _spine(package: etree._Element, place: str) -> Iterator[str]:
+def _spine(package: etree._Element, package_path: str) -> Iterator[str]:
     """Yield the parts of a book that are read one after the other."""
     items = {item.get("id"): item for item in package.iter("{*}item")}
     for reference in package.iter("{*}itemref"):
@@ -47,7 +49,7 @@ def _spine(package: etree._Element, place: str) -> Iterator[str]:
             yield reference.get("idref", "")
         elif "nav" not in item.get("properties", "").split():
             target = unquote(item.get("href", "").split("#")[0])
-            yield posixpath.normpath(posixpath.join(posixpath.dirname(place), target))
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(package_path), target))
 
 
 def _chapter(archive: Archive, name: str, told: dict[str, list[str]]) -> Iterator[Block]:

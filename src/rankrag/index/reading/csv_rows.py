@@ -10,7 +10,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from ...errors import FormatError, amount
-from .packed import opened
+from .compressed import opened
 from .records import (
     LONGEST_LINE,
     CollectionRecord,

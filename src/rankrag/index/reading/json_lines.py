@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import FormatError, InvalidInputError
+from .compressed import opened
 from .encodings import encoding_of
-from .packed import opened
 from .records import (
     LONGEST_LINE,
     CollectionRecord,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import cast
 
 from ...errors import InvalidInputError
+from .compressed import opened
 from .encodings import as_browsers, decode, encoding_of
 from .html import read_html, size_of
-from .packed import opened
 from .records import Enclosed, FromCollection, Unreadable
 from .texts import Attached, Block, Extract, Paragraph, shortened
 

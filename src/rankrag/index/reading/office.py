@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, needs
-from .packed import Archive
+from .compressed import Archive
 from .texts import Attached, Block, Grid, Paragraph, own_title
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
+from .compressed import Archive
 from .office import xml_tree
-from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from pathlib import Path, PurePath
 
 from ...errors import InvalidInputError, RankRAGError
 from ..settings import WORDS
+from .compressed import PACKED, read_whole
 from .encodings import decode
 from .kinds import DOCUMENTS, TEXT
 from .ocr import scans_read
-from .packed import PACKED, read_whole
 from .texts import (
     MOST_CHARACTERS,
     Attached,

@@ -88,12 +88,8 @@ def _may_hold_tables(page: str) -> bool:
     if len(lines) > _MOST_LINES:
         return False
     rows = (line.split() for line in lines)
-    short = (len(words) <= _SHORT or sum(map(_has_digit, words)) > 1 for words in rows)
+    short = (len(words) <= _SHORT or sum(any(map(str.isdigit, word)) for word in words) > 1 for words in rows)
     return any(is_short and len([*run]) >= _ROWS for is_short, run in groupby(short))
-
-
-def _has_digit(word: str) -> bool:
-    return any(map(str.isdigit, word))
 
 
 def _blocks(lines: Sequence[str]) -> Iterator[list[str]]:

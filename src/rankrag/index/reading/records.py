@@ -14,8 +14,8 @@ from pathlib import Path
 from ...errors import FormatError
 from ...formats import passage
 from ...types import Passage
+from .compressed import opened
 from .encodings import encoding_of
-from .packed import opened
 from .texts import LONGEST_TITLE, clean, shortened
 
 LONGEST_LINE = 16 * 2**20

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from xml.parsers import expat
 
 from ...errors import InvalidInputError, amount, needs
+from .compressed import Archive
 from .office import RELATED, paragraphs, part_blocks, related, xml_tree
-from .packed import Archive
 from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading, Paragraph
 
 _ZIPPED = (b"PK\x03\x04",)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError, needs
+from .compressed import Archive
 from .office import RELATED, chart, paragraphs, parsed_xml
-from .packed import Archive
 from .texts import Attached, Block, Extract, Grid, Heading, NewPage, Paragraph, own_title
 
 if TYPE_CHECKING:

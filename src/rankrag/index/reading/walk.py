@@ -12,9 +12,9 @@ from pathlib import Path
 
 from ...errors import InvalidInputError, NotFoundError, RankRAGError
 from ...files import sha256
+from .compressed import PACKED, opened
 from .encodings import decode
 from .kinds import COLLECTIONS, DOCUMENTS, PACKS, TEXT
-from .packed import PACKED, opened
 
 READABLE = (*DOCUMENTS, *COLLECTIONS)
 """Endings of files that can be indexed, without those of compression."""
@@ -119,10 +119,10 @@ def name_of(path: Path, root: Path) -> str:
 
 def is_under(name: str, path: str, root: Path) -> bool:
     """Say whether a path given by the user (file, folder or glob) covers the file of that name."""
-    place, above = root / name, _absolute(Path(path))
+    file, above = root / name, _absolute(Path(path))
     if glob.has_magic(path) and not Path(path).exists():
-        return fnmatchcase(place.as_posix(), above.as_posix())
-    return place.is_relative_to(above)
+        return fnmatchcase(file.as_posix(), above.as_posix())
+    return file.is_relative_to(above)
 
 
 def _absolute(path: Path) -> Path:

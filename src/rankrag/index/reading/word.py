@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...errors import InvalidInputError
+from .compressed import Archive
 from .office import M_T, RELATED, C, W, part_blocks, property_title, related, xml_tree
-from .packed import Archive
 from .texts import Block, Extract, Grid, Heading, Paragraph
 
 if TYPE_CHECKING:

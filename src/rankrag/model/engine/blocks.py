@@ -214,12 +214,15 @@ class Blocks:
             for part, norm in zip(split(parts, sizes, dim=1), heads.norms, strict=False):
                 part.copy_(norm(part.float()))
         turned, value = split(parts, [sizes[0] + sizes[1], sizes[2]], dim=1)
-        query, key = split(_turned(turned.float(), turn).to(self.dtype), sizes[:2], dim=1)
+        query, key = split(apply_rope(turned.float(), turn).to(self.dtype), sizes[:2], dim=1)
         return layout.attend(number, query, (key, value.to(self.dtype)), heads.scaling).flatten(1)
 
 
-def _turned(part: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Return queries or keys, (tokens, heads, head size), with their place turned into them (RoPE)."""
+def apply_rope(part: torch.Tensor, turn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    """Return queries or keys with their place turned into them (RoPE); -sin turns them back.
+
+    The sizes of `cos` and `sin` are those of the last two axes, or broadcast to them.
+    """
     cos, sin = turn
     half = part.shape[-1] // 2
     turned = part * cos

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .network import Continuation
 
 CACHE_BYTES = 1 << 29
-"""Default limit of the prefix cache: 230 passages of rankrag-0.5b, whose token takes 12 kB in 16 bits."""
+"""Limit of the prefix cache: 230 passages of rankrag-0.5b, whose token takes 12 kB in 16 bits."""
 
 _CHUNK_TOKENS = {"cpu": 1024, "int8": 512, "cuda": 16384}
 """Tokens in one pass: on a CPU as many as keep the activations near the caches, on a GPU to fill it.
@@ -53,16 +53,14 @@ class LocalLanguageModel:
         adapter: str | Path | None = None,
         device: str | None = None,
         precision: EnginePrecision | None = None,
-        cache_bytes: int = CACHE_BYTES,
         context_length: int | None = None,
     ) -> None:
         """Load the model, with an adapter of peft merged into it if one is given.
 
-        `cache_bytes` is the most that keys and values of prefixes may take, `context_length` the most tokens
-        of a prompt with its answer (None: what the model takes). Device None takes a GPU if
-        there is one; precision None means 16 bits there and float32 elsewhere. `int8` is for CPUs and the
-        architectures of the Llama family. Raises NotFoundError, InvalidInputError (not safetensors, or no
-        int8), MissingExtraError, FailureError (weights that do not load).
+        `context_length` is the most tokens of a prompt with its answer (None: what the model takes). Device
+        None takes a GPU if there is one; precision None means 16 bits there and float32 elsewhere. `int8` is
+        for CPUs and the architectures of the Llama family. Raises NotFoundError, InvalidInputError (not
+        safetensors, or no int8), MissingExtraError, FailureError (weights that do not load).
         """
         bound_kernels()
         with told(Path(folder), "the model"):
@@ -73,7 +71,7 @@ class LocalLanguageModel:
             self._network = Network(model)
             if precision == "int8":
                 self._network.quantise()
-            self.cache = PrefixCache(cache_bytes)
+            self.cache = PrefixCache(CACHE_BYTES)
             self.disk: DiskCache | None = None
             self.precision = "int8" if precision == "int8" else str(model.dtype).removeprefix("torch.")
             kind = "int8" if precision == "int8" else model.device.type

@@ -103,7 +103,7 @@ class Network:
         last, stop = [], 0
         for segment in segments:
             stop += len(segment.tokens)
-            last += [stop + place for place in (*segment.read, -1)]
+            last += [stop + offset for offset in (*segment.read, -1)]
         device = self.model.device
         layout = Packing(segments) if device.type == "cpu" else Together(segments, device)
         return self._through(ids, places, last, layout)

@@ -142,9 +142,9 @@ class Scorer:
             return []
         kept = {name: self.disk.name(name) for name in names if name}
         frequent = self.disk.use(list(kept.values()))
-        for name, place in kept.items():
+        for name, stored_as in kept.items():
             if self.cache.get(name) is None:
-                states = self.disk.get(place, self.network.model.device)
+                states = self.disk.get(stored_as, self.network.model.device)
                 if states is not None and not self.cache.put(Entry(name, NOTHING, states)):
                     break
         return [name for name, often in zip(kept, frequent, strict=True) if often]

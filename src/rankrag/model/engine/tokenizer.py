@@ -111,17 +111,17 @@ class Tokenizer:
         """
         _, ends = self._tokens(prompt)
         first = bisect_right(ends, len(prompt.prefix))
-        start, stop = (bisect_right(ends, len(prompt.prefix) + place) - first for place in prompt.asked)
+        start, stop = (bisect_right(ends, len(prompt.prefix) + offset) - first for offset in prompt.asked)
         return range(max(1, start), max(1, stop))
 
     def _tokens(self, prompt: Prompt) -> tuple[list[int], list[int]]:
         """Return the tokens of a prompt and the places in its text where they end."""
-        tokens, ends, place = [*self.start], [0] * len(self.start), 0
+        tokens, ends, offset = [*self.start], [0] * len(self.start), 0
         for number, piece in enumerate(split(prompt.prefix + prompt.suffix, prompt.markers)):
             made, stops = self._marker(piece) if number % 2 else self._plain(piece)
             tokens += made
-            ends += [place + stop for stop in stops]
-            place += len(piece)
+            ends += [offset + stop for stop in stops]
+            offset += len(piece)
         return tokens, ends
 
     def continuation(self, before: str, text: str) -> list[int]:

@@ -36,8 +36,8 @@ def load_weights(
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "local") from error
     _check(folder)
-    place = _device(device)
-    dtype = getattr(torch, precision) if precision else _dtype(place)
+    chosen = _device(device)
+    dtype = getattr(torch, precision) if precision else _dtype(chosen)
     with _quiet():
         with told(folder, "the model"):
             auto: Any = AutoModelForCausalLM  # transformers types one of the two shapes that come back
@@ -54,7 +54,7 @@ def load_weights(
         _check_numbers(folder, model.named_parameters())
         if adapter is not None:
             model = _adapted(model, adapter)
-    torch.nn.Module.to(model, place)
+    torch.nn.Module.to(model, chosen)
     torch.nn.Module.eval(model)
     return model
 

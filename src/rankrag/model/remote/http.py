@@ -133,9 +133,7 @@ class Endpoint:
         headers = {"User-Agent": "rankrag"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
         limits = httpx.Limits(max_connections=None)  # who calls says how many requests are under way
         client = httpx.Client(headers=headers, timeout=self._timeout_s, limits=limits)
-        weakref.finalize(
-            self, client.close
-        )  # connections stay open between requests, and end with their user
+        weakref.finalize(self, client.close)  # connections outlive requests, and end with their user
         return client
 
     def _whole(self, path: str, body: Mapping[str, object] | None) -> Mapping[str, object]:

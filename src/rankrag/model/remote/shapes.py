@@ -39,8 +39,8 @@ def first_token(answer: Mapping[str, object]) -> dict[str, float]:
     told = choice.get("logprobs")
     if not isinstance(told, dict):
         return {}
-    if place := next(iter(_objects(told.get("content"))), None):
-        both = [place, *_objects(place.get("top_logprobs"))]
+    if first := next(iter(_objects(told.get("content"))), None):
+        both = [first, *_objects(first.get("top_logprobs"))]
         entries = [(entry.get("token"), entry.get("logprob")) for entry in both]
     else:
         tops = next(iter(_objects(told.get("top_logprobs"))), {})

@@ -106,5 +106,5 @@ def settled(relevances: Sequence[float], read_k: int, patience: int, least: floa
 
 def _as_retrieved(batch: Sequence[Hit], ranked: Sequence[Hit]) -> list[float]:
     """Return the relevances of a ranked batch in the order in which it was retrieved."""
-    places = {hit.passage.id: place for place, hit in enumerate(batch)}
+    places = {hit.passage.id: n for n, hit in enumerate(batch)}
     return [hit.score for hit in sorted(ranked, key=lambda hit: places[hit.passage.id])]

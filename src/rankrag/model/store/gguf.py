@@ -299,9 +299,9 @@ def write(tensors: Iterable[Tensor], path: Path, progress: Callable[[int, int], 
     """
     ordered = sorted(tensors, key=lambda tensor: (tensor.form != "F32", tensor.name))
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    place = 0
+    offset = 0
     for tensor in ordered:
-        offsets = [place, place := place + tensor.n_bytes]
+        offsets = [offset, offset := offset + tensor.n_bytes]
         header[tensor.name] = {"dtype": tensor.form, "shape": [*tensor.shape], "data_offsets": offsets}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)

@@ -151,8 +151,8 @@ def watched(folder: Path, total: int, progress: Progress) -> Iterator[None]:
 def size(folder: Path) -> int:
     """Return the bytes of all files below a folder, which others may be changing."""
     total = 0
-    for place, _, names in os.walk(folder):  # passes over folders that vanish meanwhile; rglob does not
+    for inside, _, names in os.walk(folder):  # passes over folders that vanish meanwhile; rglob does not
         for name in names:
             with suppress(FileNotFoundError):  # moved while we looked
-                total += Path(place, name).stat().st_size
+                total += Path(inside, name).stat().st_size
     return total

@@ -257,8 +257,8 @@ def _fetch_hub(origin: Hub, folder: Path, progress: Progress) -> str:
     total = sum(snapshot.n_bytes for snapshot, _ in plan)
     _check_room(folder, total)
     with watched(folder, total, progress):
-        for snapshot, place in plan:
-            hub.download(snapshot, place)
+        for snapshot, target in plan:
+            hub.download(snapshot, target)
     return " + ".join(f"{snapshot.repo}@{snapshot.revision}" for snapshot, _ in plan)
 
 
@@ -312,7 +312,7 @@ def remove(name: str) -> bool:
         return False
     with _lock(target):
         names = (target.name, f".partial-{target.name}", f".old-{target.name}")
-        there = [place for place in map(target.with_name, names) if place.exists()]
-        for place in there:
-            shutil.rmtree(place)
+        there = [path for path in map(target.with_name, names) if path.exists()]
+        for path in there:
+            shutil.rmtree(path)
     return bool(there)

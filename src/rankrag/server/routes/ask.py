@@ -15,11 +15,11 @@ from ...pipeline import HIGH, MEDIUM
 from ...spans import excerpt
 from ...types import Answer, Documents, Question, Style
 from ..desk import each
+from ..event_stream import EventStream, event
 from ..granting import PassRequest, changes, granted
 from ..requests import Filter, Messages, Own, Text, check_lengths, check_number, turns
-from ..safety.errors import fault_event
+from ..safety.error_responses import fault_event
 from ..state import Shared
-from ..stream import EventStream, event
 
 routes = APIRouter()
 

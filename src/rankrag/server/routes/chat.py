@@ -17,6 +17,7 @@ from ...files import Record
 from ...pipeline import Pipeline
 from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
 from ..desk import each
+from ..event_stream import EventStream, event
 from ..granting import PassRequest, granted
 from ..requests import (
     MOST_MESSAGES,
@@ -29,9 +30,8 @@ from ..requests import (
     check_lengths,
     check_number,
 )
-from ..safety.errors import fault_event
+from ..safety.error_responses import fault_event
 from ..state import Shared, State
-from ..stream import EventStream, event
 
 routes = APIRouter()
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..settings import Access
-from . import errors
+from . import error_responses
 
 OPEN = frozenset({"/", "/healthz", "/health", "/readyz", "/favicon.ico"})
 """Paths that need no key: the page asks for one itself, and whoever watches a process has none."""
@@ -34,21 +34,21 @@ class Guard:
             return
         headers = Headers(scope=scope)
         if self.access.hosts is not None and _host(headers) not in self.access.hosts:
-            refusal = errors.response(
+            refusal = error_responses.response(
                 f"found the host {_host(headers)!a}, wanted a name that this server knows: start it with "
                 "--allow-host",
-                errors.ErrorKind(421, "permission_error", "unknown_host"),
+                error_responses.ErrorKind(421, "permission_error", "unknown_host"),
             )
         elif not self._is_ours(headers):
-            refusal = errors.response(
+            refusal = error_responses.response(
                 "found a script of another site, wanted one that may call: start the server with "
                 "--allow-origin",
-                errors.ErrorKind(403, "permission_error", "unknown_origin"),
+                error_responses.ErrorKind(403, "permission_error", "unknown_origin"),
             )
         elif self._keys and scope["path"] not in OPEN and not self._has_key(headers):
-            refusal = errors.response(
+            refusal = error_responses.response(
                 "found no valid API key, wanted one as `Authorization: Bearer KEY`",
-                errors.ErrorKind(401, "authentication_error", "invalid_api_key"),
+                error_responses.ErrorKind(401, "authentication_error", "invalid_api_key"),
             )
             refusal.headers["www-authenticate"] = "Bearer"
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 import anyio
 from starlette.datastructures import Headers
@@ -90,7 +89,7 @@ class BodyLimits:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_upload = _is_upload(scope)
+        is_upload = scope["path"] == UPLOAD and scope["method"] == "POST"
         most = self.limits.upload_bytes + 2**20 if is_upload else self.limits.body_bytes  # the form around it
         held = self._uploads if is_upload else self._json
         body = _Body(receive, most, held, None if is_upload else Depth())
@@ -156,10 +155,6 @@ class _Body:
     def forget(self) -> None:
         """Give back what was held."""
         self._held.n_bytes -= self._counted
-
-
-def _is_upload(scope: Mapping[str, object]) -> bool:
-    return scope["path"] == UPLOAD and scope["method"] == "POST"
 
 
 def _larger(most: int) -> str:

@@ -62,7 +62,9 @@ async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
             while piece := await file.read(_PIECE):
                 size += len(piece)
                 if size > most:
-                    raise too_large(name, most)
+                    raise HTTPException(
+                        413, f"found {name!r} larger than {most / 2**20:.0f} MiB, wanted less: split it"
+                    )
                 stream.write(piece)
         await run_in_threadpool(sync, partial)
         await run_in_threadpool(check_content, partial, Path(name).suffix.lower(), most)
@@ -70,11 +72,6 @@ async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
         partial.unlink(missing_ok=True)
         raise
     return partial
-
-
-def too_large(name: str, most: int) -> HTTPException:
-    """Return the refusal of a file that is too large."""
-    return HTTPException(413, f"found {name!r} larger than {most / 2**20:.0f} MiB, wanted less: split it")
 
 
 def check_content(path: Path, suffix: str, most: int) -> None:

@@ -101,17 +101,17 @@ def fetch(wanted: HubSplit, folder: Path) -> Path:
 def lacking(wanted: HubSplit) -> str:
     """Ask the hub, without reading any row, what of a split is not there; empty where all of it is."""
     datasets, failures = _datasets(), _failures()
-    place = {"revision": wanted.revision} if wanted.revision else {}
+    revision = {"revision": wanted.revision} if wanted.revision else {}
     try:
         _commit(wanted)  # where there is no network this says so at once; what follows would try six times
-        configs = datasets.get_dataset_config_names(wanted.repository, **place)
+        configs = datasets.get_dataset_config_names(wanted.repository, **revision)
     except failures as error:
         return f"the repository {wanted.repository} could not be opened ({_cut(error)})"
     if wanted.config and wanted.config not in configs:
         return f"{wanted.repository} has no configuration {wanted.config!r}, only {', '.join(configs)}"
     what = f"configuration {wanted.config!r}" if wanted.config else "dataset"
     try:
-        splits = datasets.get_dataset_split_names(wanted.repository, wanted.config or None, **place)
+        splits = datasets.get_dataset_split_names(wanted.repository, wanted.config or None, **revision)
     except failures as error:
         return f"{wanted.repository} names the {what}, but has no files of it ({_cut(error)})"
     if wanted.split not in splits:

@@ -120,9 +120,9 @@ def _measure(name: str) -> Measure:
 def _scores(question: str, hits: Sequence[Hit | str]) -> dict[str, float]:
     """Return strictly decreasing scores by passage id."""
     ids = [hit if isinstance(hit, str) else hit.passage.id for hit in hits]
-    scores = {id: float(len(ids) - place) for place, id in enumerate(ids)}
+    scores = {id: float(len(ids) - n) for n, id in enumerate(ids)}
     if len(scores) < len(ids):
-        twice = next(id for place, id in enumerate(ids) if id in ids[:place])
+        twice = next(id for n, id in enumerate(ids) if id in ids[:n])
         raise InvalidInputError(
             f"found passage {twice!r} twice in the ranking of question {question!r}, wanted it once: "
             "remove one"

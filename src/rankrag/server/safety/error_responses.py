@@ -22,8 +22,8 @@ from ...errors import (
     PartialError,
 )
 from ..desk import BusyError, ClosingError, OverdueError
+from ..event_stream import event
 from ..sharing import StoppedError
-from ..stream import event
 
 _log = logging.getLogger("rankrag.server")
 

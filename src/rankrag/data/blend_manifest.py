@@ -14,7 +14,7 @@ from ..files import sha256
 from ..prompts import template, template_hash
 from ..types import Example
 from .decontamination import Benchmarks
-from .hub import PREFIX, revision_of
+from .hub_datasets import PREFIX, revision_of
 from .pool import Pool
 from .recipe import Recipe
 from .sampling import shares

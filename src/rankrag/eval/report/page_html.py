@@ -11,7 +11,7 @@ from html import escape
 from importlib import resources
 from itertools import groupby
 
-from ..measures.retrieval import is_ranking
+from ..measures.ranking import is_ranking
 from ..results import Results, ShownAnswer
 from .layout import ReportHeading, ReportSection, RowGroup, Table, TableCell, TableRow
 from .plots import Plot, inline

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import MissingExtraError, NotFoundError
-from .hub import PREFIX, find_copy, hub_split, lacking
-from .manifest import Manifest
+from .blend_manifest import Manifest
+from .hub_datasets import PREFIX, find_copy, hub_split, lacking
 from .places import PASSAGES, Places, places
 from .recipe import Blend, Recipe
 from .sources import SOURCES
