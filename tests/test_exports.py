@@ -77,6 +77,7 @@ FACES: dict[str, set[str]] = {
         "sync",
         "typed",
         "unsummed",
+        "user_folder",
         "whole_object",
         "write_json",
         "write_records",
@@ -85,6 +86,7 @@ FACES: dict[str, set[str]] = {
     "rankrag.formats": {
         "answer_of",
         "answer_record",
+        "hit_of",
         "hit_record",
         "id_in_run",
         "passage",

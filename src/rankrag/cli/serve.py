@@ -237,8 +237,9 @@ def _run(
                 console.note("new", f"an empty index at {spec.index}: drop documents on the page", "green")
             app = app_of(spec, settings, read_only)
         url = _url(at[0], listener)
-        # Where a key is wanted `ask` could not show one.
-        told = contextlib.nullcontext() if settings.access.keys else resident.announced(spec, url)
+        # Where a key is wanted `ask` and `search` could not show one.
+        announced = resident.announced(spec, url, settings.limits.passages)
+        told = contextlib.nullcontext() if settings.access.keys else announced
         _listen(app, url, listener, grace_s, told)
 
 

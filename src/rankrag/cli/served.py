@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..files import user_folder
 from ..system import RAG, SystemSpec, models, open_retrieval, open_system
 from ..system.retrieval import encoder_for, open_documents
 from ..types import Hit, Passage, Question, Ranker
@@ -32,8 +33,6 @@ def default_index() -> Path:
 
     That is where the other commands look, if there is one, else a place of the user's own.
     """
-    from ..model.store.registry import user_folder
-
     if named := os.environ.get(INDEX_VARIABLE):
         return Path(named).expanduser()
     return DEFAULT_INDEX if DEFAULT_INDEX.is_dir() else user_folder("DATA") / "index"
