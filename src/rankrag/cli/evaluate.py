@@ -17,10 +17,21 @@ from .asking import Asking, predict_all
 from .options import DataRoot, Output, RayAddress, SystemName, arguments, takes_system
 from .systems import NamedSystem
 
+
+def _at_hand(context: typer.Context, names: list[str]) -> list[str]:
+    """Look for what is to be asked before an option is missed: a name that is misspelt comes first."""
+    from ..eval.load import check_name
+
+    for name in names:
+        check_name(name, context.params.get("data_root"))
+    return names
+
+
 Names = Annotated[
     list[str],
     typer.Argument(
         metavar="BENCHMARK",
+        callback=_at_hand,
         autocompletion=completion.benchmarks,
         help="Benchmarks (`rankrag eval list`), or files with question and answers.",
     ),
