@@ -73,11 +73,13 @@ def ask(page: Page, question: str = QUESTION) -> None:
     page.keyboard.press("Enter")
 
 
-def upload(page: Page, name: str, text: str) -> None:
+def upload(page: Page, name: str, text: str, **more: bytes) -> None:
+    """Choose a file, and others beside it, by name without its ending."""
     from playwright.sync_api import FilePayload
 
-    file = FilePayload(name=name, mimeType="text/markdown", buffer=text.encode())
-    page.get_by_test_id("upload-input").set_input_files(file)
+    contents = {name: text.encode()} | more
+    files = [FilePayload(name=name, mimeType="text/plain", buffer=data) for name, data in contents.items()]
+    page.get_by_test_id("upload-input").set_input_files(files)
 
 
 def test_ask_see_why_and_open_a_source(browser: Browser, url: str) -> None:
@@ -252,6 +254,22 @@ def test_a_bad_file_is_named(browser: Browser, url: str) -> None:
     problem.wait_for()
     assert "broken.pdf" in problem.inner_text()
     page.close()
+
+
+def test_files_beside_a_bad_one_go_in_and_it_is_named(browser: Browser, index: Path) -> None:
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(
+            page, "slides.key", "no such kind", program=b"\x7fELF\0\0", notes=b"Moles dig tunnels."
+        )
+        page.get_by_test_id("document").filter(has_text="notes").first.wait_for()
+        page.get_by_test_id("error").nth(1).wait_for()
+        refused = page.get_by_test_id("error").all_inner_texts()
+        assert refused[0] == "slides.key: files of this kind cannot be read. Save it as PDF, HTML or text"
+        assert refused[1].startswith("program: found a file that is not text")
+        assert len(refused) == 2
+        assert page.get_by_test_id("document").count() == 4
+        page.close()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
