@@ -86,6 +86,9 @@ def test_an_index_is_made_in_the_data_folder(data: Path) -> None:
         assert info["upload"]
         answer = http.post("/v1/ask", json={"question": "What is in here?"}).json()
         assert answer["abstained"]
+        http.post("/v1/documents", files={"file": ("owl.md", b"Owls hoot.")})
+        until(lambda: http.get("/v1/info").json()["index"]["n_documents"])
+        assert [one["path"] for one in http.get("/v1/documents").json()["data"]] == ["uploads/owl.md"]
 
 
 def test_an_empty_folder_becomes_an_index_and_no_other(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,7 +50,10 @@ def make_index(folder: Path) -> bool:
         return False
     from ..index import Settings, build
 
-    build([], folder, Settings(encoder=encoder_for(folder, None), prune=True))  # else it wants files
+    settings = Settings(encoder=encoder_for(folder, None), prune=True)  # else it wants files
+    place = folder.absolute()
+    with contextlib.chdir(place):  # from where it names its documents, which are to be uploaded into it
+        build([], place, settings)
     return True
 
 
