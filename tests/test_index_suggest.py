@@ -14,13 +14,17 @@ def test_a_document_s_own_question_comes_first_and_a_heading_names_its_document(
     passages = [
         passage("a.md", "Conmon › Installation"),
         passage("a.md", "Conmon › Dependencies"),
-        passage("b.md", "v1.2: a file", "Why does it complain about a bogus dash? Because of a flag."),
+        passage(
+            "b.md",
+            "v1.2: a file",
+            "What good are they? Why does ps complain about a dash? Because of a flag.",
+        ),
         passage("b.md", "v1.2: a file › Usage"),
         passage("c.md", "v1.2: a file › Usage notes"),
         passage("d.md", "No section"),
     ]
     assert suggested(passages) == (
-        "Why does it complain about a bogus dash?",
+        "Why does ps complain about a dash?",
         "What does “Conmon” say about “Installation”?",
         "What do the documents say about “Usage notes”?",
     )

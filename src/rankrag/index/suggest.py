@@ -13,6 +13,8 @@ EXAMPLES = 4
 _ASKS = re.compile(
     r"(?:how|what|why|when|where|which|who|can|do|does|is|are|should)\b[^?\n]{8,80}\?", re.IGNORECASE
 )
+_LEANS = re.compile(r"\b(?:it|its|they|them|their|this|that|these|those)\b", re.IGNORECASE)
+"""Words that point at what stood before."""
 _NAMES = re.compile(r"(?:the |a |an )?[^\W\d_][\w' -]{3,40}", re.IGNORECASE)
 
 
@@ -34,7 +36,7 @@ def _asked(passage: Passage) -> Iterator[str]:
     heading = passage.title.rpartition(SEPARATOR)[2]
     for text in (heading, *(passage.text[start:end] for start, end in sentences(passage.text))):
         sentence = " ".join(text.strip("#*_ \n").split())
-        if _ASKS.fullmatch(sentence):
+        if _ASKS.fullmatch(sentence) and not _LEANS.search(sentence):
             yield sentence[0].upper() + sentence[1:]
 
 
