@@ -17,7 +17,7 @@ def test_a_document_s_own_question_comes_first_and_a_heading_names_its_document(
         passage(
             "b.md",
             "v1.2: a file",
-            "What good are they? Why does ps complain about a dash? Because of a flag.",
+            "What good are they? Why does ps complain about a dash? A flag.",
         ),
         passage("b.md", "v1.2: a file › Usage"),
         passage("c.md", "v1.2: a file › Usage notes"),
