@@ -107,8 +107,19 @@ def test_a_benchmark_s_file_that_is_not_there_exits_with_4(
     capsys: pytest.CaptureFixture[str], index: str, tmp_path: Path, name: str
 ) -> None:
     options = ("--index", index, "--name", "x", "--out", str(tmp_path / "out"), "--model", "fake")
-    code, line = fails(capsys, "eval", "predict", name, *options)
-    assert (code, line) == (4, f"rankrag: error: found no file at {name}: check the path")
+    for given in (options, ()):  # also where an option is missing that is wanted
+        code, line = fails(capsys, "eval", "predict", name, *given)
+        assert code == 4
+        assert line.startswith(f"rankrag: error: found no such file: {name}, wanted one with question and")
+
+
+def test_a_benchmark_s_file_below_the_data_root_is_there(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "own.jsonl").write_text("")
+    line = fails(capsys, "eval", "predict", "own.jsonl", "--data-root", str(tmp_path))
+    assert line == (2, "rankrag: error: Missing option '--out' / '-o'.")
 
 
 def test_a_missing_model_exits_with_3(

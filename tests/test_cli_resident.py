@@ -1,4 +1,4 @@
-"""A server that runs is used by `ask`, for the same index and models alone."""
+"""A server that runs is used by `ask` and `search`, for the same index and models alone."""
 
 from __future__ import annotations
 
@@ -52,20 +52,34 @@ def url(spec: SystemSpec) -> Iterator[str]:
 
 def test_only_a_server_with_the_same_things_loaded_is_found(spec: SystemSpec) -> None:
     assert resident.find(spec) is None
-    with resident.announced(spec, "http://127.0.0.1:1"):
+    with resident.announced(spec, "http://127.0.0.1:1", 30):
         assert resident.find(replace(spec, read_k=2, retrieve_k=9, ranking=False)) is not None
         assert resident.find(replace(spec, model="rankrag-135m")) is None
         assert resident.find(replace(spec, index=Path("other"))) is None
         assert resident.find(replace(spec, rewrite=True)) is None
         assert resident.find(replace(spec, reading="mixture")) is None
         assert resident.find(replace(spec, query_likelihood=0.0)) is None
+        assert resident.find(replace(spec, retrieve_k=31)) is None
     assert resident.find(spec) is None
-    with resident.announced(replace(spec, ranking=False), "http://127.0.0.1:1"):
+    with resident.announced(replace(spec, ranking=False), "http://127.0.0.1:1", 30):
+        assert resident.find(spec) is None
+
+
+def test_what_needs_less_is_found_whatever_else_is_loaded(spec: SystemSpec) -> None:
+    search = replace(spec, generating=False, ranking=False, model="rankrag-135m")
+    with resident.announced(spec, "http://127.0.0.1:1", 30):
+        assert resident.find(search) is not None
+        assert resident.find(replace(search, retriever="bm25")) is None
+        assert resident.find(replace(search, ranking=True)) is None
+        assert resident.find(replace(search, ranking=True, model="fake")) is not None
+    other = replace(spec, ranker="fake", model="other", reading="mixture")
+    with resident.announced(other, "http://127.0.0.1:1", 30):
+        assert resident.find(replace(spec, generating=False)) is not None
         assert resident.find(spec) is None
 
 
 def test_what_a_dead_server_left_is_cleared_away(spec: SystemSpec, tmp_path: Path) -> None:
-    with resident.announced(spec, "http://127.0.0.1:1"):
+    with resident.announced(spec, "http://127.0.0.1:1", 30):
         (path,) = (tmp_path / "data" / "serving").glob("*.json")
         left = path.read_text()
     path.write_text(left)  # as after a kill: the file is there and nobody holds it
@@ -89,8 +103,28 @@ def test_a_refusal_of_the_server_is_told(spec: SystemSpec, url: str) -> None:
 
 def test_ask_uses_it_and_says_so(spec: SystemSpec, url: str, capsys: pytest.CaptureFixture[str]) -> None:
     question = ("ask", "When was Nairobi founded?", "--model", "fake", "--index", str(spec.index))
-    with resident.announced(spec, url):
+    with resident.announced(spec, url, 30):
         out, err = call(capsys, *question, "--output", "json")
     assert f"using: the server at {url}, which has fake loaded" in err
     assert json.loads(out)["text"] == "Nairobi was founded in 1899."
     assert "using" not in call(capsys, *question)[1]
+
+
+@pytest.mark.parametrize("options", [(), ("--rank", "--model", "fake")], ids=["retrieved", "ranked"])
+@pytest.mark.parametrize("kind", ["text", "json"])
+@pytest.mark.parametrize("question", ["Nairobi river founded", "zzz"])
+def test_search_uses_it_says_so_and_finds_the_same(
+    spec: SystemSpec,
+    url: str,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    kind: str,
+    question: str,
+) -> None:
+    words = ("search", question, "--index", str(spec.index), "--output", kind, *options)
+    here, _ = call(capsys, *words)
+    with resident.announced(spec, url, 30):
+        there, err = call(capsys, *words)
+    loaded = "fake" if options else spec.index
+    assert f"using: the server at {url}, which has {loaded} loaded" in err
+    assert there == here

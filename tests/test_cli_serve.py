@@ -13,6 +13,7 @@ import pytest
 import serve_process
 from rankrag.cli import serve, served
 from rankrag.cli.app import run
+from rankrag.errors import FailureError
 from rankrag.server import ServerSettings
 from rankrag.system import SystemSpec
 from serving import PATIENCE_S, QUESTION, client, make_index, until
@@ -86,6 +87,9 @@ def test_an_index_is_made_in_the_data_folder(data: Path) -> None:
         assert info["upload"]
         answer = http.post("/v1/ask", json={"question": "What is in here?"}).json()
         assert answer["abstained"]
+        http.post("/v1/documents", files={"file": ("owl.md", b"Owls hoot.")})
+        until(lambda: http.get("/v1/info").json()["index"]["n_documents"])
+        assert [one["path"] for one in http.get("/v1/documents").json()["data"]] == ["uploads/owl.md"]
 
 
 def test_an_empty_folder_becomes_an_index_and_no_other(data: Path, tmp_path: Path) -> None:
@@ -96,6 +100,13 @@ def test_an_empty_folder_becomes_an_index_and_no_other(data: Path, tmp_path: Pat
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
     assert not served.make_index(tmp_path / "other")
+
+
+def test_two_that_start_at_once_do_not_share_an_address() -> None:
+    with serve.bound("127.0.0.1", 0) as first:
+        taken = first.getsockname()[1]
+        with pytest.raises(FailureError, match="wanted a free port"), serve.bound("127.0.0.1", taken):
+            pass
 
 
 def test_index_and_no_index_exclude_each_other(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -56,6 +56,13 @@ def test_the_lab_book_lists_every_experiment() -> None:
     assert [line.rpartition("](")[2].rstrip(")\n") for line in index.splitlines() if "](" in line] == named
 
 
+@pytest.mark.parametrize("page", [DOCS / "index.md", ROOT / "README.md"], ids=lambda page: page.name)
+def test_the_first_picture_has_one_for_phones_and_both_are_there(page: Path) -> None:
+    named = re.findall(r' src(?:set)?="([^"]+)"', page.read_text(encoding="utf-8"))
+    assert [Path(name).name for name in named][:2] == ["page-phone.png", "page.png"]
+    assert all((page.parent / name).is_file() for name in named)
+
+
 def test_documentation_is_small() -> None:
     assert sum(path.stat().st_size for path in DOCS.rglob("*") if path.is_file()) < 2.5e6
 

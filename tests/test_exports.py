@@ -71,6 +71,7 @@ FACES: dict[str, set[str]] = {
         "sync",
         "typed",
         "unsummed",
+        "user_folder",
         "whole_object",
         "write_json",
         "write_records",
@@ -79,6 +80,7 @@ FACES: dict[str, set[str]] = {
     "rankrag.formats": {
         "answer_of",
         "answer_record",
+        "hit_of",
         "hit_record",
         "id_in_run",
         "passage",

@@ -51,6 +51,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "index": {
         "watchfiles",  # not heavy: uvicorn brings it where it is installed
         "lancedb",
+        *{"overrides", "pydantic"},  # LanceDB's own, which is loaded with less of them
         "numpy",
         "pyarrow",
         "qdrant_client",

@@ -126,6 +126,38 @@ def test_a_search_loads_no_pandas_and_frames_can_still_be_made() -> None:
     assert fresh(code) == "(2, 1)\n"
 
 
+def test_classes_are_made_sooner_for_a_while_and_work_as_ever() -> None:
+    from pydantic import BaseModel, ValidationError
+
+    with lance_tables.quick_classes():
+
+        class Quick(BaseModel):
+            n: int
+
+    class Usual(BaseModel):
+        n: int
+
+    assert not Quick.__pydantic_complete__
+    assert Usual.__pydantic_complete__
+    assert Quick(n=1).n == 1
+    with pytest.raises(ValidationError):
+        Quick.model_validate({"n": "x"})
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="LanceDB uses typing.override there")
+def test_overrides_are_marked_unseen_for_a_while() -> None:
+    overrides = import_module("overrides")
+    checked = overrides.override
+    with lance_tables.quick_classes():
+
+        class Alone:
+            @overrides.override  # type: ignore[untyped-decorator]
+            def method(self) -> None: ...
+
+    assert Alone.method.__override__
+    assert overrides.override is checked
+
+
 def test_what_only_lancedb_s_cloud_needs_is_loaded_when_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import lzma
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -140,7 +142,7 @@ def test_names_are_made_safe(given: str, kept: str) -> None:
     assert safe_name(given, READABLE) == kept
 
 
-@pytest.mark.parametrize("given", [None, "", "..", "../", ".md", "...md", "///"])
+@pytest.mark.parametrize("given", [None, "", "..", "../", "._.", "///"])
 def test_names_without_letters_are_refused(given: str | None) -> None:
     with pytest.raises((InvalidInputError, HTTPException)):
         safe_name(given, READABLE)
@@ -151,6 +153,11 @@ def test_kinds_that_the_index_does_not_read_are_refused(tmp_path: Path) -> None:
         for name, content in (
             ("a.exe", b"MZ"),
             ("a.md.gz", b"\x1f\x8b"),
+            ("a.docx.gz", gzip.compress(b"x")),
+            ("a.tar.gz", gzip.compress(b"x")),
+            ("a.gz", gzip.compress(b"a\0b")),
+            ("a.xz", b"no xz"),
+            ("program", b"a\0b"),
             ("a.pdf", b"MZ no pdf"),
             ("a.md", b"a\0b"),
             ("a.docx", b"no archive"),
@@ -182,6 +189,20 @@ def test_a_file_goes_with_the_last_of_its_records(tmp_path: Path) -> None:
         assert [one["uploaded"] for one in documents(http, "recs.jsonl")] == [True]
         http.delete(f"/v1/documents/{second['id']}")
         assert not (index / "uploads" / "recs.jsonl").exists()
+
+
+def test_compressed_text_and_text_without_an_ending_are_read(tmp_path: Path) -> None:
+    with client(make_app(make_index(tmp_path))) as http:
+        job = upload(
+            http,
+            ("FAQ.gz", gzip.compress(b"Zebras have stripes.")),
+            ("bees.md.xz", lzma.compress(b"# Bees\n\nA bee has six legs.")),
+            ("README", b"Moles dig tunnels."),
+        )
+        assert (job["status"], job["problems"]) == ("done", [])
+        for words, name in (("zebras stripes", "FAQ.gz"), ("bee legs", "bees.md.xz"), ("moles", "README")):
+            (hit,) = http.post("/v1/search", json={"question": words}).json()["data"]
+            assert hit["source"].endswith(name)
 
 
 def test_a_file_of_the_same_name_elsewhere_is_another(tmp_path: Path) -> None:
@@ -286,17 +307,17 @@ def test_archives_that_would_burst_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.docx"
     path.write_bytes(bomb(17_000))
     with pytest.raises(HTTPException) as refusal:
-        check_content(path, ".docx", 1000)
+        check_content(path, path.name, 1000)
     assert refusal.value.status_code == 413
     path.write_bytes(bomb(15_000))
-    check_content(path, ".docx", 1000)
+    check_content(path, path.name, 1000)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for n in range(10_001):
             archive.writestr(str(n), b"")
     path.write_bytes(packed.getvalue())
     with pytest.raises(HTTPException, match="too many files"):
-        check_content(path, ".docx", 1000)
+        check_content(path, path.name, 1000)
     index = make_index(tmp_path / "i")
     with client(make_app(index, settings=ServerSettings(Limits(upload_bytes=100_000)))) as http:
         assert http.post("/v1/documents", files={"file": ("b.docx", bomb(2_000_000))}).status_code == 413
@@ -322,16 +343,19 @@ def test_the_content_of_every_kind_is_looked_at(tmp_path: Path) -> None:
         ".xls": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(64),
         ".txt": "Überall".encode("utf-16"),
         ".csv": b"a,b\n1,2\n",
+        ".csv.gz": gzip.compress(b"a,b\n1,2\n"),
+        ".xz": lzma.compress("Überall".encode()),
+        "": b"text",
     }
     for suffix, content in good.items():
         path = tmp_path / f"good{suffix}"
         path.write_bytes(content)
-        check_content(path, suffix, 2**20)
+        check_content(path, path.name, 2**20)
     for suffix, content in ((".xlsx", b"text"), (".xls", b"text"), (".txt", b"a\0b"), (".epub", b"\0")):
         path = tmp_path / f"bad{suffix}"
         path.write_bytes(content)
         with pytest.raises(HTTPException) as refused:
-            check_content(path, suffix, 2**20)
+            check_content(path, path.name, 2**20)
         assert refused.value.status_code == 415
 
 

@@ -22,7 +22,7 @@ from rankrag.types import Hit, Question
 from serving import PATIENCE_S, QUESTION, SlowModel, live, make_app, make_index, until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -73,11 +73,20 @@ def ask(page: Page, question: str = QUESTION) -> None:
     page.keyboard.press("Enter")
 
 
-def upload(page: Page, name: str, text: str) -> None:
+def upload(page: Page, name: str, text: str, **more: bytes) -> None:
+    """Choose a file, and others beside it, by name without its ending."""
     from playwright.sync_api import FilePayload
 
-    file = FilePayload(name=name, mimeType="text/markdown", buffer=text.encode())
-    page.get_by_test_id("upload-input").set_input_files(file)
+    contents = {name: text.encode()} | more
+    files = [FilePayload(name=name, mimeType="text/plain", buffer=data) for name, data in contents.items()]
+    page.get_by_test_id("upload-input").set_input_files(files)
+
+
+def top(element: Locator) -> float:
+    """Return how far below the top of the window an element begins, in pixels."""
+    box = element.bounding_box()
+    assert box is not None
+    return box["y"]
 
 
 def test_ask_see_why_and_open_a_source(browser: Browser, url: str) -> None:
@@ -166,6 +175,9 @@ def test_weak_evidence_is_said_and_relevance_has_a_name(
         ask(page, "What does a blue whale weigh?")
         page.get_by_test_id("weak").wait_for()
         assert "a relevance of 0.01 (low)" in page.get_by_test_id("weak").inner_text()
+        page.get_by_test_id("copy").nth(1).wait_for()
+        weak, answer = page.get_by_test_id("weak"), page.get_by_test_id("answer-text").last
+        assert top(weak) < top(answer)
         page.close()
 
 
@@ -252,6 +264,20 @@ def test_a_bad_file_is_named(browser: Browser, url: str) -> None:
     problem.wait_for()
     assert "broken.pdf" in problem.inner_text()
     page.close()
+
+
+def test_files_beside_a_bad_one_go_in_and_it_is_named(browser: Browser, index: Path) -> None:
+    with live(make_app(index)) as url:
+        page = visit(browser, url)
+        upload(page, "slides.key", "no such kind", program=b"\x7fELF\0\0", notes=b"Moles dig tunnels.")
+        page.get_by_test_id("document").filter(has_text="notes").first.wait_for()
+        page.get_by_test_id("error").nth(1).wait_for()
+        refused = page.get_by_test_id("error").all_inner_texts()
+        assert refused[0] == "slides.key: files of this kind cannot be read. Save it as PDF, HTML or text"
+        assert refused[1].startswith("program: found a file that is not text")
+        assert len(refused) == 2
+        assert page.get_by_test_id("document").count() == 4
+        page.close()
 
 
 @pytest.mark.parametrize("width", [390, 1440])
@@ -410,6 +436,24 @@ def test_it_asks_for_a_key(browser: Browser, index: Path) -> None:
         page.keyboard.press("Enter")
         ask(page)
         page.get_by_test_id("answer-text").filter(has_text="eighteen").first.wait_for()
+        page.close()
+
+
+@pytest.mark.parametrize("n_documents", [0, 3])
+def test_the_first_screen_of_a_phone_has_the_place_to_ask(
+    browser: Browser, index: Path, n_documents: int
+) -> None:
+    app = make_app(index)
+    for document in [*app.state.rankrag.documents.list()][n_documents:]:
+        app.state.rankrag.documents.delete([document.id])
+    with live(app) as url:
+        page = visit(browser, url, viewport={"width": 390, "height": 640})
+        page.route("**/v1/examples", lambda route: route.fulfill(json={"data": ["How long is it? " * 5] * 4}))
+        page.reload()
+        page.locator("#hero-drop, #examples button").locator("visible=true").first.wait_for()
+        box = page.get_by_test_id("ask-input").bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= 640
         page.close()
 
 

@@ -103,8 +103,10 @@ def test_search(http: TestClient) -> None:
     found = http.post("/v1/search", json={"question": QUESTION, "k": 2}).json()["data"]
     assert found[0]["source"].endswith("cats.md")
     assert len(found) <= 2
-    ranked = http.post("/v1/search", json={"question": QUESTION, "rank": True}).json()["data"]
-    assert 0 <= ranked[0]["score"] <= 1
+    ranked = http.post("/v1/search", json={"question": QUESTION, "rank": True}).json()
+    assert 0 <= ranked["data"][0]["score"] <= 1
+    assert {*ranked["retrieved"]} == {hit["id"] for hit in ranked["data"]}
+    assert (ranked["query"], ranked["retriever"]) == (QUESTION, "bm25")
 
 
 @pytest.mark.parametrize(

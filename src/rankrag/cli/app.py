@@ -122,7 +122,10 @@ def main() -> NoReturn:
     if sys.platform == "win32":  # a pipe has an old code page there, without most of what documents hold
         for stream in (sys.stdin, sys.stdout, sys.stderr):
             stream.reconfigure(encoding="utf-8")
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # Nor is it looked through at the end, several times, which takes another tenth.
+    gc.freeze()
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -20,10 +20,21 @@ from .systems import NamedSystem
 if TYPE_CHECKING:
     from ..eval.paper import PaperTable
 
+
+def _at_hand(context: typer.Context, names: list[str]) -> list[str]:
+    """Look for what is to be asked before an option is missed: a name that is misspelt comes first."""
+    from ..eval.load import check_name
+
+    for name in names:
+        check_name(name, context.params.get("data_root"))
+    return names
+
+
 Names = Annotated[
     list[str],
     typer.Argument(
         metavar="BENCHMARK",
+        callback=_at_hand,
         autocompletion=completion.benchmarks,
         help="Benchmarks (`rankrag eval list`), or files with question and answers.",
     ),
@@ -64,15 +75,20 @@ def paper(
     """Print the tables of the paper: what it reports, in its digits."""
     from ..eval.paper import SOURCE, TABLES
 
-    chosen = [table for table in TABLES if number in (None, table.number)]
+    chosen = {title: table for title, table in TABLES.items() if number in (None, table.number)}
     if not chosen:
-        known = ", ".join(str(table.number) for table in TABLES)
+        known = ", ".join(str(table.number) for table in TABLES.values())
         raise InvalidInputError(f"found table {number}, wanted one of {known}")
     if output == "json":
-        console.emit({"source": SOURCE, "tables": [asdict(table) for table in chosen]})
+        console.emit(
+            {
+                "source": SOURCE,
+                "tables": [{"title": title, **asdict(table)} for title, table in chosen.items()],
+            }
+        )
         return
-    for table in chosen:
-        console.say(f"Table {table.number} of {SOURCE}: {table.title}")
+    for title, table in chosen.items():
+        console.say(f"Table {table.number} of {SOURCE}: {title}")
         _print_table(table)
         console.say("")
 

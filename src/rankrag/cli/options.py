@@ -172,7 +172,9 @@ RayAddress = Annotated[
 ]
 
 DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", metavar="DIR", help="Folder with the benchmarks' files.")
+    Path | None,
+    # Eager: what looks below it while arguments are read finds it there.
+    typer.Option("--data-root", metavar="DIR", is_eager=True, help="Folder with the benchmarks' files."),
 ]
 SystemName = Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the system in every table.")]
 RecipeFile = Annotated[Path, typer.Argument(help="A recipe: one YAML file.", metavar="RECIPE")]

@@ -1,4 +1,4 @@
-"""A running `rankrag serve` of the same user: `ask` is answered there where it has the same things loaded.
+"""A running `rankrag serve` of the same user: what has the same things loaded is used by `ask` and `search`.
 
 Events are read over http.client: one request to this machine wants neither the retries nor the proxies that
 httpx, which models behind servers are asked through, brings with it.
@@ -10,20 +10,34 @@ import contextlib
 import http.client
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ..errors import FailureError
-from ..files import locked
-from ..formats import answer_of
+from ..files import locked, user_folder
+from ..formats import answer_of, hit_of
 from ..system import SystemSpec
-from ..types import Answer, Filters, Question
+from ..types import Answer, Filters, Hit, Passage, Question
 from .version import __version__
 
 PATIENCE_S = 600.0
 """Seconds without a word from a server after which it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found: the hits as they are shown, and the passages as the retriever had them.
+
+    `calibrated` says whether levels of relevance were measured for what ordered the hits.
+    """
+
+    retriever: str
+    query: str
+    hits: Sequence[Hit]
+    retrieved: Sequence[Passage]
+    calibrated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +49,36 @@ class ResidentServer:
 
     def stream(self, question: Question, filters: Filters) -> Iterator[Answer]:
         """Yield the answer as it grows; closing the iterator stops it. Raises FailureError."""
+        with self._posted("/v1/ask", self._body(question, filters)) as response:
+            yield from self._answers(response, question)
+
+    def search(self, question: Question, filters: Filters) -> Found:
+        """Return what the server finds; it ranks that where the spec does. Raises FailureError."""
+        spec = self.spec
+        body = {
+            "question": question.text,
+            "k": spec.retrieve_k,
+            "filters": dict(filters) or None,
+            "rank": spec.ranking,
+        }
+        with self._posted("/v1/search", body) as response:
+            told = json.load(response)
+        hits = [hit_of(record) for record in told["data"]]
+        passages = {hit.passage.id: hit.passage for hit in hits}
+        retrieved = [passages[name] for name in told["retrieved"]]
+        return Found(told["retriever"], told["query"], hits, retrieved, told["calibrated"])
+
+    @contextlib.contextmanager
+    def _posted(self, path: str, body: Mapping[str, object]) -> Iterator[http.client.HTTPResponse]:
+        """Send a request and give what is answered; raises FailureError where that is no success."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
         try:
-            body = json.dumps(self._body(question, filters))
-            connection.request("POST", "/v1/ask", body, {"content-type": "application/json"})
+            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
             response = connection.getresponse()
             if response.status != http.client.OK:
                 raise FailureError(f"found {self._fault(response.read())}")
-            yield from self._answers(response, question)
+            yield response
         except (OSError, http.client.HTTPException) as trouble:
             raise FailureError(
                 f"found no whole answer from the server at {self.url} ({trouble}), wanted one: ask again"
@@ -87,8 +122,11 @@ class ResidentServer:
 
 
 @contextlib.contextmanager
-def announced(spec: SystemSpec, url: str) -> Iterator[None]:
-    """Let `ask` know of a server while the block runs; what cannot be written down is not known."""
+def announced(spec: SystemSpec, url: str, passages: int) -> Iterator[None]:
+    """Let `ask` and `search` know of a server while the block runs; what cannot be written down is not known.
+
+    `passages` is how many of them a request may ask it for.
+    """
     try:
         folder = _folder()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -99,7 +137,7 @@ def announced(spec: SystemSpec, url: str) -> Iterator[None]:
         return
     with stream:
         locked(stream.fileno())  # held for as long as the process lives, however it ends
-        json.dump({"url": url, "ranking": spec.ranking, "loaded": _loaded(spec)}, stream)
+        json.dump({"url": url, "passages": passages, "loaded": _loaded(spec)}, stream)
         stream.flush()
         try:
             yield
@@ -119,33 +157,33 @@ def find(spec: SystemSpec) -> ResidentServer | None:
             if locked(stream.fileno()):
                 path.unlink()
                 continue
-            told: Mapping[str, object] = json.load(stream)
-            if told.get("loaded") == _loaded(spec) and (told.get("ranking") or not spec.ranking):
-                return ResidentServer(str(told["url"]), spec)
+            told = json.load(stream)
+            if _loaded(spec).items() <= told["loaded"].items() and spec.retrieve_k <= told["passages"]:
+                return ResidentServer(told["url"], spec)
     return None
 
 
 def _folder() -> Path:
-    from ..model.store.registry import user_folder
-
     return user_folder("DATA") / "serving"
 
 
 def _loaded(spec: SystemSpec) -> dict[str, str]:
-    """Return what decides which index and models are loaded, and how, in words that two processes compare."""
-    parts = {
+    """Return which index and models a spec wants loaded, and how, in words that two processes compare."""
+    parts: dict[str, object] = {
         "version": __version__,
         "index": spec.index,
         "retriever": spec.retriever,
-        "model": spec.model,
-        "ranker": spec.ranker,
-        "generator": spec.generator,
-        "precision": spec.loading.precision,
-        "reading": spec.reading,
-        "query_likelihood": spec.query_likelihood,
-        "rewrite": spec.rewrite,
-        "budget": spec.budget,
     }
+    if spec.ranking:
+        parts |= {
+            "ranker": spec.ranks_with,
+            "query_likelihood": spec.query_likelihood,
+            "budget": spec.budget,
+        }
+    if spec.generating:
+        parts |= {"generator": spec.answers_with, "reading": spec.reading, "rewrite": spec.rewrite}
+    if spec.ranking or spec.generating:
+        parts["precision"] = spec.loading.precision
     return {name: _placed(part) for name, part in parts.items()}
 
 

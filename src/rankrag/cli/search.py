@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -15,7 +16,7 @@ from ..errors import InvalidInputError, amount
 from ..system import SystemSpec, models, open_system, retrieval
 from ..system.rag import as_question
 from ..types import Filters, Hit, Question, RetrieverKind
-from . import answer_view, console, progress
+from . import answer_view, console, progress, resident
 from .options import (
     DEFAULT_INDEX,
     IndexFolder,
@@ -29,6 +30,7 @@ from .options import (
     filters,
     warn_untrained,
 )
+from .resident import Found
 
 if TYPE_CHECKING:
     from ..index import IndexManifest
@@ -69,30 +71,34 @@ def search(
         )
     with arguments():
         asked = as_question(question or "") if questions is None else None
-    with console.working("opening the index"):
-        shelf = retrieval.open_retrieval(index, retriever)
     if asked is not None:
-        hits = shelf.search(asked, k, wanted)
-        if rank and hits:
-            _ranked(shelf, SystemSpec(index=index, retriever=retriever, model=model), asked, hits, output)
-        else:
-            _one(shelf, asked, hits, output)
-        if not hits and not wanted:
-            answer_view.say_why_nothing(index, shelf.query(asked))
-    elif ray is None:
-        _many(shelf, rankings(shelf, str(questions), k, wanted), run, output)
+        spec = SystemSpec(
+            index=index,
+            retriever=retriever,
+            model=model,
+            ranking=rank,
+            generating=False,
+            retrieve_k=k,
+            read_k=1,
+        )
+        _show(_found(spec, asked, wanted), spec, asked, wanted, output)
+        return
+    with console.working("opening the index"):
+        searched = retrieval.open_retrieval(index, retriever)
+    if ray is None:
+        _many(searched, rankings(searched, str(questions), k, wanted), run, output)
     else:
         from ..index import read_manifest
 
-        make = partial(_searcher, index.absolute(), read_manifest(index), shelf.kind, k, wanted)
-        _many(shelf, _spread(str(questions), make, ray), run, output)
+        make = partial(_searcher, index.absolute(), read_manifest(index), searched.kind, k, wanted)
+        _many(searched, _spread(str(questions), make, ray), run, output)
 
 
-def rankings(shelf: retrieval.Retrieval, path: str, k: int, wanted: Filters | None = None) -> Rankings:
+def rankings(searched: retrieval.Retrieval, path: str, k: int, wanted: Filters | None = None) -> Rankings:
     """Yield each question of a file with its hits, showing how many are done."""
     questions = [*formats.read_questions(path)]
     for question in progress.track(questions, len(questions), "questions"):
-        yield question, shelf.search(question, k, wanted)
+        yield question, searched.search(question, k, wanted)
 
 
 def _spread(path: str, make: Callable[[], Searcher], ray: str) -> Rankings:
@@ -116,53 +122,67 @@ def _searcher(
             f"found {index} on a worker as of {found.updated} ({amount(found.n_passages, 'passage')}), "
             f"wanted that of {manifest.updated} ({manifest.n_passages}): put the same index on every machine"
         )
-    shelf = retrieval.open_retrieval(index, kind)
-    return lambda questions: [shelf.search(question, k, wanted) for question in questions]
+    searched = retrieval.open_retrieval(index, kind)
+    return lambda questions: [searched.search(question, k, wanted) for question in questions]
 
 
-def _one(shelf: retrieval.Retrieval, question: Question, hits: list[Hit], output: str) -> None:
-    if output == "json":
-        console.emit({"retriever": shelf.kind, **_record(shelf, question, hits)})
-    else:
-        answer_view.show_hits(hits, console.out(), question)
+def _found(spec: SystemSpec, asked: Question, wanted: Filters) -> Found:
+    """Return what is found by a server that runs with the same index and ranker, else here."""
+    if (server := resident.find(spec)) is not None:
+        loaded = spec.ranks_with if spec.ranking else spec.index
+        console.note("using", f"the server at {server.url}, which has {loaded} loaded", "cyan")
+        with console.working("ranking" if spec.ranking else "searching"):
+            return server.search(asked, wanted)
+    with console.working("opening the index"):
+        searched = retrieval.open_retrieval(spec.index, spec.retriever)
+    hits = searched.search(asked, spec.retrieve_k, wanted)
+    found = Found(searched.kind, searched.query(asked), hits, [hit.passage for hit in hits])
+    return _ranked(found, searched, spec, asked) if spec.ranking and hits else found
 
 
-def _ranked(
-    shelf: retrieval.Retrieval, spec: SystemSpec, asked: Question, hits: list[Hit], output: str
-) -> None:
-    """Order the hits by the relevance that a model gives them, and print them."""
+def _ranked(found: Found, searched: retrieval.Retrieval, spec: SystemSpec, asked: Question) -> Found:
+    """Return the hits in the order of the relevance that a model gives them."""
     with console.working(f"loading {spec.ranks_with}"):
-        rag = open_system(spec, shelf)
+        rag = open_system(replace(spec, generating=True), searched)
     warn_untrained(spec.ranks_with, rag.trained, rag.pipeline.min_relevance is not None)
-    with console.working(f"ranking {amount(len(hits), 'passage')}"):
-        ranked = rag.ranker.rank(asked, hits)
+    with console.working(f"ranking {amount(len(found.hits), 'passage')}"):
+        hits = rag.ranker.rank(asked, found.hits)
+    return replace(found, hits=hits, calibrated=rag.pipeline.calibrated)
+
+
+def _show(found: Found, spec: SystemSpec, asked: Question, wanted: Filters, output: str) -> None:
+    ranked = spec.ranking and found.hits
     if output == "json":
-        console.emit({"retriever": shelf.kind, "model": spec.ranks_with, **_record(shelf, asked, ranked)})
-        return
-    moved = answer_view.moves([hit.passage for hit in hits], ranked)
-    answer_view.show_hits(ranked, console.out(), asked, moved, rag.pipeline.calibrated)
+        model = {"model": spec.ranks_with} if ranked else {}
+        record = _record(asked, found.query, found.hits)
+        console.emit({"retriever": found.retriever, **model, **record})
+    else:
+        moved = answer_view.moves(found.retrieved, found.hits) if ranked else None
+        answer_view.show_hits(found.hits, console.out(), asked, moved, found.calibrated)
+    if not found.hits and not wanted and spec.index is not None:
+        answer_view.say_why_nothing(spec.index, found.query)
 
 
-def _many(shelf: retrieval.Retrieval, found: Rankings, run: str, output: str) -> None:
+def _many(searched: retrieval.Retrieval, found: Rankings, run: str, output: str) -> None:
     started = perf_counter()
     if output == "json" and run == "-":
-        records = [_record(shelf, question, hits) for question, hits in found]
-        console.emit({"retriever": shelf.kind, "rankings": records})
+        records = [_record(question, searched.query(question), hits) for question, hits in found]
+        console.emit({"retriever": searched.kind, "rankings": records})
         return
     lines = formats.write_run(
-        run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{shelf.kind}"
+        run, ((question.id, hits) for question, hits in found), tag=f"rankrag-{searched.kind}"
     )
     seconds = perf_counter() - started
     if output == "json":
-        console.emit({"retriever": shelf.kind, "run": run, "lines": lines, "seconds": round(seconds, 3)})
+        console.emit({"retriever": searched.kind, "run": run, "lines": lines, "seconds": round(seconds, 3)})
     elif run != "-":
         console.say(f"Wrote {amount(lines, 'line')} to {run} in {seconds:.1f} s.")
 
 
-def _record(shelf: retrieval.Retrieval, question: Question, hits: list[Hit]) -> dict[str, object]:
+def _record(question: Question, query: str, hits: Sequence[Hit]) -> dict[str, object]:
     return {
         "id": question.id,
         "question": question.text,
-        "query": shelf.query(question),
+        "query": query,
         "hits": [formats.hit_record(hit) for hit in hits],
     }

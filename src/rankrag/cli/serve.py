@@ -231,14 +231,15 @@ def _run(
     spec: SystemSpec, settings: ServerSettings, read_only: bool, at: tuple[str, int], grace_s: float
 ) -> None:
     """Load what is served, holding its address meanwhile, and serve it."""
-    with _bound(*at) as listener:
+    with bound(*at) as listener:
         with console.working(f"loading {spec.names()}"):
             if spec.index is not None and make_index(spec.index):
                 console.note("new", f"an empty index at {spec.index}: drop documents on the page", "green")
             app = app_of(spec, settings, read_only)
         url = _url(at[0], listener)
-        # Where a key is wanted `ask` could not show one.
-        told = contextlib.nullcontext() if settings.access.keys else resident.announced(spec, url)
+        # Where a key is wanted `ask` and `search` could not show one.
+        announced = resident.announced(spec, url, settings.limits.passages)
+        told = contextlib.nullcontext() if settings.access.keys else announced
         _listen(app, url, listener, grace_s, told)
 
 
@@ -267,7 +268,7 @@ def _listen(
 
 
 @contextlib.contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
+def bound(host: str, port: int) -> Iterator[socket.socket]:
     """Hold the address to listen at; raises FailureError where it cannot be had."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -279,6 +280,7 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, reuse, 1)
         try:
             listener.bind(address)
+            listener.listen()  # two may have bound it, and only one can listen: better said before loading
         except OSError as error:
             raise _not_had(host, port, error) from error
         yield listener

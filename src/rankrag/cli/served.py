@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from ..files import user_folder
 from ..system import RAG, SystemSpec, models, open_retrieval, open_system
 from ..system.retrieval import encoder_for, open_documents
 from ..types import Hit, Passage, Question, Ranker
@@ -32,8 +34,6 @@ def default_index() -> Path:
 
     That is where the other commands look, if there is one, else a place of the user's own.
     """
-    from ..model.store.registry import user_folder
-
     if named := os.environ.get(INDEX_VARIABLE):
         return Path(named).expanduser()
     return DEFAULT_INDEX if DEFAULT_INDEX.is_dir() else user_folder("DATA") / "index"
@@ -50,7 +50,10 @@ def make_index(folder: Path) -> bool:
         return False
     from ..index import Settings, build
 
-    build([], folder, Settings(encoder=encoder_for(folder, None), prune=True))  # else it wants files
+    settings = Settings(encoder=encoder_for(folder, None), prune=True)  # else it wants files
+    place = folder.absolute()
+    with contextlib.chdir(place):  # from where it names its documents, which are to be uploaded into it
+        build([], place, settings)
     return True
 
 

@@ -57,6 +57,12 @@ def load_benchmark(name: str, data_root: Path | None = None, path: Path | None =
     return _load(_own_benchmark(own), str(own), detect(str(own)))
 
 
+def check_name(name: str, data_root: Path | None) -> None:
+    """Raise NotFoundError for a file that is not there, InvalidInputError for a name of no benchmark."""
+    if name not in BENCHMARKS:
+        _own_path(name, data_root)
+
+
 def _load(benchmark: Benchmark, path: str, file_format: FileFormat) -> Loaded:
     questions: dict[str, GoldQuestion] = {}
     dropped = Counter[str]()
@@ -223,7 +229,10 @@ def _own_path(name: str, data_root: Path | None) -> Path:
         if path.is_file() or is_collection(path):
             return path
     if "/" in name or Path(name).suffix:
-        raise NotFoundError(f"found no file at {name}: check the path")
+        raise NotFoundError(
+            f"found no such file: {name}, wanted one with question and answers, or a name of "
+            "`rankrag eval list`: check the path"
+        )
     raise InvalidInputError(
         f"found {name!r}, wanted one of {', '.join(BENCHMARKS)}, a file with question and answers, or the "
         "folder of a ranking collection"

@@ -11,6 +11,7 @@ from .lines import (
     read_lines,
     read_records,
 )
+from .places import user_folder
 from .recipes import put_setting, read_yaml
 from .rows import Row, messages, rows, stem, whole_object
 from .typed_json import typed
@@ -53,6 +54,7 @@ __all__ = [
     "sync",
     "typed",
     "unsummed",
+    "user_folder",
     "whole_object",
     "write_json",
     "write_records",

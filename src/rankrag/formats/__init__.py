@@ -1,6 +1,6 @@
 """Every record that goes in or comes out, one reader and one writer for each."""
 
-from .answer_json import answer_of, answer_record, hit_record
+from .answer_json import answer_of, answer_record, hit_of, hit_record
 from .inputs import (
     passage,
     passage_record,
@@ -16,6 +16,7 @@ from .trec import id_in_run, read_qrels, read_rankings, read_run, run_name, writ
 __all__ = [
     "answer_of",
     "answer_record",
+    "hit_of",
     "hit_record",
     "id_in_run",
     "passage",

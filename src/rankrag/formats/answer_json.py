@@ -39,9 +39,9 @@ def answer_of(record: Mapping[str, object], question: Question) -> Answer:
         question,
         query=told["query"],
         rewritten=told["rewritten"] or "",
-        retrieved=tuple(map(_hit_of, told["retrieved"])),
+        retrieved=tuple(map(hit_of, told["retrieved"])),
         n_ranked=told.get("n_ranked", len(told["ranked"])),
-        ranked=tuple(map(_hit_of, told["ranked"])),
+        ranked=tuple(map(hit_of, told["ranked"])),
         read_k=told["read_k"],
         text=told["text"],
         citations=tuple(Citation(**citation) for citation in told["citations"]),
@@ -55,7 +55,9 @@ def answer_of(record: Mapping[str, object], question: Question) -> Answer:
     )
 
 
-def _hit_of(told: Mapping[str, Any]) -> Hit:
+def hit_of(record: Mapping[str, object]) -> Hit:
+    """Return the hit of which `hit_record` made a record."""
+    told = cast("Mapping[str, Any]", record)
     source = Source(told["source"], told["page"], told["source_start"], told["source_end"])
     passage = Passage(told["id"], told["text"], told["title"], source, told["attributes"])
     return Hit(passage, told["score"] or 0.0, told.get("scored", True), told.get("cut", 0))

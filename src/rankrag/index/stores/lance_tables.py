@@ -15,6 +15,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FailureError, InvalidInputError, RankRAGError
@@ -63,10 +64,47 @@ def _session() -> Session:
 
 @cache
 def prepare_lancedb() -> None:
-    """Have LanceDB loaded without what nothing here needs; call it before `lancedb` is imported."""
+    """Load LanceDB without what nothing here needs; call it before `lancedb` is imported."""
     postpone_cloud()
     with without_pandas():
         import_module("pyarrow.dataset")
+    with quick_classes():
+        import_module("lancedb")
+
+
+@contextlib.contextmanager
+def quick_classes() -> Iterator[None]:
+    """Have classes that are made while the block runs made without what is of no use before they are used.
+
+    That is the validators of pydantic's models, built when a model is first used; LanceDB has two hundred for
+    its cloud. Before Python 3.12 it is a look at byte code for each `override`, too. Both are a third of its
+    import.
+    """
+    from pydantic import BaseModel
+
+    settings = BaseModel.model_config
+    BaseModel.model_config = settings | {"defer_build": True}
+    try:
+        with contextlib.nullcontext() if sys.version_info >= (3, 12) else _unchecked_overrides():
+            yield
+    finally:
+        BaseModel.model_config = settings
+
+
+@contextlib.contextmanager
+def _unchecked_overrides() -> Iterator[None]:
+    overrides: Any = import_module("overrides")
+    checked = overrides.override
+    overrides.override = _marked
+    try:
+        yield
+    finally:
+        overrides.override = checked
+
+
+def _marked(method: FunctionType) -> FunctionType:
+    method.__dict__["__override__"] = True
+    return method
 
 
 @contextlib.contextmanager

@@ -15,16 +15,14 @@ not on this machine is a MissingModelError that names the `rankrag model pull` w
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from ...errors import InvalidInputError, MissingModelError, NotFoundError
-from ...files import typed, write_json
+from ...files import typed, user_folder, write_json
 from .named_models import MODELS, Model, ModelKind, Shipped
 
 MANIFEST = "rankrag-model.json"
@@ -130,31 +128,6 @@ class Installed:
     def n_bytes(self) -> int:
         """Size on disk."""
         return sum(record.n_bytes for record in self.files.values())
-
-
-_OF_THE_USER = {
-    "CACHE": ("Cache", "Library/Caches", ".cache"),
-    "DATA": ("Data", "Library/Application Support", ".local/share"),
-}
-"""What a user has on Windows (below our own folder), macOS and Linux."""
-
-
-def user_folder(kind: Literal["CACHE", "DATA"]) -> Path:
-    """Return the folder for what is kept for a user: RANKRAG_CACHE or RANKRAG_DATA, or the platform's.
-
-    It need not exist. What lies in the cache can be fetched again; data cannot.
-    """
-    windows, mac, unix = _OF_THE_USER[kind]
-    if chosen := os.environ.get(f"RANKRAG_{kind}"):
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA")
-        return (Path(local) if local else Path.home() / "AppData" / "Local") / "rankrag" / windows
-    if sys.platform == "darwin":
-        return Path.home() / mac / "rankrag"
-    xdg = os.environ.get(f"XDG_{kind}_HOME", "")
-    # The XDG specification tells us to ignore a relative path.
-    return (Path(xdg) if Path(xdg).is_absolute() else Path.home() / unix) / "rankrag"
 
 
 def cache_folder() -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -13,7 +13,7 @@ from ...errors import InvalidInputError
 from ...formats import answer_record, hit_record
 from ...pipeline import HIGH, MEDIUM
 from ...spans import excerpt
-from ...types import Answer, Documents, Question, Style
+from ...types import Answer, Documents, Hit, Question, Style
 from ..desk import each
 from ..event_stream import EventStream, event
 from ..granting import PassRequest, changes, granted
@@ -129,18 +129,30 @@ async def _events(told: AsyncIterator[dict[str, object]]) -> AsyncIterator[str]:
 
 @routes.post("/v1/search")
 async def search(body: SearchRequest, request: Request, state: Shared) -> dict[str, object]:
-    """Return the passages that the index has for a question, best first."""
+    """Return the passages that the index has for a question, best first.
+
+    `retrieved` has their ids in the order of the retriever, which `rank` changes.
+    """
     check_lengths({"question": body.question}, state.limits)
     check_number("k", body.k, state.limits)
     question = asked(body.question)
     ranker = state.ranker() if body.rank else None
 
-    def found() -> list[dict[str, object]]:
-        query = state.pipeline.query(question)
-        hits = state.pipeline.retriever.search(query, body.k, body.filters)
-        return [hit_record(hit) for hit in (ranker.rank(question, hits) if ranker else hits)]
+    query = state.pipeline.query(question)
 
-    return {"object": "list", "data": await state.desk.run(request, found)}
+    def found() -> tuple[Sequence[Hit], Sequence[Hit]]:
+        hits = state.pipeline.retriever.search(query, body.k, body.filters)
+        return hits, ranker.rank(question, hits) if ranker else hits
+
+    retrieved, hits = await state.desk.run(request, found)
+    return {
+        "object": "list",
+        "query": query,
+        "retriever": state.about.retriever,
+        "retrieved": [hit.passage.id for hit in retrieved],
+        "calibrated": ranker is not None and state.pipeline.calibrated,
+        "data": [hit_record(hit) for hit in hits],
+    }
 
 
 def asked(text: str, body: AskRequest | None = None) -> Question:

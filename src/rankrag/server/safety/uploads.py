@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import struct
 import unicodedata
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
@@ -24,11 +27,14 @@ ENTRIES = 10_000
 
 _ZIPPED = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb", ".odt", ".odp", ".ods", ".epub")
 _OLE = (".xls",)
+_UNPACK: Mapping[str, type[gzip.GzipFile | lzma.LZMAFile]] = {".gz": gzip.GzipFile, ".xz": lzma.LZMAFile}
+_BROKEN = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 _OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of the container of older Office files
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # marks of UTF-16 and UTF-32, which hold zeros
 _ENTRY = 200  # bytes of an archive's table of contents for each of its files, name and all
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a temporary name is longer
 _PIECE = 2**20
+_START = 8192  # bytes that tell text from what is none
 
 
 def safe_name(given: str | None, suffixes: Sequence[str]) -> str:
@@ -40,14 +46,21 @@ def safe_name(given: str | None, suffixes: Sequence[str]) -> str:
     name = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').strip(" .")
     while len(name.encode(errors="replace")) > _LONGEST_NAME:
         name = name[1:]
-    suffix = Path(name).suffix.lower()
     if not any(c.isalnum() for c in Path(name).stem):
         raise InvalidInputError(
             f"found a file named {given!a}, wanted a name with letters or digits: rename it"
         )
-    if suffix not in suffixes:
+    suffix, packing = _endings(name)
+    if (suffix and suffix not in suffixes) or (packing and suffix in (*_ZIPPED, *_OLE)):
         raise HTTPException(415, f"found {name!r}, wanted one of {' '.join(suffixes)}: convert it first")
     return name
+
+
+def _endings(name: str) -> tuple[str, str]:
+    """Return the ending of a name that says how it is read, "" for text, and that of its compression."""
+    path = Path(name)
+    packing = path.suffix.lower() if path.suffix.lower() in _UNPACK else ""
+    return Path(path.stem if packing else name).suffix.lower(), packing
 
 
 async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
@@ -67,25 +80,38 @@ async def save(file: UploadFile, name: str, partial: Path, most: int) -> Path:
                     )
                 stream.write(piece)
         await run_in_threadpool(sync, partial)
-        await run_in_threadpool(check_content, partial, Path(name).suffix.lower(), most)
+        await run_in_threadpool(check_content, partial, name, most)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     return partial
 
 
-def check_content(path: Path, suffix: str, most: int) -> None:
+def check_content(path: Path, name: str, most: int) -> None:
     """Raise 415 where the content is not what the name says, 413 for an archive that would burst."""
-    with path.open("rb") as stream:
-        if suffix == ".pdf":
-            _check(b"%PDF-" in stream.read(1024), "a PDF")
-        elif suffix in _ZIPPED:
+    suffix, packing = _endings(name)
+    if suffix in _ZIPPED:
+        with path.open("rb") as stream:
             _check_archive(stream, most)
-        elif suffix in _OLE:
-            _check(stream.read(len(_OLE_MARK)) == _OLE_MARK, "a spreadsheet")
-        else:
-            start = stream.read(8192)
-            _check(start.startswith(_WIDE) or b"\0" not in start, "text")
+        return
+    start = _start(path, packing)
+    if suffix == ".pdf":
+        _check(b"%PDF-" in start[:1024], "a PDF")
+    elif suffix in _OLE:
+        _check(start.startswith(_OLE_MARK), "a spreadsheet")
+    else:
+        _check(start.startswith(_WIDE) or b"\0" not in start, "text")
+
+
+def _start(path: Path, packing: str) -> bytes:
+    """Return the first bytes of a file, unpacked: what reads a compressed one later bounds the rest."""
+    try:
+        with _UNPACK[packing](path) if packing else path.open("rb") as stream:
+            return stream.read(_START)
+    except _BROKEN as error:
+        raise HTTPException(
+            415, "found a file that is not compressed, as its name says, wanted one: check it"
+        ) from error
 
 
 def _check_archive(stream: BinaryIO, most: int) -> None:
