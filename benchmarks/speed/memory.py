@@ -5,15 +5,13 @@
 QUESTIONS holds a question a line (`question`). How many passages are ranked for it is drawn, 1 to 8 and
 mostly one; every twentieth is also answered and cited. Every 50 questions a line says, in MB: resident
 memory, what of it is mapped files (libraries, mostly), the proportional share, the most that was resident
-since the line before, tensors alive (weights in all their numbers, and states), states in the cache, and the
-rest, which is resident without the tensors. Wants Linux. Fails where the rest is above 600 MB in the end, or
-has grown by 50 MB since the cache was nearly full.
+since the line before, weights, states in the cache, and the rest. Wants Linux. Fails where the rest is above
+600 MB in the end, or has grown by 50 MB since the cache was nearly full.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import random
 import sys
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ from pathlib import Path
 import rankrag
 from rankrag.files import read_records
 from rankrag.model.engine.local import LocalLanguageModel
+from rankrag.model.engine.memory import memory
 
 RETRIEVE_K = (1,) * 20 + (2, 2, 3, 8)
 READ_K = 3
@@ -40,39 +39,20 @@ class Held:
     files: int
     share: int
     most: int
-    tensors: int
+    weights: int
     states: int
-
-    @property
-    def rest(self) -> int:
-        """What is no tensor: programs, their objects, and what allocators cannot give back."""
-        return self.resident - self.tensors
+    rest: int
 
 
 def held(lm: LocalLanguageModel) -> Held:
     """Return what is held now, and forget what the most was."""
+    now = memory([lm])
+    assert now is not None, "wanted Linux"
     status = _kilobytes("status")
     share = _kilobytes("smaps_rollup")["Pss"]
     Path("/proc/self/clear_refs").write_text("5")
-    told = status["VmRSS"], status["RssFile"], share, status["VmHWM"]
-    resident, files, proportional, most = (1024 * n for n in told)
-    return Held(resident, files, proportional, most, tensors(), lm.cache.n_bytes)
-
-
-def tensors() -> int:
-    """Return the bytes of all tensors of the process; views are counted once, with what they look at."""
-    import torch
-
-    found: dict[tuple[str, int], int] = {}
-    for thing in gc.get_objects():
-        if not issubclass(type(thing), torch.Tensor):
-            continue
-        if thing.layout == torch.strided:
-            storage = thing.untyped_storage()
-            found["storage", storage.data_ptr()] = storage.nbytes()
-        else:  # as oneDNN keeps them: no storage to ask
-            found["tensor", id(thing)] = thing.numel() * thing.element_size()
-    return sum(found.values())
+    files, proportional, most = (1024 * n for n in (status["RssFile"], share, status["VmHWM"]))
+    return Held(now.resident, files, proportional, most, now.weights, now.states, now.rest)
 
 
 def _kilobytes(name: str) -> dict[str, int]:
@@ -95,11 +75,11 @@ def main() -> None:
     lm = rag.answering.lm
     assert isinstance(lm, LocalLanguageModel)
     rows: list[Held] = []
-    print("questions " + " ".join(f"{name:>8}" for name in (*Held.__slots__, "rest")))
+    print("questions " + " ".join(f"{name:>8}" for name in Held.__slots__))
 
     def note(number: int) -> None:
         rows.append(held(lm))
-        each = (*(getattr(rows[-1], name) for name in Held.__slots__), rows[-1].rest)
+        each = (getattr(rows[-1], name) for name in Held.__slots__)
         print(f"{number:>9} " + " ".join(f"{n / 1e6:>8.0f}" for n in each), flush=True)
 
     note(0)

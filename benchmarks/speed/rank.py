@@ -12,6 +12,10 @@ time, not what it spent on other programs. Useful work is two operations for eac
 and each token that has to be read once (the common beginning of the prompts once in all), and the vocabulary
 once a passage; attention is not counted. The limit is that work at the rate of the model's own float32
 products.
+
+With `--naive-passages K` a model is ranked with as `rankrag` does it, adapter and likelihood of the question
+included: for each of `--count`, cold and then for another question. The naive loop over its base takes K
+passages, before and after, scaled to the tokens of each ranking.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ import json
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -38,7 +42,10 @@ from rankrag.model.engine.local import CACHE_BYTES, LocalLanguageModel
 from rankrag.model.engine.tokenizer import Tokenizer
 from rankrag.model.skills.ranker import relevance
 from rankrag.model.store import registry
-from rankrag.types import Passage, Prompt, Question
+from rankrag.model.store.checkpoint import read_checkpoint
+from rankrag.system.models import Loading, Precision, open_engine
+from rankrag.system.open import ranker_of
+from rankrag.types import Hit, Passage, Prompt, Question
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +53,8 @@ if TYPE_CHECKING:
 ASKED = Question("asked", "Which statement binds a name that is not local to the function it stands in?")
 BEFORE = Question("before", "What is it about?")
 PADDED_BATCH = 8
+_AMPLE = 2 << 30
+"""Bytes of states: all that are ranked stay, in any numbers."""
 CLOCKS = {"wall": perf_counter, "cpu": process_time}
 
 
@@ -123,9 +132,12 @@ class Naive:
 def main() -> None:
     """Measure, print, and fail if the cache held more than its limit."""
     arguments = _arguments()
+    if arguments.naive_passages:
+        _beside_a_few(arguments)
+        return
     form = prompts.template(arguments.template)
     folder = Path(registry.locate(arguments.model))
-    passages = list(islice(passages_of(arguments.passages), arguments.count))
+    passages = list(islice(passages_of(arguments.passages), max(arguments.count)))
     naive = Naive(folder, form.labels())
     engines = {
         name: LocalLanguageModel(folder, device="cpu", precision=name) for name in arguments.precisions
@@ -149,6 +161,67 @@ def main() -> None:
     kept = tally.cache_bytes <= arguments.cache_bytes and _keeps_a_small_limit(first, passages[:size], form)
     _print(arguments, _result(tally, arguments, len(passages), kept))
     sys.exit(0 if kept else 1)
+
+
+def _beside_a_few(arguments: argparse.Namespace) -> None:
+    """Measure and print what ranking takes beside a naive loop over few passages."""
+    import torch
+
+    card = read_checkpoint(registry.locate(arguments.model))
+    form = prompts.template(card.template)
+    naive = Naive(Path(registry.locate(card.base)) if card.is_adapter else card.folder, form.labels())
+    passages = list(islice(passages_of(arguments.passages), max(arguments.count)))
+    few = [prompts.rank(ASKED, passage, form) for passage in passages[: arguments.naive_passages]]
+    clock = CLOCKS[arguments.clock]
+
+    def tokens(asked: Sequence[Prompt]) -> int:
+        return sum(len(naive.tokens(prompt)) for prompt in asked)
+
+    def seconds_a_token() -> float:
+        with torch.inference_mode():
+            naive.loop(few[:1])
+            started = clock()
+            naive.loop(few)
+        return (clock() - started) / tokens(few)
+
+    before = seconds_a_token()
+    rows: list[tuple[str, int, float, int]] = []
+    for precision in arguments.precisions:
+        rows += _shipped(arguments, precision, passages, clock, tokens)
+    after = seconds_a_token()
+    result = [
+        {"way": way, "passages": n, "seconds": took, "times_naive": (before + after) / 2 * length / took}
+        for way, n, took, length in rows
+    ]
+    if arguments.output == "json":
+        print(json.dumps({"clock": arguments.clock, "naive_s_a_token": [before, after], "ways": result}))
+        return
+    print(f"naive: {before:.5f} s a token before, {after:.5f} after ({arguments.clock})")
+    for row in result:
+        print("{way:32}{passages:>5}{seconds:>9.2f} s {times_naive:>7.2f} times naive".format(**row))
+
+
+def _shipped(
+    arguments: argparse.Namespace,
+    precision: Precision,
+    passages: Sequence[Passage],
+    clock: Callable[[], float],
+    tokens: Callable[[Sequence[Prompt]], int],
+) -> Iterator[tuple[str, int, float, int]]:
+    """Yield way, passages, seconds and the tokens of its prompts for each ranking in one kind of numbers."""
+    engine = open_engine(arguments.model, calibration=False, loading=Loading(precision))
+    assert isinstance(engine.lm, LocalLanguageModel)
+    engine.lm.cache.limit = _AMPLE
+    ranker = ranker_of(engine)
+    ranker.rank(BEFORE, [Hit(passage, 0.0) for passage in passages[:2]])
+    for n in arguments.count:
+        engine.lm.cache.clear()
+        for way, question in (("cold", BEFORE), ("warm", ASKED)):
+            started = clock()
+            ranker.rank(question, [Hit(passage, 0.0) for passage in passages[:n]])
+            took = clock() - started
+            length = tokens([prompts.rank(question, passage, engine.form) for passage in passages[:n]])
+            yield f"{precision} ({engine.precision}), {way}", n, took, length
 
 
 def _naive(naive: Naive, asked: Sequence[Prompt], tally: Tally) -> None:
@@ -284,7 +357,10 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="How fast passages are ranked, as ratios in one run.")
     parser.add_argument("--model", default="smollm2-135m", help="a named model or a folder")
     parser.add_argument("--passages", help="a file of passages; without, the Python reference is cut up")
-    parser.add_argument("--count", type=int, default=100, help="passages to rank")
+    parser.add_argument(
+        "--count", type=int, nargs="+", default=[100], help="passages to rank; several with --naive-passages"
+    )
+    parser.add_argument("--naive-passages", type=int, metavar="K", help="naive over K passages only, scaled")
     parser.add_argument("--blocks", type=int, default=4, help="blocks that the passages are taken in")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16", "int8"])
     parser.add_argument("--clock", default="wall", choices=sorted(CLOCKS), help="whose seconds are counted")

@@ -116,6 +116,7 @@ def _models() -> Iterator[Check]:
     for name in named_models.DEFAULTS.values():
         yield _model(name)
     yield from _precision(named_models.DEFAULTS["language_model"])
+    yield from _memory(named_models.DEFAULTS["language_model"])
 
 
 def _precision(name: str) -> Iterator[Check]:
@@ -133,6 +134,25 @@ def _precision(name: str) -> Iterator[Check]:
     told = ", ".join(f"{numbers} {rate / 1e9:.0f}" for numbers, rate in speeds.items())
     found = f"{chosen or '16 bits, on the GPU'}{f' (billion operations a second: {told})' if told else ''}"
     yield Check("precision", "ok", found)
+
+
+def _memory(name: str) -> Iterator[Check]:
+    """Say what this process holds once a model that is here is loaded, as `ask` loads it."""
+    from ..system.models import open_engine
+
+    try:
+        from ..model.engine.local import CACHE_BYTES, LocalLanguageModel
+        from ..model.engine.memory import memory
+
+        lm = open_engine(name, calibration=False).lm
+    except (ImportError, RankRAGError):  # told above
+        return
+    if isinstance(lm, LocalLanguageModel) and (held := memory([lm])):
+        resident, weights, rest, most = (
+            f"{n / 1e9:.2f}" for n in (held.resident, held.weights, held.rest, CACHE_BYTES)
+        )
+        found = f"{resident} GB with {name}: {weights} weights, {rest} the rest; passages add up to {most}"
+        yield Check("memory", "ok", found)
 
 
 def _cache(folder: Path) -> Check:

@@ -153,8 +153,20 @@ def _about(spec: SystemSpec, rag: RAG, kind: str) -> About:
         version=__version__,
         n_tokens=(rag.judging or rag.answering).lm.n_tokens,
         cache=(lambda: (len(cache), cache.n_bytes, cache.hits, cache.misses)) if cache is not None else None,
+        memory=lambda: _memory(rag),
         disk=(lambda: (disk.n_bytes, disk.counts.hits, disk.counts.misses)) if disk is not None else None,
     )
+
+
+def _memory(rag: RAG) -> dict[str, int]:
+    """Return what the models of this machine, and the rest of the process, hold now."""
+    from ..model.engine.local import LocalLanguageModel
+    from ..model.engine.memory import memory
+
+    engines = [engine for engine in (rag.answering, rag.judging) if engine is not None]
+    models = {id(lm): lm for lm in (engine.own or engine.lm for engine in engines)}
+    held = memory([lm for lm in models.values() if isinstance(lm, LocalLanguageModel)])
+    return {"weights_bytes": held.weights, "rest_bytes": held.rest} if held else {}
 
 
 def _public(name: str) -> str:

@@ -70,6 +70,8 @@ class About:
     """Entries, bytes, hits and misses of the remembered prefixes, where the engine has such a cache."""
     disk: Callable[[], tuple[int, int, int]] | None = None
     """Bytes, hits and misses of the states on disk, where there are such."""
+    memory: Callable[[], dict[str, int]] | None = None
+    """Bytes of the weights and of the rest that is resident, by the names of their gauges."""
     ranker: str = ""
 
     @property

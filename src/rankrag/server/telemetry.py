@@ -21,6 +21,8 @@ GAUGES = {
     "requests_waiting": "Requests in line",
     "cache_entries": "Passages whose states are remembered",
     "cache_bytes": "Memory of the remembered states",
+    "weights_bytes": "Memory of the models' weights",
+    "rest_bytes": "Resident memory that is neither weights nor remembered states",
     "cache_hits": "Passages whose states were in memory",
     "cache_misses": "Passages whose states were not in memory",
     "disk_cache_bytes": "States of frequent passages on disk",

@@ -1,15 +1,49 @@
-"""Keep resident memory near what weights and states need: what the libraries keep beside them is bounded."""
+"""Resident memory: what of it is weights and states, and bounds for what the libraries keep beside them."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .local import LocalLanguageModel
 
 _KERNELS, _MOST_KERNELS = 128, 1024
 """Compiled products that are kept for each thread, and in all. A pass needs 20 to 60: four of the weights,
 and two of attention for each 64 tokens of a prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that this process holds now: all that is resident, and of it weights and states of passages."""
+
+    resident: int
+    weights: int
+    states: int
+
+    @property
+    def rest(self) -> int:
+        """Programs, their objects, and what allocators keep."""
+        return self.resident - self.weights - self.states
+
+
+def memory(models: Iterable[LocalLanguageModel]) -> Memory | None:
+    """Return what this process holds with these models loaded; None where the system is not Linux.
+
+    What is on a GPU is none of it.
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    here = [lm for lm in models if lm.device == "cpu"]
+    weights, states = sum(lm.weights_bytes for lm in here), sum(lm.cache.n_bytes for lm in here)
+    return Memory(pages * os.sysconf("SC_PAGE_SIZE"), weights, states)
 
 
 def bound_kernels() -> None:

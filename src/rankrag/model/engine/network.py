@@ -61,6 +61,7 @@ class Network:
         named = signature(type(model).forward).parameters
         self._cache_name = "cache" if "cache" in named else "past_key_values"
         self.window = _window(model.config)
+        self._integer_bytes = 0
         # The quick way through the blocks where it gives what the model gives, else the model's own code.
         self._quick = Blocks(model) if is_llama_like(model) else None
         if self._quick is not None and not self._agrees():
@@ -94,7 +95,12 @@ class Network:
                 "the precision int8: leave the precision out"
             )
         int8.check()
-        int8.convert(self.model, self._quick)
+        self._integer_bytes = int8.convert(self.model, self._quick)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the weights, in whatever numbers they are."""
+        return self._integer_bytes + sum(weights.nbytes for weights in self.model.parameters())
 
     def packed(self, segments: Sequence[Segment]) -> torch.Tensor:
         """Return what `logprobs` reads, rows for each segment in turn, and collect what they keep."""

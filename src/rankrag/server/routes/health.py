@@ -34,6 +34,8 @@ async def metrics(state: Shared) -> PlainTextResponse:
     if state.about.disk is not None:
         on_disk = ("disk_cache_bytes", "disk_cache_hits", "disk_cache_misses")
         now |= dict(zip(on_disk, state.about.disk(), strict=True))
+    if state.about.memory is not None:
+        now |= state.about.memory()
     for name, n in now.items():
         state.telemetry.gauges[name].set(n)
     return PlainTextResponse(state.telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
