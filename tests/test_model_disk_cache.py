@@ -412,6 +412,7 @@ def test_a_writer_that_is_killed_leaves_nothing_that_counts(tmp_path: Path, open
 def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     from fastapi.testclient import TestClient
+    from safetensors.numpy import load_file
 
     from rankrag.cli.served import app_of
     from rankrag.server import ServerSettings
@@ -429,6 +430,10 @@ def test_a_server_counts_hits_in_memory_and_on_disk(llama: Path, tmp_path: Path)
             found.append(
                 {line[0].removeprefix("rankrag_"): float(line[1]) for line in lines if "cache" in line[0]}
             )
+            told = dict(line.split() for line in http.get("/metrics").text.splitlines() if line[0] != "#")
+    if sys.platform == "linux":
+        size = 4 * sum(weights.size for weights in load_file(llama / "model.safetensors").values())
+        assert float(told["rankrag_weights_bytes"]) == size < float(told["rankrag_rest_bytes"]) < 4e9
     n = len(PASSAGES)
     names = ("cache_misses", "cache_hits", "disk_cache_misses", "disk_cache_hits")
     assert [[counts[name] for name in names] for counts in found] == [[n, n, n, 0], [n, n, 0, n]]

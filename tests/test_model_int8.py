@@ -132,6 +132,18 @@ def test_callers_side_by_side_get_their_own(llama: Path) -> None:
     assert all(np.abs(one - wanted[n % 2]).max() < 1e-4 for n, one in enumerate(found))
 
 
+def test_weights_are_counted_as_they_are_held(llama: Path) -> None:
+    import torch
+
+    model = model_of(llama, torch.float32)
+    floats = 4 * sum(weights.numel() for weights in model.parameters())
+    assert LocalLanguageModel(llama, precision="float32").weights_bytes == floats
+    kept = 2 * model.get_input_embeddings().weight.numel()  # of the floats, these alone, in 16 bits
+    rest = LocalLanguageModel(llama, precision="int8").weights_bytes - kept
+    turned = sum(part.weight.numel() for part in model.modules() if isinstance(part, torch.nn.Linear))
+    assert turned < rest < 2 * turned  # a byte a weight, and for each row its scale and zero
+
+
 def test_it_writes(llama: Path) -> None:
     plain, lm = (LocalLanguageModel(llama, precision=one) for one in PRECISIONS)
     assert (plain.precision, lm.precision) == ("float32", "int8")

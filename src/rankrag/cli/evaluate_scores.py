@@ -223,9 +223,10 @@ def cases(
     n: Annotated[int, typer.Option("-n", metavar="N", min=1, help="Questions of each kind.")] = 3,
     output: Output = "text",
 ) -> None:
-    """Show questions that one of two scored systems has right and the other has not.
+    """Show questions that only one of two systems has right.
 
-    The first ones of the sample, with the passages that were read (+ where their first words hold an answer).
+    Shown are the first ones of the sample, with the passages that were read (+ where their first words hold
+    an answer). Both systems must be scored.
     """
     from ..eval.cases import cases as find
     from ..eval.cases import told
