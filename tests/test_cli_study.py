@@ -84,7 +84,7 @@ def setup(place: Path, **changed: object) -> Setup:
 # ── the studies that are shipped ─────────────────────────────────────────────────────────────────────
 
 CLAIMS = tuple(f"claim-{n}" for n in range(1, 7))
-NAMES = ("ablation", *CLAIMS, "k-sweep", "ranking-data", "retrievers")
+NAMES = ("ablation", *CLAIMS, "k-sweep", "precision", "ranking-data", "retrievers")
 TRAINING = ("ablation", "claim-1", "claim-2", "ranking-data")
 
 
