@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import prompts
 from ...errors import FailureError
+from ...fitting import fit
 from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question, best_first
 from ..engine.tokens import counter
 
@@ -80,7 +81,7 @@ class ModelRanker:
             bare = prompts.rank(question, replace(hit.passage, text=""), self.form)
             frame = n_tokens(bare.prefix) + n_tokens(bare.suffix)
             budget = min(budget, frame + self.max_passage_tokens)
-        return prompts.fit(
+        return fit(
             lambda passages: prompts.rank(question, passages[0], self.form), [hit.passage], budget, n_tokens
         )
 
