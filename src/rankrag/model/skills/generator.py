@@ -48,7 +48,6 @@ class Counted(Iterator[str], Protocol):
     @property
     def usage(self) -> Usage | None:
         """The tokens so far; those of the prompt are 0, and all None, where they were not counted."""
-        ...
 
 
 @dataclass(slots=True)
