@@ -63,12 +63,11 @@ class Hybrid:
     """Fuses the rankings of several retrievers."""
 
     retrievers: tuple[Retriever, ...]
-    depth: int = DEPTH
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first; scores are those of reciprocal rank fusion."""
         check_search(query, k, filters)
-        depth = max(k, self.depth)
+        depth = max(k, DEPTH)
         *others, last = self.retrievers
         # Side by side: a store searches outside Python's lock, and so does an encoder.
         searches = [_POOL.submit(retriever.search, query, depth, filters) for retriever in others]

@@ -241,21 +241,11 @@ def _found(hit: Hit) -> FoundPassage:
 
 
 def _answered(answer: Answer) -> Answered:
-    cited = [
-        Cited(
-            start=citation.start,
-            end=citation.end,
-            passage_id=citation.passage_id,
-            source=citation.source,
-            relevance=citation.relevance,
-        )
-        for citation in answer.citations
-    ]
     read = answer.ranked[: answer.read_k]
     return Answered(
         text=answer.text,
         abstained=answer.abstained,
         weak=answer.weak,
-        citations=cited,
+        citations=[Cited.model_validate(each, from_attributes=True) for each in answer.citations],
         passages=[_found(hit) for hit in read],
     )
