@@ -31,7 +31,6 @@ ASKED = ""
 Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
 
-
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
 """By words, by vectors, or by both."""
 

@@ -19,7 +19,6 @@ HELP = (
     "of its second source, /quit leaves."
 )
 
-
 Stream = Callable[[Question, Filters], Iterator[Answer]]
 """What answers a question, step by step, from the passages that filters let through."""
 

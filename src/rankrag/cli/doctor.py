@@ -29,7 +29,6 @@ EVERYTHING = "all"
 ROOM_NEEDED = 2_000_000_000
 """Bytes that pulling the two defaults needs at most: two wheels and what is made of them."""
 
-
 CheckState = Literal["ok", "missing", "left out"]
 STYLES: dict[CheckState, str] = {"ok": "green", "missing": "yellow", "left out": "bright_black"}
 

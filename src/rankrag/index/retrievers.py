@@ -22,7 +22,6 @@ RRF_K = 60
 DEPTH = 100
 """Hits that each retriever gives to a fusion, if not more are asked for."""
 
-
 _POOL = ThreadPoolExecutor(8, thread_name_prefix="rankrag-search")
 """For the retrievers of a fusion; no thread is started before the first."""
 

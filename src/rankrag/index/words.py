@@ -97,7 +97,6 @@ def _spelled(spelled: list[str], language: str) -> list[str]:
 
 _LOCK = threading.Lock()
 
-
 _MEMORY: dict[str, dict[str, tuple[str, ...]]] = {}
 """By language, the words of spellings that were met."""
 
@@ -347,7 +346,6 @@ def _ranges(numbers: list[int]) -> str:
 _NAMES = {"Cjk": "Han", "Hiragana": "Kana", "Katakana": "Kana", "Ideographic": "Han"}
 _SHARE = 10
 """A text is written in the scripts that each have at least one in this many of its letters."""
-
 
 _BEYOND_LATIN = re.compile("[^\\x00-\u024f\u1e00-\u1eff\u2000-\u2bff]")
 

@@ -80,7 +80,6 @@ UTILISATION = 0.4
 HEAD_CHUNK = 256
 """Target tokens whose logits are in memory at once (TRL's fused head)."""
 
-
 ADAPTER = ("dtype=bfloat16", "lora.r=16", "learning_rate=2.0e-4")
 """Settings that train an adapter over a frozen base; it needs a higher rate, here one of our recipes."""
 

@@ -67,7 +67,6 @@ class FileRow:
 Batch = tuple[list[StoredPassage], "np.ndarray | None"]
 """Passages with their vectors, shape (rows, dimension), or None in an index without vectors."""
 
-
 REPLACED = 500
 """Files whose passages are replaced in one commit."""
 

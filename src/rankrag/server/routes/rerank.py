@@ -31,7 +31,6 @@ UNSCORED = -1.0
 """Stands for a relevance where the server's budget left a document unscored: below every relevance, and a
 number, since clients of these shapes take nothing else. `"scored": false` is beside it."""
 
-
 SHARE = 0.8
 """Of the deadline is for ranking: the last batch may take longer than it was meant to."""
 
