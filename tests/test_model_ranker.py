@@ -97,14 +97,6 @@ def test_what_the_model_did_not_see_is_counted() -> None:
     assert ranked[1].passage == long
 
 
-def test_a_limit_in_tokens_shortens_the_passage_only() -> None:
-    lm = TableLM([(-1.0, -1.0), (-1.0, -1.0)])
-    titled = Passage("t", "one two three four", title="A title of five words")
-    ranked = ModelRanker(lm, prompts.PAPER, max_passage_tokens=3).rank(QUESTION, hits(titled, OWLS))
-    assert lm.asked[0].prefix.endswith("Passage: A title of five words\none two three")
-    assert {hit.passage.id: hit.cut for hit in ranked} == {"t": 5, "owls": len(" night.")}
-
-
 def test_a_question_that_fills_the_model_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="shorten it"):
         ModelRanker(FakeLanguageModel(20), prompts.PAPER).rank(QUESTION, hits(CURIE))

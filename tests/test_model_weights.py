@@ -210,17 +210,18 @@ _OPEN_ENCODERS = """
 import sys
 from pathlib import Path
 from rankrag.errors import RankRAGError
-from rankrag.index.encoder import ENCODERS, _load, _load_layout
+from rankrag.index.encoder_loading import load, load_layout
+from rankrag.index.named_encoders import ENCODERS
 from rankrag.model.skills.cross_encoder import CrossEncoderRanker
 from rankrag.types import Hit, Passage, Question
 folder = Path(sys.argv[1])
-for load in (
-    lambda: _load(folder, ENCODERS["minilm-l6"], 64, "cpu"),
-    lambda: _load_layout(folder, "cpu"),
+for opened in (
+    lambda: load(folder, ENCODERS["minilm-l6"], 64, "cpu"),
+    lambda: load_layout(folder, "cpu"),
     lambda: CrossEncoderRanker(folder).rank(Question("q", "why?"), [Hit(Passage("p", "so"), 0.0)]),
 ):
     try:
-        load()
+        opened()
     except RankRAGError as error:
         print(error, file=sys.stderr)
 """

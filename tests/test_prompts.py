@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from rankrag import prompts
 from rankrag.errors import InvalidInputError
+from rankrag.fitting import fit
 from rankrag.prompts import CHAT, PAPER, TEMPLATES, Template
 from rankrag.types import Example, Passage, Prompt, Question, Style, Task, Turn
 
@@ -336,7 +337,7 @@ def test_fit_keeps_the_budget_and_reports_what_it_cut(
     whole = build(seen)
     frame = build([replace(passage, text="") for passage in seen])
     budget = n_tokens(frame.prefix) + n_tokens(frame.suffix) + len(seen) + room
-    prompt, cuts = prompts.fit(build, seen, budget, n_tokens)
+    prompt, cuts = fit(build, seen, budget, n_tokens)
 
     assert n_tokens(prompt.prefix) + n_tokens(prompt.suffix) <= budget
     assert prompt.suffix == whole.suffix
@@ -352,7 +353,7 @@ def _fit(texts: Sequence[str], room: int) -> tuple[list[str], dict[str, int]]:
     passages = [Passage(str(n), text) for n, text in enumerate(texts)]
     empty = prompts.answer(ask(), [replace(p, text="") for p in passages], PAPER)
     budget = n_tokens(empty.prefix) + n_tokens(empty.suffix) + room
-    _, cuts = prompts.fit(lambda p: prompts.answer(ask(), p, PAPER), passages, budget, n_tokens)
+    _, cuts = fit(lambda p: prompts.answer(ask(), p, PAPER), passages, budget, n_tokens)
     kept = {cut.passage_id: cut.kept for cut in cuts}
     return [p.text[: kept.get(p.id, len(p.text))] for p in passages], kept
 
@@ -397,7 +398,7 @@ def test_fit_cuts_a_long_run_after_a_short_word() -> None:
 def test_fit_refuses_a_question_that_leaves_no_room() -> None:
     question = replace(ask(), text="why " * 100)
     with pytest.raises(InvalidInputError, match=r"tokens, wanted at most 50: shorten it"):
-        prompts.fit(lambda p: prompts.answer(question, p, PAPER), [DANUBE], 50, n_tokens)
+        fit(lambda p: prompts.answer(question, p, PAPER), [DANUBE], 50, n_tokens)
 
 
 def write() -> None:

@@ -22,8 +22,10 @@ from rankrag.files import summed
 from rankrag.index import READABLE, IndexDocuments
 from rankrag.server import Limits, ServerSettings
 from rankrag.server.job_files import Job
+from rankrag.server.job_register import JobRegister
 from rankrag.server.jobs import Jobs
 from rankrag.server.safety.uploads import check_content, safe_name
+from rankrag.server.upload_folder import Uploads
 from serving import PATIENCE_S, client, jobs_of, live, make_app, make_index, until
 
 
@@ -34,7 +36,7 @@ def upload(http: TestClient, *files: tuple[str, bytes]) -> dict[str, Any]:
 
 
 def finished(http: TestClient, name: str) -> dict[str, Any]:
-    until(lambda: (job := jobs_of(http).get(name)) is not None and job.is_over)
+    until(lambda: (job := jobs_of(http).known.get(name)) is not None and job.is_over)
     return dict(http.get(f"/v1/jobs/{name}").json()["job"])
 
 
@@ -98,7 +100,7 @@ def test_jobs_survive_a_restart(tmp_path: Path) -> None:
     index = make_index(tmp_path)
     folder = index / "uploads"
     folder.mkdir()
-    jobs = Jobs(folder, IndexDocuments(index))
+    jobs = Jobs(Uploads(folder, IndexDocuments(index)))
     (folder / ".jobs").mkdir()
     (folder / "late.md").write_text("Owls fly at night.")
     waiting = jobs.submit(["late.md"])  # nobody works: the process ended here
@@ -250,14 +252,14 @@ def test_a_full_disk_fails_one_job_and_not_those_behind_it(
     index = make_index(tmp_path)
     with client(make_app(index)) as http:
         with monkeypatch.context() as full:
-            note = Jobs._note
+            note = JobRegister.note
 
-            def no_room(jobs: Jobs, job: Job) -> Job:
+            def no_room(jobs: JobRegister, job: Job) -> Job:
                 if job.status == "running":
                     raise OSError(28, "No space left on device")
                 return note(jobs, job)
 
-            full.setattr(Jobs, "_note", no_room)
+            full.setattr(JobRegister, "note", no_room)
             assert upload(http, ("a.md", b"One."))["status"] == "failed"
         assert upload(http, ("b.md", b"Two."))["status"] == "done"
 
@@ -283,7 +285,7 @@ def test_closing_does_not_wait_for_a_file_without_end(
     index = make_index(tmp_path)
     with client(make_app(index)) as http:
         name = http.post("/v1/documents", files={"file": ("a.md", b"One.")}).json()["job"]["id"]
-        until(lambda: jobs_of(http).list()[0].status == "running")
+        until(lambda: jobs_of(http).known.list()[0].status == "running")
     assert json.loads((index / "uploads" / ".jobs" / f"{name}.json").read_text())["status"] == "running"
     go.set()
 

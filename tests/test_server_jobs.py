@@ -17,9 +17,10 @@ from starlette.testclient import TestClient
 from rankrag.errors import FailureError, InUseError
 from rankrag.index import IndexDocuments
 from rankrag.index.manifest import building
-from rankrag.server import job_files, jobs, owners
+from rankrag.server import job_files, job_register, jobs, owners
 from rankrag.server.job_files import Job, read_job, write_job
 from rankrag.server.jobs import Jobs
+from rankrag.server.upload_folder import Uploads
 from serving import PATIENCE_S, client, jobs_of, live, make_app, make_index, until
 
 
@@ -40,7 +41,7 @@ def job_of(http: TestClient, name: str) -> dict[str, Any]:
 
 
 def over(http: TestClient, name: str) -> dict[str, Any]:
-    until(lambda: (job := jobs_of(http).get(name)) is not None and job.is_over)
+    until(lambda: (job := jobs_of(http).known.get(name)) is not None and job.is_over)
     return job_of(http, name)
 
 
@@ -119,7 +120,7 @@ def test_broken_job_files_are_kept_and_named_and_their_upload_goes_in(index: Pat
     with client(make_app(index)) as http:
         unread = {problem["path"] for problem in http.get("/v1/jobs").json()["unread"]}
         assert unread == {f"{name}.broken" for name in broken}
-        (job,) = jobs_of(http).list()
+        (job,) = jobs_of(http).known.list()
         assert over(http, job.id)["status"] == "done"
         assert found(http, "owls") == ["late.md"]
     for name, text in broken.items():
@@ -230,7 +231,7 @@ def test_a_deletion_is_told_to_come_back(index: Path, held: threading.Event, qui
 def test_closing_does_not_wait_for_another_build(index: Path, held: threading.Event, quick: None) -> None:
     with client(make_app(index)) as http:
         name = send(http, "late.md", "Owls fly at night.")
-        until(lambda: jobs_of(http).list()[0].waits_for)
+        until(lambda: jobs_of(http).known.list()[0].waits_for)
     assert not held.is_set()
     held.set()
     with client(make_app(index)) as http:
@@ -294,7 +295,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def test_a_job_can_be_cancelled(index: Path, slow: threading.Event) -> None:
     with client(make_app(index)) as http:
         first, second = send(http, "a.md", "An owl flies."), send(http, "b.md", "An owl sleeps.")
-        until(lambda: jobs_of(http).list()[-1].status == "running")
+        until(lambda: jobs_of(http).known.list()[-1].status == "running")
         assert http.post(f"/v1/jobs/{second}/cancel").json()["job"]["status"] == "cancelled"
         http.post(f"/v1/jobs/{first}/cancel")
         assert over(http, first)["status"] == "cancelled"
@@ -372,7 +373,7 @@ def test_the_oldest_of_many_finished_jobs_are_forgotten(
     index: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wait_in_line(folder, owls(3))
-    monkeypatch.setattr(jobs, "KEPT", 2)
+    monkeypatch.setattr(job_register, "KEPT", 2)
     with client(make_app(index)) as http:
         over(http, "w2")
         until(lambda: http.get("/v1/jobs/w0").status_code == 404)
@@ -537,9 +538,9 @@ def test_a_file_that_says_nothing_until_the_server_ended_is_counted(
     monkeypatch.setattr(IndexDocuments, "add", lambda *_: go.wait(PATIENCE_S) and ())
     with client(make_app(index)) as http:
         name = send(http, "a.md", "An owl flies.")
-        until(lambda: jobs_of(http).list()[0].status == "running")
+        until(lambda: jobs_of(http).known.list()[0].status == "running")
     with client(make_app(index)) as http:
-        until(lambda: jobs_of(http).list()[0].status == "running")
+        until(lambda: jobs_of(http).known.list()[0].status == "running")
     monkeypatch.setattr(IndexDocuments, "add", add)
     with client(make_app(index)) as http:
         assert over(http, name)["status"] == "failed"
@@ -548,6 +549,8 @@ def test_a_file_that_says_nothing_until_the_server_ended_is_counted(
 
 def test_jobs_without_a_start_have_no_owner(folder: Path, index: Path) -> None:
     (folder / "late.md").write_text("Owls fly at night.")
-    job = Jobs(folder, IndexDocuments(index)).submit(["late.md"])  # nobody works: the process ended here
+    job = Jobs(Uploads(folder, IndexDocuments(index))).submit(
+        ["late.md"]
+    )  # nobody works: the process ended here
     with client(make_app(index)) as http:
         assert over(http, job.id)["status"] == "done"

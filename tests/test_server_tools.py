@@ -18,7 +18,8 @@ from starlette.testclient import TestClient
 from rankrag import prompts
 from rankrag.model import Budget, BudgetedRanker, ModelRanker
 from rankrag.server import ServerSettings
-from rankrag.server.routes.tools import SOURCES, tools
+from rankrag.server.routes.tool_sources import SOURCES
+from rankrag.server.routes.tools import tools
 from rankrag.types import Hit, Prompt, Question, Ranker
 from serving import PATIENCE_S, QUESTION, TEXTS, SlowModel, client, live, make_app, make_index, until
 

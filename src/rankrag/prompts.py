@@ -15,12 +15,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .errors import InvalidInputError
-from .types import Cut, Example, Passage, Prompt, Question, Speaker, Style, Turn
+from .types import Example, Passage, Prompt, Question, Speaker, Style, Turn
 
 TRUE, FALSE = "True", "False"
 """The two labels of ranking; relevance is the probability of the first."""
@@ -150,6 +149,7 @@ _RETRIEVAL_RANK = (
     "For the question {text}, {assess} whether the above passages are relevant to the question. "
     "Return all the relevant passage id."
 )
+_QUESTION = "Write one short question that the passage answers. Return only the question."
 
 
 def template(name: str) -> Template:
@@ -159,9 +159,6 @@ def template(name: str) -> Template:
             f"found template {name!r}, wanted one of {', '.join(TEMPLATES)}: choose one of them"
         )
     return TEMPLATES[name]
-
-
-_QUESTION = "Write one short question that the passage answers. Return only the question."
 
 
 # ── the five prompts ─────────────────────────────────────────────────────────────────────────────────
@@ -226,10 +223,9 @@ def example(item: Example, form: Template) -> Prompt:
         "rank": lambda q, p, f: rank(q, p[0], f),
         "retrieval_rank": retrieval_rank,
     }
-    wanted = 1 if item.task in ("context_qa", "rank") else None
-    if wanted is not None and len(item.passages) != wanted:
+    if item.task in ("context_qa", "rank") and len(item.passages) != 1:
         raise InvalidInputError(
-            f"example {item.id!r}: found {len(item.passages)} passages, task {item.task!r} wants {wanted}"
+            f"example {item.id!r}: found {len(item.passages)} passages, task {item.task!r} wants 1"
         )
     prompt = several[item.task](item.question, item.passages, form)
     return replace(prompt, target=form.target(_broken(item.target, form.markers).strip()))
@@ -301,87 +297,6 @@ def claim(question: Question, sentence: str) -> Question:
     """
     text = f"{_sentence(_spaces(question.text))} {_spaces(sentence)}"
     return Question(id=question.id, text=text, style="true_false")
-
-
-# ── what fits ────────────────────────────────────────────────────────────────────────────────────────
-
-
-def fit(
-    build: Callable[[Sequence[Passage]], Prompt],
-    passages: Sequence[Passage],
-    budget: int,
-    n_tokens: Callable[[str], int],
-) -> tuple[Prompt, tuple[Cut, ...]]:
-    """Return the prompt with passages shortened until it has at most `budget` tokens, and what was cut.
-
-    Only passages give way, never the frame, the question or the conversation; the longest give way
-    first, down to the length of the others. Raises InvalidInputError if even empty passages do not fit.
-    """
-    prompt = build(passages)
-    if _fits(prompt, budget, n_tokens):
-        return prompt, ()
-    room = budget - _length(build([replace(p, text="") for p in passages]), n_tokens)
-    if room < len(passages):
-        raise InvalidInputError(
-            f"found a question (with its conversation) of {budget - room} tokens, wanted at most {budget}: "
-            "shorten it, or read fewer passages"
-        )
-    shares = _shares([n_tokens(p.text) for p in passages], room)
-    while True:
-        short = [
-            replace(p, text=_shorten(p.text, s, n_tokens)) for p, s in zip(passages, shares, strict=True)
-        ]
-        prompt = build(short)
-        # Tokens of a text alone and inside a prompt differ by a few; give way until the whole fits.
-        if (over := _length(prompt, n_tokens) - budget) <= 0:
-            return prompt, _cuts(passages, short)
-        shares = [max(0, s - 1 - over // len(shares)) for s in shares]
-
-
-_LONGEST_WORD = 40
-"""Characters; what is longer without a space is no word, and cutting at its end would lose it whole."""
-
-
-def _shares(lengths: Sequence[int], room: int) -> list[int]:
-    """Divide `room` tokens so that the short keep all they have and the long share the rest evenly."""
-    shares = [0] * len(lengths)
-    for done, index in enumerate(sorted(range(len(lengths)), key=lambda i: lengths[i])):
-        shares[index] = min(lengths[index], room // (len(lengths) - done))
-        room -= shares[index]
-    return shares
-
-
-def _shorten(text: str, limit: int, n_tokens: Callable[[str], int]) -> str:
-    """Return the longest beginning of a text that has at most `limit` tokens, cut at a word border.
-
-    A run without spaces longer than any word (another script, data) may be cut inside.
-    """
-    if limit < 1 or n_tokens(text) <= limit:
-        return text if limit > 0 else ""
-    words = [match.end() for match in re.finditer(rf"\S{{1,{_LONGEST_WORD}}}", text)]
-    for ends in (words, range(1, words[0] if words else len(text))):
-        if fitting := bisect_right(ends, limit, key=lambda end: n_tokens(text[:end])):
-            return text[: ends[fitting - 1]]
-    return ""
-
-
-def _cuts(before: Sequence[Passage], after: Sequence[Passage]) -> tuple[Cut, ...]:
-    return tuple(
-        Cut(old.id, kept=len(new.text), length=len(old.text))
-        for old, new in zip(before, after, strict=True)
-        if new.text != old.text
-    )
-
-
-def _fits(prompt: Prompt, budget: int, n_tokens: Callable[[str], int]) -> bool:
-    # A token covers at least one byte, so a short text needs no tokenising to be known to fit.
-    if len((prompt.prefix + prompt.suffix).encode()) <= budget:
-        return True
-    return _length(prompt, n_tokens) <= budget
-
-
-def _length(prompt: Prompt, n_tokens: Callable[[str], int]) -> int:
-    return n_tokens(prompt.prefix) + n_tokens(prompt.suffix)
 
 
 # ── the identity of a template ───────────────────────────────────────────────────────────────────────

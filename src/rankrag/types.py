@@ -31,7 +31,6 @@ ASKED = ""
 Filters = Mapping[str, str]
 """Attribute name to wanted value. The name `path` takes a glob and is compared with `Source.path`."""
 
-
 RetrieverKind = Literal["bm25", "dense", "hybrid"]
 """By words, by vectors, or by both."""
 
@@ -241,7 +240,6 @@ class Retriever(Protocol):
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first."""
-        ...
 
 
 class Ranker(Protocol):
@@ -249,7 +247,6 @@ class Ranker(Protocol):
 
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same passages, best first: none dropped, none added, ties by passage id."""
-        ...
 
 
 class Reading(Protocol):
@@ -258,15 +255,12 @@ class Reading(Protocol):
     @property
     def cuts(self) -> tuple[Cut, ...]:
         """What had to be left out of the passages for them to fit."""
-        ...
 
     def pieces(self) -> Iterator[str]:
         """Yield the answer piece by piece; the pieces joined are the answer. Closing it stops the model."""
-        ...
 
     def usage(self, text: str) -> Usage:
         """Return the tokens that were read, and those that writing `text`, the pieces so far, took."""
-        ...
 
 
 class Generator(Protocol):
@@ -284,7 +278,6 @@ class Generator(Protocol):
 
         `relevance` is that of each passage; empty where it is not known.
         """
-        ...
 
 
 class Rewriter(Protocol):
@@ -292,7 +285,6 @@ class Rewriter(Protocol):
 
     def rewrite(self, question: Question) -> str:
         """Return the question as one of its own, "" where it is one already or cannot be made one."""
-        ...
 
 
 class Citer(Protocol):
@@ -300,7 +292,6 @@ class Citer(Protocol):
 
     def cite(self, question: Question, text: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
         """Return citations in the order of the text; only the given passages are cited."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,31 +316,24 @@ class Documents(Protocol):
 
         `more` says that others follow at once, so that what is made once for many files may wait for them.
         """
-        ...
 
     def count(self) -> tuple[int, int]:
         """Return the number of files and of passages, without reading them."""
-        ...
 
     def list(self) -> tuple[Document, ...]:
         """Return every document in the index, ordered by id."""
-        ...
 
     def delete(self, ids: Iterable[str]) -> int:
         """Remove documents and their passages; return how many documents were there."""
-        ...
 
     def place(self, document: Document) -> Path:
         """Return the absolute path of a document's file."""
-        ...
 
     def line(self, passage: Passage) -> int | None:
         """Return the line (from 1) of its file at which a passage begins, None where that cannot be told."""
-        ...
 
     def examples(self) -> tuple[str, ...]:
         """Return a few questions that the documents suggest, of as many documents as can be."""
-        ...
 
 
 class LanguageModel(Protocol):
@@ -358,11 +342,9 @@ class LanguageModel(Protocol):
     @property
     def context_length(self) -> int:
         """The most tokens that prompt and answer may have together."""
-        ...
 
     def n_tokens(self, text: str) -> int:
         """Return the number of tokens of a text on its own, without special tokens."""
-        ...
 
     def logprobs(self, prompts: Sequence[Prompt], choices: Sequence[str]) -> np.ndarray:
         """Return natural-log probabilities of each choice right after each prompt.
@@ -370,11 +352,9 @@ class LanguageModel(Protocol):
         Shape (prompts, choices), float64. A choice of several tokens has the sum of its tokens', and `ASKED`
         the sum of those that stand at `Prompt.asked`: how likely what precedes the question makes it.
         """
-        ...
 
     def generate(self, prompt: Prompt, max_tokens: int, stop: Sequence[str] = ()) -> Iterator[str]:
         """Yield the greedy continuation piece by piece, ending before any string of `stop`."""
-        ...
 
 
 @runtime_checkable
@@ -385,4 +365,3 @@ class MixtureLanguageModel(LanguageModel, Protocol):
         self, prompts: Sequence[Prompt], weights: Sequence[float], max_tokens: int, stop: Sequence[str] = ()
     ) -> Iterator[str]:
         """Yield the greedy continuation by the weighted mean of the prompts' distributions of each token."""
-        ...

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -19,9 +18,6 @@ from ..pipeline import Level, level
 from ..spans import Excerpt, Span, excerpt, flat, window
 from ..types import Answer, Hit, Passage, Question
 from .console import QUIET, show, warn
-
-if TYPE_CHECKING:
-    from ..index import Location
 
 MARK = "cyan"
 EXCERPT = 200
@@ -172,9 +168,11 @@ def show_place(answer: Answer, number: int, console: Console, index: Path | None
     if not 1 <= number <= len(_read(answer)):
         console.print(Text(f"There is no source {number}: {len(_read(answer))} were read.", style=QUIET))
         return
+    from ..index import locate
+
     hit = _read(answer)[number - 1]
     passage, spans = hit.passage, _said(answer, hit)
-    located = _located(index, passage)
+    located = locate(index, passage) if index is not None else None
     text, offset = (located.text, located.start) if located else (passage.text, 0)
     first, last = offset + min(spans)[0], offset + max(end for _, end in spans)
     begin = first - len("\n".join(text[:first].split("\n")[-1 - AROUND :]))
@@ -208,14 +206,6 @@ def _said(answer: Answer, hit: Hit) -> list[Span]:
     ]
     excerpt = _found(answer, hit)
     return cited or [(excerpt.start, excerpt.end)]
-
-
-def _located(index: Path | None, passage: Passage) -> Location | None:
-    if index is None:
-        return None
-    from ..index import locate
-
-    return locate(index, passage)
 
 
 def _headline(

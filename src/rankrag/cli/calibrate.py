@@ -28,7 +28,6 @@ Method = Literal["temperature", "isotonic"]
 FEW = 100
 """Pairs below which a warning says that the fit may be chance."""
 
-
 PairsFile = Annotated[
     str,
     typer.Option(

@@ -19,7 +19,6 @@ QUIET = "bright_black"
 PIPED_WIDTH = 10_000
 """Columns when the reader is a program: nothing is wrapped or shortened there."""
 
-
 _CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
 _TURNS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # letters after these stand in another order
 _HARMLESS = dict.fromkeys(_CONTROL | _TURNS, "\ufffd")

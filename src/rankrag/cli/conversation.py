@@ -19,7 +19,6 @@ HELP = (
     "of its second source, /quit leaves."
 )
 
-
 Stream = Callable[[Question, Filters], Iterator[Answer]]
 """What answers a question, step by step, from the passages that filters let through."""
 
@@ -31,10 +30,8 @@ def hold(stream: Stream, question: Question, filters: Filters, index: Path | Non
     _quiet(HELP)
     last: Answer | None = None
     while (line := _line()) != "/quit":
-        if line == "/sources":
-            _sources(last, index)
-        elif opened := re.fullmatch(r"/open (\d{1,3})", line):
-            _open(last, int(opened[1]), index)
+        if looked := re.fullmatch(r"/sources|/open (\d{1,3})", line):
+            _look_back(last, looked[1], index)
         elif line.startswith("/"):
             _quiet(f"There is no {line.split()[0]}. {HELP}")
         elif line:
@@ -67,16 +64,12 @@ def _answer(stream: Stream, question: Question, filters: Filters) -> Answer | No
     return answer
 
 
-def _open(answer: Answer | None, number: int, index: Path | None) -> None:
+def _look_back(answer: Answer | None, number: str | None, index: Path | None) -> None:
+    """Show the sources of an answer, or the place of the one of this number."""
     if answer is None:
         _quiet("Nothing was asked yet.")
-    else:
-        answer_view.show_place(answer, number, console.out(), index)
-
-
-def _sources(answer: Answer | None, index: Path | None) -> None:
-    if answer is None:
-        _quiet("Nothing was asked yet.")
+    elif number is not None:
+        answer_view.show_place(answer, int(number), console.out(), index)
     else:
         answer_view.show_sources(answer, console.out(), index)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import typer
 from rich.text import Text
 
-from ..errors import MissingModelError, RankRAGError, amount
+from ..errors import RankRAGError, amount
 from . import console
 from .options import Output
 from .version import __version__, installed
@@ -28,7 +28,6 @@ EVERYTHING = "all"
 
 ROOM_NEEDED = 2_000_000_000
 """Bytes that pulling the two defaults needs at most: two wheels and what is made of them."""
-
 
 CheckState = Literal["ok", "missing", "left out"]
 STYLES: dict[CheckState, str] = {"ok": "green", "missing": "yellow", "left out": "bright_black"}
@@ -172,7 +171,7 @@ def _model(name: str) -> Check:
 
     try:
         problems = pull.verify(name)
-    except (MissingModelError, RankRAGError) as problem:
+    except RankRAGError as problem:
         return Check(f"model {name}", "missing", str(problem).partition(":")[0], f"rankrag model pull {name}")
     if problems:
         remedy = f"rankrag model remove {name}, then rankrag model pull {name}"

@@ -37,7 +37,6 @@ NOTES_SHOWN = 20
 
 CHANGES = ("added", "replaced", "unchanged", "removed", "failed")
 
-
 Paths = Annotated[list[str], typer.Argument(help="Files, folders and globs.", metavar="PATH")]
 EncoderName = Annotated[
     str | None,

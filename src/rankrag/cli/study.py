@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 MS_MARCO_PAIRS = 503_000
 """What rankers are usually trained on; the paper calls 5,000 pairs 1 % of it."""
 
-
 Recipe = Annotated[
     str,
     typer.Argument(

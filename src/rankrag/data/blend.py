@@ -191,14 +191,11 @@ def _put_together(work: Build) -> None:
         for held_out, items in ((False, pool.items), (True, pool.held_out)):
             rng = random.Random(f"{work.seed(name)} together{' held out' if held_out else ''}")
             near = partial(_near, work, name, held_out)
-            put = found_together if how.together == "found" else together
+            put, leave = (found_together, found_apart) if how.together == "found" else (together, apart)
             size = 1 if how.task == "context_qa" else how.passages
             made = _first_groups(put(items, near, size, rng), how.most_groups)
             groups |= made
-            if how.together == "found":
-                without |= found_apart(items, near, made, how.apart, rng)
-            else:
-                without |= apart(items, near, made, how.apart, rng)
+            without |= leave(items, near, made, how.apart, rng)
         if how.most_groups is not None:
             grouped = [item for item in pool.items if item.id in groups]
             pool.drops["over the limit"] += len(pool.items) - len(grouped)

@@ -30,7 +30,7 @@ from .results import (
     joined,
 )
 from .score import QuestionScore, Scores, check_paired
-from .statistics import Paired, compare, holm, interval, pooled, student
+from .statistics import Bounds, Paired, compare, holm, interval, pooled, student
 
 DRAWS = 1000
 """Resamplings for what is no mean (areas, calibration)."""
@@ -41,8 +41,11 @@ def cell(scores: Scores) -> Cell:
     return Cell(
         system=scores.system.name,
         benchmark=scores.benchmark.name,
-        measures=_means(scores.rows) | _confidence(scores),
-        seconds=_seconds(scores.rows),
+        measures=_means(scores.rows, lambda row: row.values) | _confidence(scores),
+        seconds={
+            step: replace(value, low=max(0.0, value.low))
+            for step, value in _means(scores.rows, lambda row: row.seconds, bounds=None).items()
+        },
         questions=len(scores.rows),
         of=scores.of,
         unanswered=sum(not row.answered for row in scores.rows),
@@ -60,23 +63,17 @@ def _ranked(rows: Sequence[QuestionScore]) -> float:
     return sum(timed) / len(timed) if timed else 0.0
 
 
-def _means(rows: Sequence[QuestionScore]) -> dict[str, Value]:
-    names = dict.fromkeys(name for row in rows for name in row.values)
+def _means(
+    rows: Sequence[QuestionScore],
+    of: Callable[[QuestionScore], Mapping[str, float]],
+    bounds: Bounds | None = (0.0, 1.0),
+) -> dict[str, Value]:
+    """Return the mean of each number that questions have, over those that have it."""
     return {
-        name: interval([row.values[name] for row in having], [row.unit for row in having])
-        for name in names
-        if (having := [row for row in rows if name in row.values])
+        name: interval([of(row)[name] for row in having], [row.unit for row in having], bounds=bounds)
+        for name in dict.fromkeys(name for row in rows for name in of(row))
+        if (having := [row for row in rows if name in of(row)])
     }
-
-
-def _seconds(rows: Sequence[QuestionScore]) -> dict[str, Value]:
-    names = dict.fromkeys(step for row in rows for step in row.seconds)
-    means = {
-        step: interval([row.seconds[step] for row in having], [row.unit for row in having], bounds=None)
-        for step in names
-        if (having := [row for row in rows if step in row.seconds])
-    }
-    return {step: replace(value, low=max(0.0, value.low)) for step, value in means.items()}
 
 
 def _confidence(scores: Scores) -> dict[str, Value]:

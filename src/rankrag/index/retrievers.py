@@ -22,7 +22,6 @@ RRF_K = 60
 DEPTH = 100
 """Hits that each retriever gives to a fusion, if not more are asked for."""
 
-
 _POOL = ThreadPoolExecutor(8, thread_name_prefix="rankrag-search")
 """For the retrievers of a fusion; no thread is started before the first."""
 
@@ -63,12 +62,11 @@ class Hybrid:
     """Fuses the rankings of several retrievers."""
 
     retrievers: tuple[Retriever, ...]
-    depth: int = DEPTH
 
     def search(self, query: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return at most `k` hits, best first; scores are those of reciprocal rank fusion."""
         check_search(query, k, filters)
-        depth = max(k, self.depth)
+        depth = max(k, DEPTH)
         *others, last = self.retrievers
         # Side by side: a store searches outside Python's lock, and so does an encoder.
         searches = [_POOL.submit(retriever.search, query, depth, filters) for retriever in others]

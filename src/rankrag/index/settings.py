@@ -35,30 +35,24 @@ class PassageEncoder(Protocol):
     @property
     def name(self) -> str:
         """The name by which the encoder is loaded again."""
-        ...
 
     @property
     def fingerprint(self) -> str:
         """A digest of weights and settings: vectors of two fingerprints do not compare."""
-        ...
 
     @property
     def dimension(self) -> int:
         """The numbers in a vector."""
-        ...
 
     @property
     def similarity(self) -> Similarity:
         """How vectors compare."""
-        ...
 
     def encode_queries(self, texts: Sequence[str], /) -> np.ndarray:
         """Return vectors of shape (texts, dimension), float32."""
-        ...
 
     def encode_passages(self, passages: Sequence[Passage], /) -> np.ndarray:
         """Return vectors of shape (passages, dimension), float32."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain, pairwise
 
+from .one_form import one_form
+
 # The store's own list also stops `and as for if in is no not or with`: in technical text those are what
 # people ask about. Without them and with question words instead, answers are found as often (hit@20 of
 # 1,000 training questions: TriviaQA 55.9 and 55.9, WebQuestions 52.5 and 52.6 percent).
@@ -40,94 +42,6 @@ _KNOWN = 400_000
 
 _CAMELS = 8
 """Humps up to which a word is split at its capitals: one with more is no name but a code."""
-
-# ── one form ─────────────────────────────────────────────────────────────────────────────────────────
-
-# Signs that show nothing: joiners, marks of direction, variants of a character (as in Japanese names).
-_INVISIBLE = (
-    "\u00ad \u034f \u061c \u180b-\u180e \u200b-\u200f \u202a-\u202e \u2060-\u2069 \ufe00-\ufe0f \ufeff "
-    "\U000e0100-\U000e01ef"
-).split(" ")
-# Marks that texts for beginners, prayers and encyclopedias have and no query: points of Hebrew, vowels and
-# the long stroke of Arabic, stress on letters of which Unicode has no composed form.
-_POINTS = (
-    "\u0300-\u036f \u0483-\u0487 \u0591-\u05bd \u05bf \u05c1-\u05c2 \u05c4-\u05c5 \u05c7 \u0640 "
-    "\u064b-\u065f \u0670 \u06d6-\u06dc \u06df-\u06e8 \u06ea-\u06ed"
-).split(" ")
-_SAME = {"‐": "-", "‑": "-", "־": "-", "İ": "i", "ё": "е", "Ё": "Е"}
-_SAME |= dict.fromkeys("’‘‛ʼʻʽʾʿʹˈ′׳՚ꞌ", "'")
-_SAME |= {"ک": "ك", "ی": "ي", "ى": "ي"} | dict.fromkeys("أإآٱ", "ا")  # Persian on a keyboard of Arabic; hamza
-_SAME |= {"٫": ".", "٬": ","}
-_SAME |= {
-    "ൺ": "ണ്",
-    "ൻ": "ന്",
-    "ർ": "ര്",
-    "ൽ": "ല്",
-    "ൾ": "ള്",
-    "ൿ": "ക്",
-}  # Malayalam before and after Unicode 5.1
-_ZEROS = "٠۰߀०০੦૦୦௦౦೦൦෦๐໐༠၀႐០᠐᥆᧐᪀᪐᭐᮰᱀᱐꘠꣐꤀꧐꧰꩐꯰"
-_SAME |= {chr(ord(zero) + n): str(n) for zero in _ZEROS for n in range(10)}
-# Radicals that PDFs have in place of the characters that look alike; NFKC knows the others.
-_RADICALS = (
-    "⺁厂⺇几⺌小⺎兀⺒巳⺓幺⺘手⺜日⺝月⺠民⺧牛⺩王⺫目⺬示⺯糸⺶羊⺷羊⺹老⺼肉⺽臼⻁虎⻄西⻅见⻆角⻉贝⻋车⻑長⻓长⻔门⻗雨⻘青"
-    "⻙韦⻚页⻛风⻜飞⻝食⻟食⻢马⻣骨⻤鬼⻥鱼⻦鸟⻧卤⻨麦⻩黄⻫斉⻬齐⻭歯⻮齿⻯竜⻰龙⻱龜⻲亀"
-)
-_SAME |= dict(zip(_RADICALS[::2], _RADICALS[1::2], strict=True))
-
-
-def _accented(numbers: range) -> dict[str, str]:
-    """Return the accented letters of a part of Unicode, and each without its accents."""
-    bare = {chr(number): unicodedata.normalize("NFD", chr(number)) for number in numbers}
-    return {letter: parts[0] for letter, parts in bare.items() if len(parts) > 1}
-
-
-_SAME |= _accented(range(0x370, 0x400)) | _accented(range(0x1F00, 0x2000))  # Greek has none in capitals
-_ONE_FORM = str.maketrans(_SAME) | {
-    number: None for ends in (*_INVISIBLE, *_POINTS) for number in range(ord(ends[0]), ord(ends[-1]) + 1)
-}
-_GROUPED = re.compile("[\xa0\u2007\u2009\u202f](?<=\\d.)(?=\\d{3}(?!\\d))")
-"""A space that holds the thousands of a number together."""
-
-_LETTERS_WITH_SPACES = "[^\\W\u0e00-\u109f\u1780-\u17ff\u3000-\u9fff]"
-_PARTS = re.compile(
-    '\u200c(?<=[\u0600-\u06ff].)(?=[\u0600-\u06ff])|["״](?<=[\u05d0-\u05ea].)(?=[\u05d0-\u05ea])'
-    f"|\u200b(?<={_LETTERS_WITH_SPACES}.)(?={_LETTERS_WITH_SPACES})"
-)
-"""What parts a word of Persian, a Hebrew acronym, a long name: its parts and the whole are words."""
-
-# A line end or a space after a hyphen joins, so that a word broken there is indexed joined as well; its parts
-# always go in too, so where it is no such word nothing is lost.
-_BROKEN = re.compile("(?<=\\w)-(?:[ \\t]*(?:\r?\n|\u2028)[ \\t]*(?=\\w)|[ ](?=[a-z]))")
-_SOFT_BREAK = re.compile("[\u00ad\u00ac][ \\t]*(?:\r?\n|\u2028)[ \\t]*")
-# Accents of TeX; letters lose theirs when they are stemmed.
-_TEX = re.compile(
-    r"""\{\\["'`^~=.]\{?([A-Za-z])\}?\}|\\["'`^~=.]\{([A-Za-z])\}|(?<=[A-Za-z])\\["'^]([A-Za-z])"""
-)
-_MAY_BREAK = re.compile("-[ \\t\r\n\u2028]")
-
-
-def one_form(text: str) -> str:
-    """Return a text in the form in which words are compared, but for its case.
-
-    That is NFKC, with one sign for apostrophes and one for hyphens, and without the line ends in words that
-    they broke.
-    """
-    if not text.isascii():
-        text = _GROUPED.sub(",", _SOFT_BREAK.sub("", text))
-        text = text.replace("´", "'")  # of which NFKC would make a space and a mark
-        text = _PARTS.sub("-", unicodedata.normalize("NFKC", text)).translate(_ONE_FORM)
-    if "\\" in text:
-        text = _TEX.sub(lambda accented: accented[accented.lastindex or 0], text)
-    return _BROKEN.sub("-", text) if _MAY_BREAK.search(text) else text
-
-
-def spellings(text: str) -> list[str]:
-    """Return the ways in which Unicode may have stored a name: as given, composed, and decomposed."""
-    if text.isascii():
-        return [text]
-    return [*dict.fromkeys([text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD"))])]
-
 
 # ── words ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +96,6 @@ def _spelled(spelled: list[str], language: str) -> list[str]:
 
 
 _LOCK = threading.Lock()
-
 
 _MEMORY: dict[str, dict[str, tuple[str, ...]]] = {}
 """By language, the words of spellings that were met."""
@@ -433,7 +346,6 @@ def _ranges(numbers: list[int]) -> str:
 _NAMES = {"Cjk": "Han", "Hiragana": "Kana", "Katakana": "Kana", "Ideographic": "Han"}
 _SHARE = 10
 """A text is written in the scripts that each have at least one in this many of its letters."""
-
 
 _BEYOND_LATIN = re.compile("[^\\x00-\u024f\u1e00-\u1eff\u2000-\u2bff]")
 

@@ -26,6 +26,7 @@ from .safety.request_log import RequestLog
 from .settings import ServerSettings
 from .state import State
 from .telemetry import Telemetry
+from .upload_folder import Uploads
 
 
 def create_app(
@@ -41,7 +42,7 @@ def create_app(
     """
     settings, telemetry = settings or ServerSettings(), telemetry or Telemetry()
     limits = settings.limits
-    jobs = Jobs(settings.uploads, documents) if settings.uploads and documents else None
+    jobs = Jobs(Uploads(settings.uploads, documents)) if settings.uploads and documents else None
     desk = Desk(limits.running, limits.waiting, limits.seconds)
     state = State(pipeline, documents, jobs, settings, telemetry, desk)
     app = FastAPI(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -99,6 +99,20 @@ def set_aside(folder: Path) -> list[Problem]:
     for problem in unread:
         _log.warning("%s: %s", problem.path, problem.reason)
     return unread
+
+
+def record(job: Job) -> dict[str, object]:
+    """Return a job as clients see it."""
+    return brief(job) | {"documents": [asdict(document) for document in job.documents]}
+
+
+def brief(job: Job) -> dict[str, object]:
+    """Return a job as it stands in a list: its documents, which may be many, are counted."""
+    shown = asdict(replace(job, documents=()))
+    for inner in ("documents", "owner", "at", "together", "ended"):
+        del shown[inner]
+    n_passages = sum(document.n_passages for document in job.documents)
+    return shown | {"n_documents": len(job.documents), "n_passages": n_passages}
 
 
 class NewerError(ValueError):

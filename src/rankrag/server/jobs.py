@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Lock, Thread
 
 from ..errors import InUseError, RankRAGError
 from ..files import sync
-from ..types import Added, Document, Documents
+from ..types import Added, Document
 from . import owners
 from .desk import BusyError
-from .job_files import Job, Problem, Status, read_job, read_jobs, set_aside, write_job
-
-KEPT = 1000
-"""Finished jobs that are remembered: whoever asks seconds later, behind 70 others a second, is told."""
+from .job_files import Job, Problem, Status, set_aside, write_job
+from .job_register import ClosedError, JobRegister
+from .upload_folder import Uploads
 
 PATIENCE_S = 5.0
 """Seconds that a deletion waits for the file that is going in."""
@@ -57,10 +55,6 @@ class _CancelledError(BaseException):  # no Exception: what reads files may catc
     """The job of the file that is going in was cancelled."""
 
 
-class _ClosedError(BaseException):
-    """The server closes."""
-
-
 @dataclass(slots=True)
 class Jobs:
     """Does jobs in the order in which they came. Their state is a file each, so a restart goes on.
@@ -69,32 +63,33 @@ class Jobs:
     What was running when a process ended is done again: the index passes over what it has.
     """
 
-    folder: Path
-    documents: Documents
+    uploads: Uploads
     changing: Lock = field(default_factory=Lock)
     """Held while the index changes: a deletion waits for the file that is going in."""
     unread: tuple[Problem, ...] = ()
     """Files of jobs that could not be read when the server started."""
-    _jobs: dict[str, Job] = field(default_factory=dict)
+    known: JobRegister = field(init=False)
     _line: deque[str] = field(default_factory=deque)
     _cancelled: set[str] = field(default_factory=set)
     _changed: Condition = field(default_factory=Condition)
     _closed: bool = False
-    _is_sealed: bool = False
     _has_moved: bool = False
     _ends: float | None = None
     _owner: owners.Owner | None = None
     _thread: Thread | None = None
 
+    def __post_init__(self) -> None:
+        self.known = JobRegister(self.uploads.states)
+
     def start(self) -> None:
         """Take over the jobs of processes that have ended, and begin to work."""
-        self._states().mkdir(parents=True, exist_ok=True)
-        sync(self.folder.parent)
-        self._owner = owners.enter(self._states())
-        for part in self.folder.glob(".*.part"):  # what an upload left when its process was killed
-            if not owners.is_alive(self._states(), part.name[1:].split("-")[0]):
+        self.uploads.states.mkdir(parents=True, exist_ok=True)
+        sync(self.uploads.folder.parent)
+        self._owner = owners.enter(self.uploads.states)
+        for part in self.uploads.folder.glob(".*.part"):  # what an upload left when its process was killed
+            if not owners.is_alive(self.uploads.states, part.name[1:].split("-")[0]):
                 part.unlink(missing_ok=True)
-        self.unread = tuple(set_aside(self._states()))
+        self.unread = tuple(set_aside(self.uploads.states))
         self._look()
         if any(problem.path.endswith(".broken") for problem in self.unread):
             self._find_lost()
@@ -115,62 +110,34 @@ class Jobs:
         assert self._ends is not None
         if self._thread is not None:
             self._thread.join(min(CLOSING_S, max(0.0, self._ends - time.monotonic())))
-        with self._changed:
-            self._is_sealed = True  # a thread that is left must not write over what the next start does
-            left = [job for job in self._jobs.values() if job.at and job.owner == self._name()]
+        self.known.seal()
+        left = [job for job in self.known.here() if job.at and job.owner == self._name()]
         if self._has_moved and sum(len(job.at) for job in left) == 1:  # no fault of the file
-            write_job(self._states(), replace(left[0], at=()))
+            write_job(self.uploads.states, replace(left[0], at=()))
         if self._owner is not None:
             self._owner.leave()
 
-    def place(self, name: str) -> Path:
-        """Return where an upload of this name is kept."""
-        return self.folder / name
-
     def partial(self) -> Path:
         """Return a file of its own for an upload that is coming in."""
-        return self.folder / f".{self._name()}-{uuid.uuid4().hex}.part"
-
-    def is_upload(self, document: Document) -> bool:
-        """Whether a document came by upload, by where its file lies."""
-        return self._kept(document) is not None
+        return self.uploads.folder / f".{self._name()}-{uuid.uuid4().hex}.part"
 
     def submit(self, names: Iterable[str]) -> Job:
         """Queue files that lie in the folder of uploads; return their job."""
-        sync(self.folder)  # what is promised has to be there after a power cut
+        sync(self.uploads.folder)  # what is promised has to be there after a power cut
         job = Job(uuid.uuid4().hex, tuple(names), time.time(), owner=self._name())
-        self._note(job)
         self._queue(job)
         return job
-
-    def get(self, name: str) -> Job | None:
-        """Return a job by its id, also one of another server on this folder."""
-        with self._changed:
-            own = self._jobs.get(name)
-        if own is not None or not re.fullmatch(r"\w{1,64}", name):
-            return own
-        try:
-            return read_job(self._states() / f"{name}.json")
-        except (OSError, ValueError):
-            return None
-
-    def list(self) -> tuple[Job, ...]:
-        """Return all jobs that are remembered, newest first, also those of other servers on this folder."""
-        with self._changed:
-            jobs = dict(self._jobs)
-        jobs |= {job.id: job for job in read_jobs(self._states(), set(jobs))}
-        return tuple(sorted(jobs.values(), key=lambda job: job.created, reverse=True))
 
     def cancel(self, name: str) -> Job | None:
         """Cancel a job that is not over: at once where it waits, else at the next step of its file.
 
         What got in stays. Raises BusyError for a job of another server, which alone can end it.
         """
-        job = self.get(name)
+        job = self.known.get(name)
         if job is None or job.is_over:
             return job
         with self._changed:
-            if name not in self._jobs:
+            if name not in self.known:
                 raise BusyError(10, "found a job of another server on this index, wanted one of this one")
             self._cancelled.add(name)
             waits = name in self._line
@@ -189,8 +156,8 @@ class Jobs:
             raise BusyError(int(PATIENCE_S), "found the index taking in a file, wanted it free")
         try:
             self._delete(document, ends)
-            kept = self._kept(document)
-            if kept is not None and not any(other.path == document.path for other in self.documents.list()):
+            kept, documents = self.uploads.kept(document), self.uploads.documents.list()
+            if kept is not None and all(other.path != document.path for other in documents):
                 kept.unlink(missing_ok=True)
         finally:
             self.changing.release()
@@ -198,46 +165,40 @@ class Jobs:
     def _delete(self, document: Document, ends: float) -> None:
         while True:
             try:
-                self.documents.delete([document.id])
+                self.uploads.documents.delete([document.id])
+                return
             except InUseError as error:
                 if time.monotonic() >= ends:
                     raise BusyError(int(PATIENCE_S), f"found that {IN_USE}, wanted it free") from error
                 time.sleep(PAUSE_S)
-            else:
-                return
 
     # ── what earlier processes left ──────────────────────────────────────────────────────────────────
 
     def _look(self) -> None:
         """Take over what servers that ended have left, and remember what is over."""
-        with self._changed:
-            known = set(self._jobs)
-        for job in sorted(read_jobs(self._states(), known), key=lambda job: job.created):
+        for job in self.known.elsewhere():
             if job.is_over:
-                self._show(job)
-            elif not owners.is_alive(self._states(), job.owner):
+                self.known.show(job)
+            elif not owners.is_alive(self.uploads.states, job.owner):
                 self._take_over(job)
 
     def _take_over(self, job: Job) -> None:
         """Queue the job of a process that has ended; count the end against the files that were going in."""
         ended = {**job.ended, **{file: job.ended.get(file, 0) + (not job.together) for file in job.at}}
         job = _anew(replace(job, ended=ended, owner=self._name()))
-        self._note(job)
         self._queue(job)
 
     def _find_lost(self) -> None:
         """Queue the uploads that no job names any more, since theirs was broken."""
-        with self._changed:
-            jobs = list(self._jobs.values())
-        named = {name for job in jobs for name in (job.ended if job.is_over else job.files)}
-        files = (path for path in sorted(self.folder.iterdir()) if path.is_file())
+        named = {name for job in self.known.here() for name in (job.ended if job.is_over else job.files)}
+        files = (path for path in sorted(self.uploads.folder.iterdir()) if path.is_file())
         if names := [path.name for path in files if path.name[0] != "." and path.name not in named]:
             self.submit(names)
 
     # ── the thread ───────────────────────────────────────────────────────────────────────────────────
 
     def _work(self) -> None:
-        with contextlib.suppress(_ClosedError):  # the next start takes up what is still `running` in its file
+        with contextlib.suppress(ClosedError):  # the next start takes up what is still `running` in its file
             while jobs := self._next():
                 self._do(jobs)
 
@@ -255,14 +216,14 @@ class Jobs:
 
     def _from_line(self) -> tuple[Job, ...]:
         """Take the first job from the line, and those behind it whose files go in with its files."""
-        jobs = [self._jobs[self._line.popleft()]]
-        n_files, n_bytes = len(jobs[0].files), self._n_bytes(jobs[0].files)
+        jobs = [self.known[self._line.popleft()]]
+        n_files, n_bytes = len(jobs[0].files), self.uploads.n_bytes(jobs[0].files)
         while self._line and not jobs[0].ended:
-            job = self._jobs[self._line[0]]
-            n_files, n_bytes = n_files + len(job.files), n_bytes + self._n_bytes(job.files)
+            job = self.known[self._line[0]]
+            n_files, n_bytes = n_files + len(job.files), n_bytes + self.uploads.n_bytes(job.files)
             if job.ended or n_files > TOGETHER or n_bytes > TOGETHER_BYTES:
                 break
-            jobs.append(self._jobs[self._line.popleft()])
+            jobs.append(self.known[self._line.popleft()])
         return tuple(jobs)
 
     def _do(self, jobs: tuple[Job, ...]) -> None:
@@ -273,12 +234,12 @@ class Jobs:
             for job in reversed(jobs):
                 if job.id in self._cancelled:
                     self._end_cancelled(job)
-                elif not self._jobs[job.id].is_over:
-                    self._note(_anew(job))
+                elif not self.known[job.id].is_over:
+                    self.known.note(_anew(job))
                     with self._changed:
                         self._line.appendleft(job.id)
         except Exception as error:  # a full disk, for one: the jobs behind it are to have their turn
-            left = [_anew(job) for job in jobs if not self._jobs[job.id].is_over]
+            left = [_anew(job) for job in jobs if not self.known[job.id].is_over]
             if len(left) > 1:
                 for job in left:
                     self._do((job,))
@@ -286,15 +247,15 @@ class Jobs:
             _log.error("an upload could not be worked on", exc_info=error)
             for job in left:
                 problems = tuple(Problem(name, "the server failed; its log says why") for name in job.files)
-                self._show(replace(job, status="failed", problems=problems))
+                self.known.show(replace(job, status="failed", problems=problems))
 
     def _run(self, jobs: tuple[Job, ...]) -> None:
         n_failed = Counter[str]()
         for job in jobs:
-            self._show(replace(job, status="running", total=self._n_bytes(job.files)))
+            self.known.show(replace(job, status="running", total=self.uploads.n_bytes(job.files)))
         for part in self._parts(jobs):
             self._go_in(part, n_failed)
-        self._forget()
+        self.known.forget()
 
     def _parts(self, jobs: tuple[Job, ...]) -> Iterator[_Part]:
         """Yield the files of jobs in parts that go in together; what may have ended a process goes alone."""
@@ -302,7 +263,7 @@ class Jobs:
         n_files = n_bytes = 0
         for job in jobs:
             for file in job.files:
-                size = self._n_bytes([file])
+                size = self.uploads.n_bytes([file])
                 if part and (job.ended or n_files >= TOGETHER or n_bytes + size > TOGETHER_BYTES):
                     yield part
                     part, n_files, n_bytes = {}, 0, 0
@@ -322,15 +283,15 @@ class Jobs:
                 for name, file in files:
                     self._go_in({name: (file,)}, n_failed)
                 return
-            outcome = {files[0][1]: Added(problem=self._told(error))}
+            outcome = {files[0][1]: Added(problem=_told(error))}
         for name, own in part.items():
             n_failed[name] += sum(outcome[file].problem != "" for file in own)
-            self._go_on(self._jobs[name], own, outcome, n_failed[name])
+            self._go_on(self.known[name], own, outcome, n_failed[name])
 
     def _take(self, part: _Part) -> dict[str, Added]:
         """Return what became of each file of a part."""
         for name, files in part.items():
-            if self._jobs[name].ended.get(files[0], 0) >= MOST_ENDS:  # it is alone
+            if self.known[name].ended.get(files[0], 0) >= MOST_ENDS:  # it is alone
                 reason = f"the server ended {MOST_ENDS} times while this file went in: it is left out"
                 return {files[0]: Added(problem=reason)}
         return self._when_free(part)
@@ -342,20 +303,21 @@ class Jobs:
             added = outcome[last]
             # A file that was read may have its problems, too: lines passed over, a guessed encoding.
             told = dict.fromkeys(text for text in (added.problem, *added.notes) if text)
-            problems += [Problem(last, self._public(text, last)) for text in told]
+            problems += [Problem(last, self.uploads.public(text, last)) for text in told]
             documents += added.documents
         status: Status = "running"
         if last == job.files[-1]:
             status = "failed" if n_failed == len(job.files) else "done"
-        done, total = self._n_bytes(_until(job, last)), self._n_bytes(job.files)
+        done, total = self.uploads.n_bytes(_until(job, last)), self.uploads.n_bytes(job.files)
         moved = replace(job, status=status, problems=tuple(problems), documents=tuple(documents), at=())
-        self._note(replace(moved, waits_for="", done=done, total=total, unit="bytes"))
+        self.known.note(replace(moved, waits_for="", done=done, total=total, unit="bytes"))
 
     def _when_free(self, part: _Part) -> dict[str, Added]:
         """Put files in, once no other process changes the index; return what became of each."""
-        paths = {file: str(self.place(file)) for files in part.values() for file in files}
-        begun = {name: self._n_bytes(_until(self._jobs[name], files[0])[:-1]) for name, files in part.items()}
-        sizes = {name: self._n_bytes(files) for name, files in part.items()}
+        paths = {file: str(self.uploads.place(file)) for files in part.values() for file in files}
+        sizes = {name: self.uploads.n_bytes(files) for name, files in part.items()}
+        before = {name: _until(self.known[name], files[0])[:-1] for name, files in part.items()}
+        begun = {name: self.uploads.n_bytes(files) for name, files in before.items()}
         self._has_moved, pause = False, PAUSE_S
 
         def progress(done: int, total: int, unit: str) -> None:
@@ -363,22 +325,22 @@ class Jobs:
             self._check(part)
             for name in part:
                 if unit == "bytes":  # of all the files: each job has its share
-                    share = replace(self._jobs[name], done=begun[name] + sizes[name] * done // max(1, total))
+                    share = replace(self.known[name], done=begun[name] + sizes[name] * done // max(1, total))
                 else:
-                    share = replace(self._jobs[name], done=done, total=total, unit=unit)
-                self._show(share)
+                    share = replace(self.known[name], done=done, total=total, unit=unit)
+                self.known.show(share)
 
         while True:
             for name, files in part.items():
-                now = replace(self._jobs[name], at=tuple(files), together=len(paths) > 1, waits_for="")
-                self._note(now)
+                now = replace(self.known[name], at=tuple(files), together=len(paths) > 1, waits_for="")
+                self.known.note(now)
             try:
                 with self.changing:
-                    added = self.documents.add(paths.values(), progress, self._has_more(part))
+                    added = self.uploads.documents.add(paths.values(), progress, self._has_more(part))
                     return {file: added[path] for file, path in paths.items()}
             except InUseError:
                 for name in part:
-                    self._note(replace(self._jobs[name], at=(), waits_for=IN_USE))
+                    self.known.note(replace(self.known[name], at=(), waits_for=IN_USE))
             with self._changed:
                 self._changed.wait(pause)
             self._check(part)
@@ -386,112 +348,38 @@ class Jobs:
 
     def _has_more(self, part: _Part) -> bool:
         """Whether other files wait behind those of a part."""
-        with self._changed:
-            jobs = list(self._jobs.values())
-        return any(not job.is_over and job.files[-1] not in part.get(job.id, ()) for job in jobs)
+        return any(not job.is_over and job.files[-1] not in part.get(job.id, ()) for job in self.known.here())
 
     def _check(self, part: _Part) -> None:
         """Raise where a job was cancelled, or the server closes and will not wait for what goes in."""
         with self._changed:
             if not self._cancelled.isdisjoint(part):
                 raise _CancelledError
-            if self._closed and (self._is_sealed or not any(self._jobs[name].at for name in part)):
-                raise _ClosedError
+            if self._closed and (self.known.is_sealed or not any(self.known[name].at for name in part)):
+                raise ClosedError
 
     def _end_cancelled(self, job: Job) -> Job:
         with self._changed:
-            job = self._jobs[job.id]
+            job = self.known[job.id]
             self._cancelled.discard(job.id)
-        ended = self._note(replace(job, status="cancelled", at=(), waits_for=""))
+        ended = self.known.note(replace(job, status="cancelled", at=(), waits_for=""))
         self._clear(ended)
-        self._forget()
+        self.known.forget()
         return ended
 
     def _clear(self, cancelled: Job) -> None:
         """Remove the uploads of a cancelled job that are neither in the index nor wanted by another job."""
-        wanted = {name for job in self.list() if not job.is_over for name in job.files}
-        paths = {self.documents.place(document).resolve() for document in self.documents.list()}
-        for name in cancelled.files:
-            if name not in wanted and self.place(name).resolve() not in paths:
-                self.place(name).unlink(missing_ok=True)
-
-    def _told(self, error: Exception) -> str:
-        if isinstance(error, RankRAGError):
-            return str(error)
-        if isinstance(error, OSError) and error.strerror:
-            return error.strerror
-        _log.error("bug while indexing an upload", exc_info=error)
-        return "the server failed on this file; its log says why"
-
-    def _public(self, text: str, name: str) -> str:
-        """Return a text for clients: without the server's folders and processes."""
-        uploaded = self.place(name)
-        # The index names a file from the folder that it was made in, which may be any of these.
-        relative = (str(uploaded.relative_to(parent)) for parent in reversed(uploaded.parents))
-        for path, shown in (
-            (str(uploaded), name),
-            *((path, name) for path in relative),
-            (str(self.folder), "uploads"),
-            (str(self.folder.parent), "the index"),
-        ):
-            text = text.replace(path, shown)
-        return re.sub(r" ?\(process [^)]*\)", "", text)
-
-    # ── state ────────────────────────────────────────────────────────────────────────────────────────
+        wanted = {name for job in self.known.list() if not job.is_over for name in job.files}
+        self.uploads.remove(name for name in cancelled.files if name not in wanted)
 
     def _queue(self, job: Job) -> None:
+        self.known.note(job)
         with self._changed:
             self._line.append(job.id)
             self._changed.notify_all()
 
-    def _note(self, job: Job) -> Job:
-        """Remember a job, also on disk."""
-        with self._changed:
-            if self._is_sealed:
-                raise _ClosedError
-            write_job(self._states(), job)
-            self._jobs[job.id] = job
-        return job
-
-    def _show(self, job: Job) -> None:
-        with self._changed:
-            self._jobs[job.id] = job
-
-    def _forget(self) -> None:
-        over = [job for job in self.list() if job.is_over]
-        for job in over[KEPT:]:
-            (self._states() / f"{job.id}.json").unlink(missing_ok=True)
-            with self._changed:
-                self._jobs.pop(job.id, None)
-
     def _name(self) -> str:
         return self._owner.name if self._owner else ""
-
-    def _states(self) -> Path:
-        return self.folder / ".jobs"
-
-    def _n_bytes(self, files: Iterable[str]) -> int:
-        return sum(_size(self.place(file)) for file in files)
-
-    def _kept(self, document: Document) -> Path | None:
-        """Return the file of a document if it is an upload: another may have the same name elsewhere."""
-        kept = self.place(Path(document.path).name)
-        same = kept.is_file() and self.documents.place(document).resolve() == kept.resolve()
-        return kept if same else None
-
-
-def record(job: Job) -> dict[str, object]:
-    """Return a job as clients see it."""
-    return brief(job) | {"documents": [asdict(document) for document in job.documents]}
-
-
-def brief(job: Job) -> dict[str, object]:
-    """Return a job as it stands in a list: its documents, which may be many, are counted."""
-    shown = asdict(replace(job, documents=()))
-    for inner in ("documents", "owner", "at", "together", "ended"):
-        del shown[inner]
-    n_passages = sum(document.n_passages for document in job.documents)
-    return shown | {"n_documents": len(job.documents), "n_passages": n_passages}
 
 
 def _anew(job: Job) -> Job:
@@ -502,5 +390,10 @@ def _until(job: Job, file: str) -> tuple[str, ...]:
     return job.files[: job.files.index(file) + 1]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _told(error: Exception) -> str:
+    if isinstance(error, RankRAGError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    _log.error("bug while indexing an upload", exc_info=error)
+    return "the server failed on this file; its log says why"

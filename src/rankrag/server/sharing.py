@@ -19,7 +19,6 @@ _log = logging.getLogger("rankrag.server")
 STOPPED: ContextVar[Event | None] = ContextVar("STOPPED", default=None)
 """Set for the threads of a request: says that its client has left or its time is over."""
 
-
 GLANCE_S = 0.05
 """Seconds between two looks of a waiting thread at whether its request is over."""
 

@@ -80,7 +80,6 @@ UTILISATION = 0.4
 HEAD_CHUNK = 256
 """Target tokens whose logits are in memory at once (TRL's fused head)."""
 
-
 ADAPTER = ("dtype=bfloat16", "lora.r=16", "learning_rate=2.0e-4")
 """Settings that train an adapter over a frozen base; it needs a higher rate, here one of our recipes."""
 
@@ -314,21 +313,20 @@ def activations(stage: Stage, config: PretrainedConfig) -> float:
     """
     width = 4 if stage.bf16 is False else 2
     tokens = stage.per_device_train_batch_size * stage.max_length
-    heads = config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // heads
     # Two norms and their inputs, queries, keys, values and their sum, and four times the feed-forward width.
-    layer = (
-        4 * config.hidden_size
-        + 2 * head * (heads + config.num_key_value_heads)
-        + 4 * config.intermediate_size
-    )
+    layer = 4 * config.hidden_size + 2 * _attention_width(config) + 4 * config.intermediate_size
     layers = config.num_hidden_layers
     kept = layers * layer if stage.gradient_checkpointing is False else layers * config.hidden_size + layer
     return float(tokens * kept * width)
 
 
 def _layer_parameters(config: PretrainedConfig) -> int:
+    attention = 2 * config.hidden_size * _attention_width(config)
+    return int(attention + 3 * config.hidden_size * config.intermediate_size + 2 * config.hidden_size)
+
+
+def _attention_width(config: PretrainedConfig) -> int:
+    """Return the numbers of a token's queries and keys; its output and values are as many."""
     heads = config.num_attention_heads
     head = getattr(config, "head_dim", None) or config.hidden_size // heads
-    attention = 2 * config.hidden_size * head * (heads + config.num_key_value_heads)
-    return int(attention + 3 * config.hidden_size * config.intermediate_size + 2 * config.hidden_size)
+    return int(head * (heads + config.num_key_value_heads))

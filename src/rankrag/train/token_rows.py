@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from .. import prompts
 from ..errors import InvalidInputError
 from ..files import replacing
+from ..fitting import fit
 from ..types import Example, Passage, Prompt, Task
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _row(item: Example, vocabulary: Vocabulary, max_length: int) -> tuple[TokenR
     extra = len(prompt_ids) - _length(build(item.passages), vocabulary)
     budget = max_length - len(target_ids) - extra
     try:
-        short, cuts = prompts.fit(build, item.passages, budget, vocabulary.n_tokens)
+        short, cuts = fit(build, item.passages, budget, vocabulary.n_tokens)
     except InvalidInputError:
         return "question and target do not fit", 0
     if _lost(item, short, vocabulary.form):

@@ -25,7 +25,6 @@ _FOLLOWED = re.compile(
 )
 """What an assistant that books adds to its answer: it answers nothing."""
 
-
 _TOKENS = re.compile(r"\s['’]\s|\w['’]\s+\w+['’]|\s[.,;:!?]|[a-z][.][A-Z]")
 """What is left of tokens, or of a sentence that was glued to another: nothing to be taught."""
 _LONGEST = 70

@@ -75,10 +75,8 @@ def _start(address: str) -> None:
     import ray
 
     try:
-        if address == "local":
-            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        else:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        dashboard = False if address == "local" else None  # which a cluster has or has not
+        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise FailureError(

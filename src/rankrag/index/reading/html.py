@@ -142,45 +142,45 @@ class _Walk:
         """Yield the blocks of a tree."""
         from lxml import etree
 
-        skipped: etree._Element | None = None
-        for event, node in etree.iterwalk(root, events=("start", "end")):
-            if skipped is not None:
-                if event == "end" and node is skipped:
-                    skipped = None
-                    self._tail(node, root)
-                continue
+        whole: etree._Element | None = None
+        walk = etree.iterwalk(root, events=("start", "end"))
+        for event, node in walk:
             tag = node.tag if isinstance(node.tag, str) else ""
             if event == "start":
-                if _is_hidden(node, tag):
-                    skipped = node
-                elif tag in _LISTS and node is not root and not self.menus and (size := _menu(node)):
-                    self.left_out += size
-                    skipped = node
-                elif tag == "table" and not _is_layout(node):
-                    yield from self._flush()
-                    yield from _table(node)
-                    skipped = node
-                elif tag in ("rt", "rp"):
-                    self.reading += node.itertext() if tag == "rt" else ()
-                    skipped = node
-                elif tag in _LEVELS:
-                    yield from self._flush()
-                    if words := _words(node):
-                        yield Heading(_LEVELS[tag], words)
-                    skipped = node
-                elif tag == "pre":
-                    yield from self._flush()
-                    yield Paragraph("".join(node.itertext()).strip("\n"))
-                    skipped = node
-                else:
+                blocks = self._whole(node, tag, root)
+                if blocks is None:
                     yield from self._open(node, tag)
-            else:
+                else:
+                    yield from blocks
+                    whole = node
+                    walk.skip_subtree()
+                continue
+            if node is not whole:
                 if tag in _BLOCKS:
                     yield from self._flush()
                 if tag == "ruby":
                     self.in_ruby = False
-                self._tail(node, root)
+            self._tail(node, root)
         yield from self._flush()
+
+    def _whole(self, node: etree._Element, tag: str, root: etree._Element) -> list[Block] | None:
+        """Return the blocks of an element that is taken or left out as a whole; None for one to go into."""
+        if _is_hidden(node, tag):
+            return []
+        if tag in _LISTS and node is not root and not self.menus and (size := _menu(node)):
+            self.left_out += size
+            return []
+        if tag in ("rt", "rp"):
+            self.reading += node.itertext() if tag == "rt" else ()
+            return []
+        if tag == "table" and not _is_layout(node):
+            return [*self._flush(), *_table(node)]
+        if tag in _LEVELS:
+            words = _words(node)
+            return [*self._flush(), *([Heading(_LEVELS[tag], words)] if words else ())]
+        if tag == "pre":
+            return [*self._flush(), Paragraph("".join(node.itertext()).strip("\n"))]
+        return None
 
     def _open(self, node: etree._Element, tag: str) -> Iterator[Block]:
         if tag in _BLOCKS:

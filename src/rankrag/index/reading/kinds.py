@@ -47,7 +47,6 @@ class CollectionKind:
 
     read: Callable[[Path, str, int], Iterator[FromCollection]]
     apart: bool = False
-    packs: bool = True
 
 
 _TEXT = DocumentKind(read_text, apart=False, packs=True)
@@ -105,5 +104,5 @@ COLLECTIONS: Mapping[str, CollectionKind] = {
 TEXT = ".txt"
 """The kind of a file whose name has no ending, if it holds text."""
 
-PACKS = tuple(ending for table in (DOCUMENTS, COLLECTIONS) for ending, kind in table.items() if kind.packs)
+PACKS = (*(ending for ending, kind in DOCUMENTS.items() if kind.packs), *COLLECTIONS)
 """Endings of files that are read compressed too."""

@@ -23,7 +23,6 @@ _HEADERS = ("from", "to", "cc", "date", "subject")
 _PARTS = 200
 """Most parts of a mail that are looked at."""
 
-
 LONGEST_HEADER = 2000
 """Characters of a header that are read: the standard library takes 2 s for 20,000 brackets, and four times
 that for twice as many."""
@@ -75,7 +74,6 @@ def _headers_in_utf8(data: bytes) -> bytes:
 
 _NAMED = re.compile(rb"=\?([A-Za-z0-9_-]{1,40})\?(?=[BbQq]\?)")
 _HEAD = re.compile(rb"(?:[^\r\n]+\r?\n)+")
-
 
 LONGEST_MAIL = 64 * 2**20
 """Bytes of a mail in a mailbox; a longer one is named and passed over."""

@@ -34,7 +34,6 @@ _PAGE_S = 120
 Recognised = tuple[str, float]
 """The text of a page and the mean confidence in it, 0..1."""
 
-
 REMEDY = "--ocr reads"
 """In every note and reason about pages that were left for want of `--ocr`."""
 

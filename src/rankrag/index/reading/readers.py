@@ -19,18 +19,15 @@ class FileReader(Protocol):
 
     def begin(self, files: Sequence[File], plan: ReadPlan) -> None:
         """Take note of what will be asked for; one that reads ahead starts here."""
-        ...
 
     def digest(self, file: File) -> str:
         """Return the digest of a file's bytes; raises OSError."""
-        ...
 
     def portions(self, file: File, after: int) -> Iterator[Portion]:
         """Yield the passages of a file, of a collection only those of records after that one.
 
         Raises InvalidInputError, MissingExtraError or OSError for what cannot be read.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,16 @@ import datetime
 import io
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from ...errors import InvalidInputError, amount, needs
 from .compressed import Archive
 from .office import RELATED, paragraphs, part_blocks, related, xml_tree
 from .texts import MOST_CHARACTERS, Block, Extract, Grid, Heading, Paragraph
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet, CalamineWorkbook
 
 _ZIPPED = (b"PK\x03\x04",)
 
@@ -23,29 +27,8 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
         _check_content(archive.read("content.xml"))
     with needs("python-calamine", "docs"):
         from python_calamine import CalamineError, CalamineWorkbook
-    blocks: list[Block] = []
-    hidden: list[str] = []
-    size = n_empty = 0
-    parts = _sheet_parts(archive) if archive else {}
-    comments = _comments(archive) if archive else {}
     try:
-        book = CalamineWorkbook.from_filelike(io.BytesIO(data))
-        for info in book.sheets_metadata:
-            beside = [*comments.get(info.name, ())]
-            if archive and (part := parts.get(info.name)):
-                beside += _beside(archive, part)
-                n_empty += len(_NO_VALUE.findall(archive.read(part)))
-            if "WorkSheet" not in str(info.typ):
-                blocks += [Heading(1, info.name), *beside] if beside else []
-                hidden += [] if beside else [info.name]
-                continue
-            rows = [[_cell(value) for value in row] for row in book.get_sheet_by_name(info.name).iter_rows()]
-            rows = _trimmed(rows)
-            size += sum(len(cell) for row in rows for cell in row)
-            if size > MOST_CHARACTERS:
-                raise InvalidInputError(f"it holds more than {MOST_CHARACTERS:,} characters: split it")
-            if rows or beside:
-                blocks += [Heading(1, info.name), Grid(rows), *beside]
+        return _workbook(CalamineWorkbook.from_filelike(io.BytesIO(data)), archive)
     except CalamineError as error:
         if "password" in str(error).lower():
             raise InvalidInputError("it is encrypted: save a copy without password") from error
@@ -54,6 +37,28 @@ def read_sheets(data: bytes, _name: str = "") -> Extract:
         if type(error).__name__ != "PanicException":  # of Rust, which Python takes for as grave as an exit
             raise
         raise InvalidInputError("it is no spreadsheet that can be read (its parts do not fit)") from error
+
+
+def _workbook(book: CalamineWorkbook, archive: Archive | None) -> Extract:
+    blocks: list[Block] = []
+    hidden: list[str] = []
+    size = n_empty = 0
+    parts = _sheet_parts(archive) if archive else {}
+    comments = _comments(archive) if archive else {}
+    for info in book.sheets_metadata:
+        beside = [*comments.get(info.name, ())]
+        if archive and (part := parts.get(info.name)):
+            beside += _beside(archive, part)
+            n_empty += len(_NO_VALUE.findall(archive.read(part)))
+        is_table = "WorkSheet" in str(info.typ)
+        rows = _rows(book.get_sheet_by_name(info.name)) if is_table else []
+        size += sum(len(cell) for row in rows for cell in row)
+        if size > MOST_CHARACTERS:
+            raise InvalidInputError(f"it holds more than {MOST_CHARACTERS:,} characters: split it")
+        if rows or beside:
+            blocks += [Heading(1, info.name), *([Grid(rows)] if is_table else ()), *beside]
+        elif not is_table:
+            hidden.append(info.name)
     notes = [f"no table of cells, not read: {', '.join(hidden)}"] if hidden else []
     if n_empty:
         formulas = amount(n_empty, "formula")
@@ -128,8 +133,9 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _trimmed(rows: list[list[str]]) -> list[list[str]]:
-    """Return rows without empty ones, and without the columns that are empty in all of them."""
+def _rows(sheet: CalamineSheet) -> list[list[str]]:
+    """Return the rows of a sheet without empty ones, and without columns that are empty in all of them."""
+    rows = [[_cell(value) for value in row] for row in sheet.iter_rows()]
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     width = max(map(len, rows), default=0)
     full = [n for n in range(width) if any(n < len(row) and row[n].strip() for row in rows)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from ...types import Filters
-from ..words import spellings
+from ..one_form import spellings
 
 _VALUES = 500
 """Values in one `IN (...)`: the parser of conditions is recursive and slow on very long ones."""

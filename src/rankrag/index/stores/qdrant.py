@@ -19,7 +19,8 @@ from ...types import Document, Filters, Hit, Passage
 from ..limits import check_words
 from ..manifest import IndexManifest, check_vectors, searched_by
 from ..older import words_before
-from ..words import query_words, spellings, words
+from ..one_form import spellings
+from ..words import query_words, words
 from .conditions import attribute
 from .qdrant_points import (
     NAMED,

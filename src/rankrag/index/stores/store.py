@@ -67,7 +67,6 @@ class FileRow:
 Batch = tuple[list[StoredPassage], "np.ndarray | None"]
 """Passages with their vectors, shape (rows, dimension), or None in an index without vectors."""
 
-
 REPLACED = 500
 """Files whose passages are replaced in one commit."""
 
@@ -86,18 +85,15 @@ class Store(Protocol):
     @property
     def folder(self) -> Path:
         """The folder of the index."""
-        ...
 
     @property
     def manifest(self) -> IndexManifest:
         """What the index was built with."""
-        ...
 
     # ── changes ──────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, rows: Sequence[StoredPassage], vectors: np.ndarray | None = None) -> None:
         """Add passages; `vectors` has shape (rows, dimension) in an index with vectors."""
-        ...
 
     def replace(
         self,
@@ -111,73 +107,57 @@ class Store(Protocol):
         Where `documents` are given, those of other documents of the files stay. Rows of other files may be
         among the new ones. `names` are at most `REPLACED`.
         """
-        ...
 
     def set_files(self, rows: Sequence[FileRow]) -> None:
         """Write the rows of files, replacing those of the same name."""
-        ...
 
     def remove_files(self, names: Iterable[str]) -> None:
         """Remove files and their passages; the row of a file goes first, so that a kill leaves no lie."""
-        ...
 
     def remove_documents(self, ids: Iterable[str]) -> None:
         """Remove documents; a file whose last passage is gone is forgotten, so it would be read again."""
-        ...
 
     @property
     def n_unindexed(self) -> int:
         """Passages that `index` would take in; a search finds them, but slower or with a coarser score."""
-        ...
 
     def index(self, may_wait: int = 0) -> None:
         """Bring the indexes up to date with the passages, unless fewer than `may_wait` are new."""
-        ...
 
     def sync(self) -> None:
         """Have all changes so far survive a power cut."""
-        ...
 
     # ── what is there ────────────────────────────────────────────────────────────────────────────────
 
     def __len__(self) -> int:
         """Return the number of passages."""
-        ...
 
     def files(self) -> dict[str, FileRow]:
         """Return the files by name."""
-        ...
 
     def names(self) -> set[str]:
         """Return the names of the files that have passages here, complete or not."""
-        ...
 
     def ids(self) -> set[str]:
         """Return the ids of all passages."""
-        ...
 
     def last_record(self, name: str) -> int:
         """Return the number of the last record of a file that is in; 0 if none is."""
-        ...
 
     def passages(self, ids: Iterable[str]) -> dict[str, Passage]:
         """Return the passages of these ids by id; ids that are not in the index are left out."""
-        ...
 
     def documents(self, names: Iterable[str] | None = None) -> list[Document]:
         """Return the documents, or those of the files named, ordered by id.
 
         The digest is that of the file that holds the document.
         """
-        ...
 
     def rows_of(self, name: str) -> Iterator[StoredPassage]:
         """Yield what is stored of a file, in no order."""
-        ...
 
     def batches(self) -> Iterator[Batch]:
         """Yield all that was added, in batches that fit into memory, in no order."""
-        ...
 
     # ── search ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -186,8 +166,6 @@ class Store(Protocol):
 
         The query is words, nothing in it is an operator; one without any word of the index finds nothing.
         """
-        ...
 
     def search_vectors(self, vector: np.ndarray, k: int, filters: Filters | None = None) -> list[Hit]:
         """Return the passages whose vectors are most similar (cosine or dot product), ties by id."""
-        ...

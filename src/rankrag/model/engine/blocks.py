@@ -68,11 +68,9 @@ class Block(Protocol):
 
     def states(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return queries, keys and values side by side, (tokens, all of them), for (tokens, width)."""
-        ...
 
     def finish(self, hidden: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """Return `hidden` with all that follows attention added in place; `seen` is what that gathered."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

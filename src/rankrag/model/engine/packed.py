@@ -53,7 +53,6 @@ class Layout(Protocol):
 
     def attend(self, layer: int, query: torch.Tensor, states: Layer, scale: float) -> torch.Tensor:
         """Return the output, (tokens, heads, head size), for queries of the same shape."""
-        ...
 
 
 @dataclass(slots=True)

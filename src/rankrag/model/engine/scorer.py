@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 _WORTH_AN_ENTRY = 16
 """Tokens that prompts must share beyond what is stored before their common beginning is stored apart."""
 
-
 _WORTH_A_CHUNK = 128
 """Tokens from which a chunk is run apart: fewer read the weights too often for what they compute."""
 

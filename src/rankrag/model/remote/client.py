@@ -14,7 +14,7 @@ import contextlib
 import math
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import BoundedSemaphore, Lock
@@ -288,20 +288,21 @@ class RemoteLanguageModel:
     # ── what servers call things ─────────────────────────────────────────────────────────────────────
 
     def _post(self, body: Mapping[str, object]) -> Mapping[str, object]:
-        while True:
-            sent = self._spoken(body)
-            try:
-                return self.endpoint.post(_PATHS[self._way], sent)
-            except RefusedError as refusal:
-                self._learn(refusal)
-                if self._spoken(body) == sent:
-                    raise
+        return next(self._asking(body, lambda path, sent: iter([self.endpoint.post(path, sent)])))
 
     def _events(self, body: Mapping[str, object]) -> Generator[Mapping[str, object]]:
+        return self._asking(body, self.endpoint.events)
+
+    def _asking(
+        self,
+        body: Mapping[str, object],
+        send: Callable[[str, Mapping[str, object]], Iterator[Mapping[str, object]]],
+    ) -> Generator[Mapping[str, object]]:
+        """Yield what the server answers, asked again in other words where it does not know ours."""
         while True:
             sent = self._spoken(body)
             try:
-                yield from self.endpoint.events(_PATHS[self._way], sent)
+                yield from send(_PATHS[self._way], sent)
             except RefusedError as refusal:
                 self._learn(refusal)
                 if self._spoken(body) == sent:

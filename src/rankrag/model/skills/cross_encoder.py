@@ -26,7 +26,6 @@ class CrossEncoderRanker:
 
     folder: Path
     max_tokens: int = 512
-    batch_size: int = 32
 
     def rank(self, question: Question, hits: Sequence[Hit]) -> list[Hit]:
         """Return the same passages, best first: none dropped, none added, ties by passage id."""
@@ -34,7 +33,7 @@ class CrossEncoderRanker:
             return []
         query = search_query(question)
         pairs = [(query, _text(hit.passage)) for hit in hits]
-        scores = self._model.predict(pairs, batch_size=self.batch_size, show_progress_bar=False)
+        scores = self._model.predict(pairs, show_progress_bar=False)
         scored = [
             replace(hit, score=float(score), scored=True, cut=0)
             for hit, score in zip(hits, scores, strict=True)

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from ... import prompts
 from ...errors import InvalidInputError
+from ...fitting import fit
 from ...types import (
     Cut,
     LanguageModel,
@@ -47,7 +48,6 @@ class Counted(Iterator[str], Protocol):
     @property
     def usage(self) -> Usage | None:
         """The tokens so far; those of the prompt are 0, and all None, where they were not counted."""
-        ...
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class ModelGenerator:
         self, build: Callable[[Sequence[Passage]], Prompt], passages: Sequence[Passage], limit: int
     ) -> tuple[Prompt, tuple[Cut, ...]]:
         n_tokens = counter(self.lm, self.form.markers)
-        return prompts.fit(build, passages, self.lm.context_length - limit, n_tokens)
+        return fit(build, passages, self.lm.context_length - limit, n_tokens)
 
 
 def _shares(relevance: Sequence[float], whole: float) -> list[float]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ... import prompts
 from ...errors import FailureError
+from ...fitting import fit
 from ...types import ASKED, Cut, Hit, LanguageModel, Passage, Prompt, Question, best_first
 from ..engine.tokens import counter
 
@@ -31,13 +32,11 @@ class ModelRanker:
     `query_likelihood` says how many times the log-odds are raised by what the passage adds to the natural log
     of the question's probability, over the same prompt without a passage. 0 is the paper's ranking.
 
-    The model sees at most `max_passage_tokens` tokens of a passage (None: what its context holds); `cut`
-    of each hit counts the characters that it did not see.
+    `cut` of each hit counts the characters of a passage that did not fit the model's context.
     """
 
     lm: LanguageModel
     form: prompts.Template
-    max_passage_tokens: int | None = None
     query_likelihood: float = 0.0
     _alone: dict[Prompt, float] = field(default_factory=dict, init=False, repr=False, compare=False)
     """The natural log of a question's probability without a passage: it is ranked for in several steps."""
@@ -76,11 +75,7 @@ class ModelRanker:
         n_tokens = counter(self.lm, self.form.markers)
         label = max(self.lm.n_tokens(label) for label in self.form.labels())
         budget = self.lm.context_length - label
-        if self.max_passage_tokens is not None:
-            bare = prompts.rank(question, replace(hit.passage, text=""), self.form)
-            frame = n_tokens(bare.prefix) + n_tokens(bare.suffix)
-            budget = min(budget, frame + self.max_passage_tokens)
-        return prompts.fit(
+        return fit(
             lambda passages: prompts.rank(question, passages[0], self.form), [hit.passage], budget, n_tokens
         )
 

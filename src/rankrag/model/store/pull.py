@@ -124,12 +124,9 @@ def _fetch_into(model: Model, partial: Path, progress: Progress) -> None:
             shutil.rmtree(partial, ignore_errors=True)
             raise
     elif isinstance(model.origin, PinnedFile):
-        revision = _fetch_pinned(model.origin, partial, progress)
-        _finish(model, partial, revision, progress)
+        _finish(model, partial, _fetch_pinned(model.origin, partial, progress), progress)
     elif isinstance(model.origin, Hub):
-        partial.mkdir(exist_ok=True)
-        revision = _fetch_hub(model.origin, partial, progress)
-        _finish(model, partial, revision, progress)
+        _finish(model, partial, _fetch_hub(model.origin, partial, progress), progress)
 
 
 def _put(partial: Path, target: Path) -> None:
@@ -253,6 +250,7 @@ def _fetch_pinned(origin: PinnedFile, folder: Path, progress: Progress) -> str:
 
 
 def _fetch_hub(origin: Hub, folder: Path, progress: Progress) -> str:
+    folder.mkdir(exist_ok=True)
     plan = [(hub.look(repo), folder / side) for side, repo in origin.sides().items()]
     total = sum(snapshot.n_bytes for snapshot, _ in plan)
     _check_room(folder, total)

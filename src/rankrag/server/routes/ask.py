@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Request
@@ -104,15 +105,10 @@ def _excerpts(answer: Answer) -> dict[str, object]:
     """
     read = {hit.passage.id for hit in answer.ranked[: answer.read_k]} if answer.done else set()
     said = "" if answer.abstained else answer.text
-    excerpts = {
-        hit.passage.id: excerpt(
-            hit.passage.text, answer.question.text, said if hit.passage.id in read else ""
-        )
-        for hit in answer.retrieved
-    }
+    question = answer.question.text
     return {
-        name: {"start": shown.start, "end": shown.end, "marks": shown.marks}
-        for name, shown in excerpts.items()
+        hit.passage.id: asdict(excerpt(hit.passage.text, question, said if hit.passage.id in read else ""))
+        for hit in answer.retrieved
     }
 
 

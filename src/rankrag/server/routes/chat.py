@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from ...errors import InvalidInputError, NotFoundError
 from ...files import Record
 from ...pipeline import Pipeline
-from ...types import Answer, Citation, Filters, Hit, Passage, Question, Speaker, Style, Turn
+from ...types import Answer, Filters, Passage, Question, Speaker, Style, Turn
 from ..desk import each
 from ..event_stream import EventStream, event
 from ..granting import PassRequest, granted
@@ -32,6 +32,7 @@ from ..requests import (
 )
 from ..safety.error_responses import fault_event
 from ..state import Shared, State
+from .chat_shapes import beside, reason, url_citations, usage
 
 routes = APIRouter()
 
@@ -175,6 +176,10 @@ class Chat:
         *_, answer = self.steps()
         return answer
 
+    def beside(self, answer: Answer) -> Record:
+        """Return what stands beside OpenAI's fields, the same in a stream and without one."""
+        return beside(answer, self.warnings, self.pipeline.ranker is not None)
+
     def head(self, kind: str) -> Record:
         """Return the fields that every object of this chat begins with."""
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -211,15 +216,15 @@ async def completions(body: ChatRequest, request: Request, state: Shared) -> Res
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": answer.text, "annotations": url_citations(answer)},
-        "finish_reason": _reason(answer),
+        "finish_reason": reason(answer),
         "logprobs": None,
     }
     return JSONResponse(
         {
             **chat.head("chat.completion"),
             "choices": [choice],
-            "usage": _usage(answer),
-            **_sources(chat, answer),
+            "usage": usage(answer),
+            **chat.beside(answer),
         }
     )
 
@@ -238,10 +243,10 @@ async def _chunks(chat: Chat, state: State) -> AsyncIterator[str]:
     state.finished(answer)
     if not said:
         yield _chunk(head, {"role": "assistant", "content": ""})
-    last = _choice({"annotations": url_citations(answer)}, _reason(answer))
-    yield event({**head, "choices": [last], **_sources(chat, answer)})
+    last = _choice({"annotations": url_citations(answer)}, reason(answer))
+    yield event({**head, "choices": [last], **chat.beside(answer)})
     if chat.usage_wanted:
-        yield event({**head, "choices": [], "usage": _usage(answer)})
+        yield event({**head, "choices": [], "usage": usage(answer)})
     yield event("[DONE]")
 
 
@@ -251,9 +256,6 @@ def _chunk(head: Record, delta: Record) -> str:
 
 def _choice(delta: Record, reason: str | None) -> Record:
     return {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
-
-
-# ── in ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _chat(body: ChatRequest, state: State, looks_up: bool) -> Chat:
@@ -328,94 +330,3 @@ def _passages(given: Sequence[object] | None, state: State) -> tuple[Passage, ..
         raise InvalidInputError("documents: found an id twice, wanted each once, since citations name them")
     check_lengths({f"documents.{n}": passage.text for n, passage in enumerate(passages)}, state.limits)
     return passages
-
-
-# ── out ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def url_citations(answer: Answer) -> list[Record]:
-    """Return the citations as OpenAI's `url_citation`s; what has no path or URL goes by its id."""
-    hits = _hits(answer)
-    return [
-        {
-            "type": "url_citation",
-            "url_citation": {
-                "start_index": citation.start,
-                "end_index": citation.end,
-                "title": hits[citation.passage_id].passage.title or citation.passage_id,
-                "url": citation.source or citation.passage_id,
-            },
-        }
-        for citation in answer.citations
-    ]
-
-
-def citations(answer: Answer) -> list[Record]:
-    """Return the citations in the shape of Cohere's chat."""
-    hits = _hits(answer)
-    return [
-        {
-            "start": citation.start,
-            "end": citation.end,
-            "text": answer.text[citation.start : citation.end],
-            "sources": [
-                {"type": "document", "id": citation.passage_id, "document": _document(citation, hits)}
-            ],
-            "type": "TEXT_CONTENT",
-        }
-        for citation in answer.citations
-    ]
-
-
-def _document(citation: Citation, hits: Mapping[str, Hit]) -> Record:
-    passage = hits[citation.passage_id].passage
-    return {
-        "id": passage.id,
-        "title": passage.title,
-        "text": passage.text,
-        "source": citation.source,
-        "page": passage.source.page if passage.source else None,
-        "source_start": citation.source_start,
-        "source_end": citation.source_end,
-        "relevance": citation.relevance,
-    }
-
-
-def _hits(answer: Answer) -> dict[str, Hit]:
-    return {hit.passage.id: hit for hit in answer.ranked}
-
-
-def _sources(chat: Chat, answer: Answer) -> Record:
-    """Return what stands beside OpenAI's fields, the same in a stream and without one."""
-    first = {hit.passage.id: hit.score for hit in answer.retrieved}
-    hits = [
-        {
-            "id": hit.passage.id,
-            "title": hit.passage.title,
-            "source": hit.passage.source.path if hit.passage.source else "",
-            "score_retrieved": first.get(hit.passage.id),
-            "score": hit.score if hit.scored else None,
-            "scored": hit.scored and chat.pipeline.ranker is not None,
-            "read": number < answer.read_k and not answer.abstained,
-        }
-        for number, hit in enumerate(answer.ranked)
-    ]
-    retrieval = {
-        "query": answer.query,
-        "rewritten": answer.rewritten or None,
-        "hits": hits,
-        "abstained": answer.abstained,
-        "weak": answer.weak,
-        "warnings": list(chat.warnings),
-        "timings_s": {step: round(seconds, 4) for step, seconds in answer.timings_s.items()},
-    }
-    return {"citations": citations(answer), "retrieval": retrieval}
-
-
-def _usage(answer: Answer) -> Record:
-    read, written = answer.usage.prompt_tokens, answer.usage.completion_tokens
-    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
-
-
-def _reason(answer: Answer) -> str:
-    return "length" if answer.usage.cut else "stop"

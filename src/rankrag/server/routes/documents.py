@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 
 from ...errors import InvalidInputError, NotFoundError
 from ...types import Document, Documents
-from ..job_files import Job
-from ..jobs import Jobs, brief, record
+from ..job_files import Job, brief, record
+from ..jobs import Jobs
 from ..safety.uploads import safe_name, save
 from ..state import Shared, State
 
@@ -58,7 +58,7 @@ async def upload(file: list[UploadFile], state: Shared) -> dict[str, object]:
         for upload, name in zip(file, names, strict=True):
             saved[name] = await save(upload, name, jobs.partial(), state.limits.upload_bytes)
         for name, partial in saved.items():  # all of them or none
-            partial.replace(jobs.place(name))
+            partial.replace(jobs.uploads.place(name))
     finally:
         for partial in saved.values():
             partial.unlink(missing_ok=True)
@@ -91,7 +91,7 @@ async def all_jobs(state: Shared) -> dict[str, object]:
     """
     if state.jobs is None:
         return {"object": "list", "data": [], "unread": []}
-    jobs = await run_in_threadpool(state.jobs.list)
+    jobs = await run_in_threadpool(state.jobs.known.list)
     unread = [asdict(problem) for problem in state.jobs.unread]
     return {"object": "list", "data": [brief(job) for job in jobs], "unread": unread}
 
@@ -99,7 +99,7 @@ async def all_jobs(state: Shared) -> dict[str, object]:
 @routes.get("/v1/jobs/{name}")
 async def one_job(name: str, state: Shared) -> dict[str, object]:
     """Say how far an upload is."""
-    return {"job": record(_there(name, await run_in_threadpool(_jobs(state).get, name)))}
+    return {"job": record(_there(name, await run_in_threadpool(_jobs(state).known.get, name)))}
 
 
 @routes.post("/v1/jobs/{name}/cancel")
@@ -115,7 +115,7 @@ def _there(name: str, job: Job | None) -> Job:
 
 
 def _record(document: Document, state: State) -> dict[str, object]:
-    uploaded = state.jobs is not None and state.jobs.is_upload(document)
+    uploaded = state.jobs is not None and state.jobs.uploads.kept(document) is not None
     return {**asdict(document), "uploaded": uploaded}
 
 

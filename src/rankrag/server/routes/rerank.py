@@ -17,9 +17,9 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from ... import prompts
 from ...errors import InvalidInputError, amount
 from ...files import Record
+from ...fitting import fit
 from ...types import Hit, Passage, Prompt, Question, Ranker, best_first
 from ..desk import LateError
 from ..requests import Foreign, Items, Name, Text, Texts, as_passage, check_lengths, check_number
@@ -30,7 +30,6 @@ routes = APIRouter()
 UNSCORED = -1.0
 """Stands for a relevance where the server's budget left a document unscored: below every relevance, and a
 number, since clients of these shapes take nothing else. `"scored": false` is beside it."""
-
 
 SHARE = 0.8
 """Of the deadline is for ranking: the last batch may take longer than it was meant to."""
@@ -184,7 +183,7 @@ def _shortened(passage: Passage, max_tokens: int | None, n_tokens: Callable[[str
     def alone(shown: Sequence[Passage]) -> Prompt:
         return Prompt(shown[0].text, "")
 
-    prompt, _ = prompts.fit(alone, [passage], max_tokens, n_tokens)
+    prompt, _ = fit(alone, [passage], max_tokens, n_tokens)
     return replace(passage, text=prompt.prefix)
 
 

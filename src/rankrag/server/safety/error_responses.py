@@ -85,7 +85,7 @@ def install(app: FastAPI) -> None:
     for cls in KINDS:
         app.add_exception_handler(cls, _known)
     app.add_exception_handler(RequestValidationError, _unfit)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(HTTPException, _known)
     app.add_exception_handler(RecursionError, _too_deep)
 
 
@@ -119,10 +119,6 @@ def answer_to(error: Exception) -> JSONResponse:
     if isinstance(error, BusyError):
         answer.headers["retry-after"] = str(error.retry_s)
     return answer
-
-
-async def _refused(request: Request, error: Exception) -> JSONResponse:  # noqa: ARG001
-    return answer_to(error)
 
 
 def _refusal(error: HTTPException) -> JSONResponse:
