@@ -58,6 +58,8 @@ def test_an_answer_ends_where_the_next_passage_is_copied() -> None:
     lm = PiecesLM(["Run git bisect", ".\n", "\nPass", "age 2: git", "-bisect(1)"])
     assert "".join(ModelGenerator(lm, prompts.CHAT).read(QUESTION, [CURIE]).pieces()) == "Run git bisect."
     assert lm.stopped
+    lm = PiecesLM(["Two parts:\n\nPassage 2: ", "the arcade"])  # where none was read, none is copied
+    assert "".join(ModelGenerator(lm, prompts.CHAT).read(QUESTION, []).pieces()) == "".join(lm.pieces)
     lm = PiecesLM(["By passages.\n\nPassage", " 2 says so."])
     assert "".join(ModelGenerator(lm, prompts.CHAT).read(QUESTION, [CURIE]).pieces()) == "".join(lm.pieces)
 

@@ -69,7 +69,7 @@ class ModelReading:
     def pieces(self) -> Iterator[str]:
         """Yield the answer piece by piece, without the whitespace around it."""
         self._written = self._write()
-        return until(_trimmed(self._written), (*self.stop, *prompts.ECHOES))
+        return until(_trimmed(self._written), self.stop)
 
     def usage(self, text: str) -> Usage:
         """Return the tokens read and written; what the model told goes before what we count.
@@ -135,7 +135,8 @@ class ModelGenerator:
             asked += [prompt for prompt, _ in apart]
             cuts = tuple(cut for _, short in apart for cut in short)
             weights = [JOINT_SHARE, *_shares(relevance or [1.0] * len(passages), 1 - JOINT_SHARE)]
-        return ModelReading(self.lm, self.form, tuple(asked), tuple(weights), cuts, limit, tuple(stop))
+        ends = (*stop, *(prompts.ECHOES if passages else ()))
+        return ModelReading(self.lm, self.form, tuple(asked), tuple(weights), cuts, limit, ends)
 
     def _fit(
         self, build: Callable[[Sequence[Passage]], Prompt], passages: Sequence[Passage], limit: int
