@@ -28,8 +28,10 @@ TEXTS = {
     "cats.md": "# Cats\n\nCats sleep for sixteen hours a day. A cat has eighteen toes.",
     "a/folder/whose/name/is/long/enough/to/be/cut/whales.md": "# Whales\n\nThe blue whale weighs 150 tonnes.",
     "ferry.md": "# Ferry\n\n## How often does the ferry to the island go in winter?\n\nHourly.",
-    "manual.md": "# Pumps\n\n" + "The pump is cleaned once a week, and its seal is greased then. " * 12 + "\n"
-    "The valve of the pump opens at nine bar.\n" + "Whoever greases the seal wears gloves. " * 12,
+    "manual.md": "# Pumps\n\n"
+    + "The pump is cleaned once a week, and its seal is greased then. " * 6
+    + "The valve of the pump opens at nine bar. "
+    + "Whoever greases the seal wears gloves. " * 3,
 } | {f"heron{n}.md": f"# Heron {n}\n\nHeron {n} stands in the water and eats {n} fish." for n in range(30)}
 
 
@@ -139,6 +141,10 @@ def files_over_it(page: Page) -> None:
         }"""
     )
     page.get_by_text("Drop files to add them").wait_for()
+    fade = page.locator("#veil").evaluate(
+        "veil => getComputedStyle(veil).backgroundColor.match(/[\\d.]+(?=\\)$)/)[0]"
+    )
+    assert float(fade) > 0.95, "what is below shines through"
 
 
 LONG = "minutes-of-the-meeting-of-the-harbour-board-in-december-2026-second-corrected-version.md"
@@ -147,7 +153,10 @@ LONG = "minutes-of-the-meeting-of-the-harbour-board-in-december-2026-second-corr
 def upload_running(page: Page) -> None:
     upload(page, LONG, "An owl has two ears.")
     page.get_by_test_id("job").get_by_text("reading, 40 %").wait_for()
-    assert page.get_by_test_id("job").locator("b").inner_text() == LONG
+    page.set_viewport_size({"width": 390, "height": 844})
+    name = page.get_by_test_id("job").locator("b")
+    assert name.inner_text() == LONG
+    assert name.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
 
 
 def upload_done(page: Page) -> None:
@@ -190,6 +199,17 @@ def cited(page: Page) -> None:
 def one_word(page: Page) -> None:
     answered(page, "Is it hourly?")
     assert page.get_by_test_id("answer-text").inner_text().startswith("Hourly.")
+    left = page.evaluate(
+        """() => {
+            const turn = document.querySelector(".turn"), foot = turn.getBoundingClientRect().bottom;
+            return foot - Math.max(...[...turn.children].map((part) => part.getBoundingClientRect().bottom));
+        }"""
+    )
+    assert left < 40, "room is kept under an answer that is there"
+    bar = page.locator(".spent")
+    assert (
+        bar.evaluate("e => e.lastChild.getBoundingClientRect().right - e.getBoundingClientRect().right") > -1
+    )
 
 
 def weak(page: Page) -> None:
@@ -251,6 +271,7 @@ def followed_up(page: Page) -> None:
 
 def source(page: Page) -> None:
     """A source that is opened scrolls to the sentence that was cited."""
+    page.set_viewport_size({"width": 390, "height": 640})
     answered(page, "At what does the valve of the pump open?")
     page.get_by_test_id("citation").first.click()
     mark = page.get_by_test_id("cited-span").first
@@ -258,6 +279,7 @@ def source(page: Page) -> None:
     body, place = page.locator("#panel-body").bounding_box(), mark.bounding_box()
     assert body is not None
     assert place is not None
+    assert page.locator("#panel-body").evaluate("body => body.scrollTop") > 0
     assert body["y"] <= place["y"] <= body["y"] + body["height"] - place["height"]
 
 
