@@ -103,6 +103,7 @@ def answered(page: Page, question: str = serving.QUESTION) -> None:
 
 def first(page: Page) -> None:
     page.get_by_test_id("examples").wait_for()
+    assert "never trained to rank" in page.get_by_test_id("notice").inner_text()
 
 
 def told(page: Page, **changed: object) -> None:
@@ -123,11 +124,6 @@ def without_index(page: Page) -> None:
 def without_documents(page: Page) -> None:
     told(page, index={"n_documents": 0, "n_passages": 0})
     page.locator("#hero-drop").wait_for()
-
-
-def never_trained(page: Page) -> None:
-    told(page, trained=False)
-    page.get_by_test_id("notice").wait_for()
 
 
 def files_over_it(page: Page) -> None:
@@ -298,7 +294,7 @@ def shortcuts(page: Page) -> None:
 STATES: dict[str, Callable[[Page], None]] = {
     made.__name__: made
     for made in (
-        first, without_index, without_documents, never_trained, files_over_it, upload_running, upload_done,
+        first, without_index, without_documents, files_over_it, upload_running, upload_done,
         upload_failed, deleting, ranking, stopped, cited, one_word, weak, abstained, nothing_found,
         server_stopped, server_busy, server_away, key_wanted, followed_up, source, settings, shortcuts,
     )
