@@ -234,12 +234,12 @@ def server_stopped(page: Page) -> None:
 
 
 def server_busy(page: Page) -> None:
-    error = {"error": {"message": "the server is busy: 32 questions wait"}}
+    error = {"error": {"message": "found the line full, wanted room: ask again in 60 s"}}
     page.route(
         "**/v1/ask", lambda route: route.fulfill(status=429, json=error, headers={"retry-after": "60"})
     )
     ask(page)
-    page.get_by_test_id("busy").filter(has_text="Trying again in").wait_for()
+    page.get_by_test_id("busy").filter(has_text="The server is busy.Trying again in").wait_for()
 
 
 def server_away(page: Page) -> None:
@@ -249,10 +249,11 @@ def server_away(page: Page) -> None:
 
 
 def key_wanted(page: Page) -> None:
-    error = {"error": {"message": "found no API key, wanted one that the server knows"}}
+    error = {"error": {"message": "found no valid API key, wanted one as `Authorization: Bearer KEY`"}}
     page.route("**/v1/info", lambda route: route.fulfill(status=401, json=error))
     page.reload()
     page.get_by_test_id("key-input").wait_for()
+    assert page.locator("#key-why").inner_text() == "Whoever runs the server has one."
 
 
 def followed_up(page: Page) -> None:
