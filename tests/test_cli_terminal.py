@@ -51,6 +51,27 @@ def drawn(answer: Answer, width: int = 80) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.usefixtures("terminal")
+def test_an_error_breaks_between_words_and_keeps_a_command_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = (
+        f"found {'some words ' * 7}here, make one with `rankrag index PATH --index /tmp/a/folder`, or not"
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    console.error(message)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(lines) == f"rankrag: error: {message}"
+    assert lines[-1] == "`rankrag index PATH --index /tmp/a/folder`, or not"
+
+
+def test_what_is_wider_than_the_terminal_stays_one_text() -> None:
+    command = f"`rankrag index {'a' * 90}`"
+    assert console.broken(f"run {command} now", 80) == f"run\n{command}\nnow"
+
+
 def test_marks_follow_the_sentences_and_number_the_sources() -> None:
     assert answer_view.marked(ANSWER).plain == "Because. [1] Yes. [2]"
 

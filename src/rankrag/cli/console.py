@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -18,6 +20,9 @@ QUIET = "bright_black"
 
 PIPED_WIDTH = 10_000
 """Columns when the reader is a program: nothing is wrapped or shortened there."""
+
+_PIECE = re.compile(r"[^\s`]*(?:`[^`]*`\S*)|\S+")
+"""A word, or words in backticks with the signs around them."""
 
 _CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
 _TURNS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # letters after these stand in another order
@@ -104,9 +109,26 @@ def say(words: str) -> None:
 
 
 def note(kind: str, message: str, colour: str) -> None:
-    """Write one line to standard error: `rankrag: kind: message`."""
-    line = " ".join(message.split())
-    err().print(Text.assemble((f"rankrag: {kind}: ", f"bold {colour}"), line), soft_wrap=True)
+    """Write `rankrag: kind: message` to standard error: one line, broken between words on a terminal."""
+    target, head = err(), f"rankrag: {kind}: "
+    line = head + " ".join(message.split())
+    if target.is_terminal:
+        line = broken(line, target.width)
+    target.print(Text.assemble((head, f"bold {colour}"), line[len(head) :]), soft_wrap=True)
+
+
+def broken(line: str, width: int) -> str:
+    """Return a line in lines of that many cells; what stands in backticks stays in one, to be copied.
+
+    What is wider than a line begins one and runs on: the terminal wraps it, and it is still one text.
+    """
+    lines = [""]
+    for piece in _PIECE.findall(line):
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(piece) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = f"{lines[-1]} {piece}".lstrip()
+    return "\n".join(lines)
 
 
 def error(message: str) -> None:
