@@ -72,6 +72,14 @@ def test_what_is_wider_than_the_terminal_stays_one_text() -> None:
     assert console.broken(f"run {command} now", 80) == f"run\n{command}\nnow"
 
 
+@pytest.mark.usefixtures("terminal")
+def test_a_table_cuts_no_address(capsys: pytest.CaptureFixture[str]) -> None:
+    address = "dl.example.com/" + "a" * 100 + ".jsonl"
+    console.table([["nq", address]])
+    shown = capsys.readouterr().out
+    assert "".join(shown.split()) == f"nq{address}"
+
+
 def test_marks_follow_the_sentences_and_number_the_sources() -> None:
     assert answer_view.marked(ANSWER).plain == "Because. [1] Yes. [2]"
 
@@ -313,7 +321,7 @@ def test_ctrl_c_at_the_prompt_throws_the_line_away(
 def test_weak_evidence_and_a_rewritten_question_are_said() -> None:
     found = (replace(HITS[2], score=0.026),)
     shown = drawn(replace(ANSWER, retrieved=found, ranked=found, citations=(), weak=True))
-    assert "weak evidence: the best passage has 0.03 (low)" in shown
+    assert "weak evidence: the best passage has a relevance of 0.026 (low)" in shown
     assert "searched for: Why is it so?" in drawn(replace(ANSWER, rewritten="Why is it so?"))
     assert "weak" not in drawn(ANSWER)
 

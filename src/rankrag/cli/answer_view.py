@@ -269,7 +269,9 @@ def show_notes(answer: Answer, console: Console) -> None:
     elif answer.abstained:
         warnings = ["No passage was relevant enough to answer from."]
     elif answer.weak:
-        warnings = [f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})"]
+        warnings = [
+            f"weak evidence: the best passage has a relevance of {answer.best:.3f} ({level(answer.best)})"
+        ]
     else:
         warnings = []
     for cut in answer.cuts:

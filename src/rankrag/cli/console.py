@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, Literal
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -88,7 +88,9 @@ def table(rows: Iterable[Iterable[str | Text]], right: Sequence[int] = (), heads
         cells = [Text(cell) if isinstance(cell, str) else cell for cell in row]
         while len(grid.columns) < len(cells):
             number = len(grid.columns)
-            grid.add_column(justify="right" if number in right else "left", no_wrap=number == 0)
+            side: Literal["left", "right"] = "right" if number in right else "left"
+            # What is longer than its column, such as an address, goes on in the next line: it is never cut.
+            grid.add_column(justify=side, no_wrap=number == 0, overflow="ellipsis" if number == 0 else "fold")
         grid.add_row(*cells)
     show(grid, out())
 

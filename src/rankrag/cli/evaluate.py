@@ -87,10 +87,9 @@ def paper(
             }
         )
         return
-    for title, table in chosen.items():
-        console.say(f"Table {table.number} of {SOURCE}: {title}")
+    for place, (title, table) in enumerate(chosen.items()):
+        console.say(("\n" if place else "") + f"Table {table.number} of {SOURCE}: {title}")
         _print_table(table)
-        console.say("")
 
 
 def _print_table(table: PaperTable) -> None:
