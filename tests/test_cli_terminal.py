@@ -73,6 +73,26 @@ def test_what_is_wider_than_the_terminal_stays_one_text() -> None:
 
 
 @pytest.mark.usefixtures("terminal")
+def test_a_warning_stands_above_what_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown() -> str:
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
+
+    with console.working("loading fake"):
+        until(lambda: "loading fake" in shown())
+        console.warn("no weights")
+        # Rich goes to the beginning of the line and empties it first.
+        assert "\r\x1b[2Krankrag: warning: no weights\n" in shown()
+    with progress.reporting() as report:
+        report(1, 2, "files")
+        until(lambda: "1 of 2 files" in shown())
+        console.warn("left out")
+        assert "\r\x1b[2Krankrag: warning: left out\n" in shown()
+    shown()
+    console.warn("later")
+    assert shown() == "rankrag: warning: later\n"
+
+
+@pytest.mark.usefixtures("terminal")
 def test_a_table_cuts_no_address(capsys: pytest.CaptureFixture[str]) -> None:
     address = "dl.example.com/" + "a" * 100 + ".jsonl"
     console.table([["nq", address]])

@@ -26,6 +26,7 @@ _PIECE = re.compile(r"[^\s`]*(?:`[^`]*`\S*)|\S+")
 
 _CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
 _TURNS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # letters after these stand in another order
+_drawing: list[Console] = []
 _HARMLESS = dict.fromkeys(_CONTROL | _TURNS, "\ufffd")
 
 
@@ -52,14 +53,29 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Return the console of standard error."""
-    return console(sys.stderr)
+    """Return the console of standard error: the one that draws there, where one does."""
+    return _drawing[-1] if _drawing else console(sys.stderr)
+
+
+@contextlib.contextmanager
+def drawing(target: Console) -> Iterator[None]:
+    """Have what is written to standard error meanwhile stand above what this console draws there.
+
+    Another console knows nothing of the line that is drawn, and would write on in the middle of it.
+    """
+    _drawing.append(target)
+    try:
+        yield
+    finally:
+        _drawing.remove(target)
 
 
 @contextlib.contextmanager
 def working(words: str) -> Iterator[None]:
     """Show on a terminal's standard error that something takes a while."""
-    with err().status(Text(words, style=QUIET), spinner="dots", spinner_style="cyan"):
+    target = err()
+    spinner = target.status(Text(words, style=QUIET), spinner="dots", spinner_style="cyan")
+    with drawing(target), spinner:
         yield
 
 
