@@ -59,7 +59,8 @@ def test_a_question_without_an_answer_is_not_left_out_unsaid(
     command = [
         str(own) if part.endswith("capitals.jsonl") else part for part in predict(place, tmp_path, "s")
     ]
-    _, err = call(capsys, *command)
+    out, err = call(capsys, *command)
+    assert out == f"answers in {tmp_path / 's'}: score them with `rankrag eval score {tmp_path}`\n"
     assert f"{own}: 1 question left out (1 with no gold answer): give each its answers" in err
 
 

@@ -261,13 +261,15 @@ def talk(lines: str, index: str, monkeypatch: pytest.MonkeyPatch, *options: str)
 def test_a_conversation_answers_shows_sources_and_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
-    typed = "\n/sources\nWhen was Nairobi founded?\n/sources\n/what\n/quit\nnever asked\n"
+    typed = "\n/sources\nWhen was Nairobi founded?\n/sources\n/what\n/open x\n/open 7\n/quit\nnever asked\n"
     assert talk(typed, index, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "Nothing was asked yet." in out
     assert "Nairobi was founded in 1899. [1]" in out
     assert "nairobi.txt" in out
     assert "There is no /what." in out
+    assert "Give the number of a source after /open" in out
+    assert "There is no source 7: the model read 1 passage." in out
     assert out.count("retrieve ") == 1
 
 

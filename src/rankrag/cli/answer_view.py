@@ -166,7 +166,8 @@ def _leading(hit: Hit, excerpt: Excerpt) -> Text:
 def show_place(answer: Answer, number: int, console: Console, index: Path | None) -> None:
     """Write the place of a source in its document: the lines around what it says, with their numbers."""
     if not 1 <= number <= len(_read(answer)):
-        console.print(Text(f"There is no source {number}: {len(_read(answer))} were read.", style=QUIET))
+        n_read = amount(len(_read(answer)), "passage")
+        console.print(Text(f"There is no source {number}: the model read {n_read}.", style=QUIET))
         return
     from ..index import locate
 

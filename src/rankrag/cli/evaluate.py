@@ -228,8 +228,8 @@ def predict(
     cache = out / "relevance.sqlite"
     named = NamedSystem(name, spec, tuple(run or ()), tuple(corpus or ()), corpus_name, cache=cache)
     refused = predict_all(named, asking)
-    if output == "json":
-        console.emit({"system": name, "answers": str(out / name), "refused": refused})
+    words = f"answers in {out / name}: score them with `rankrag eval score {out}`"
+    console.give(output, {"system": name, "answers": str(out / name), "refused": refused}, words)
 
 
 def _paper_counts(names: Sequence[str]) -> tuple[int, int]:
