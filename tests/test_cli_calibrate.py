@@ -159,7 +159,7 @@ def one_class(records: list[dict[str, object]]) -> list[dict[str, object]]:
         ([{"id": "a", "question": "Why?", "answers": ["x"]}], [], 5, "found no labelled pairs"),
         (neutral(5), ["--write"], 2, "found --write for fake, which has no folder"),
         (neutral(5), ["--write", "--out", "x"], 2, "found --write and --out"),
-        (neutral(5), ["--precision", "1.5"], 2, "should be less than or equal to 1"),
+        (neutral(5), ["--precision", "1.5"], 2, "wanted a number less than or equal to 1"),
         (neutral(5), ["--method", "magic"], 2, "'magic'"),
     ],
 )

@@ -50,7 +50,12 @@ def test_a_corpus_that_cannot_be_read_is_named(
 
 def test_examples_are_shown_with_what_is_learnt(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     blend = str(tmp_path / "b")
-    call(capsys, "data", "build", TINY, "--out", blend, "--set", "blend.seed=7")
+    out, err = call(capsys, "data", "build", TINY, "--out", blend, "--set", "blend.seed=7")
+    assert "held out" in out
+    # An ingredient may itself be called `read`: what is counted stands behind its name.
+    assert {"read, items read: 12", "rank, items read: 96"} <= {*err.splitlines()}
+    assert "rank, examples made: " in err
+    assert "rank, drawn for stage 2: " in err
     out, _ = call(capsys, "data", "show", blend, "--task", "rank", "-n", "2", "--output", "json")
     shown = json.loads(out)["examples"]
     assert [one["task"] for one in shown] == ["rank", "rank"]

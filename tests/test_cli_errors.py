@@ -65,6 +65,22 @@ def test_wrong_arguments_exit_with_2(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--read-k", "0"], "'--read-k': wanted a number greater than or equal to 1"),
+        (["--read-k", "two"], "'--read-k': wanted a whole number"),
+        (["--time-budget", "long"], "'--time-budget': wanted a valid number"),
+        (["--retriever", "colbert"], "'--retriever': 'colbert' is not one of 'bm25', 'dense', 'hybrid'."),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(
+    capsys: pytest.CaptureFixture[str], index: str, options: list[str], said: str
+) -> None:
+    line = fails(capsys, *ASK, index, *options)
+    assert line == (2, f"rankrag: error: Invalid value for {said}")
+
+
 @pytest.mark.parametrize("question", ["", "  \n "])
 @pytest.mark.parametrize("verb", [["ask", "--model", "fake"], ["search"]])
 def test_an_empty_question_exits_with_2(

@@ -51,6 +51,19 @@ def test_from_questions_to_a_report(capsys: pytest.CaptureFixture[str], place: P
     assert {*results.questions[0].given} == {"plain", "ranked"}
 
 
+def test_a_question_without_an_answer_is_not_left_out_unsaid(
+    capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.jsonl"
+    own.write_text('{"question": "Who?", "answers": ["Ann"]}\n{"id": "b", "question": "Where?"}\n')
+    command = [
+        str(own) if part.endswith("capitals.jsonl") else part for part in predict(place, tmp_path, "s")
+    ]
+    out, err = call(capsys, *command)
+    assert out == f"answers in {tmp_path / 's'}: score them with `rankrag eval score {tmp_path}`\n"
+    assert f"{own}: 1 question left out (1 with no gold answer): give each its answers" in err
+
+
 def test_questions_that_were_looked_at_can_be_left_out(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -312,7 +325,7 @@ def test_cases_are_questions_that_one_of_two_has_right(
     _, err = call(capsys, "eval", "cases", str(tmp_path), "--measure", "BLEU", code=5)
     assert "found no question with BLEU of both" in err
     _, err = call(capsys, "eval", "cases", str(tmp_path / "plain"), code=5)
-    assert "found the answers of one system, wanted two to compare" in err
+    assert "found the answers of one system, wanted two to compare: ask another system" in err
 
 
 def test_the_papers_tables_are_printed_in_its_digits(
@@ -324,6 +337,7 @@ def test_the_papers_tables_are_printed_in_its_digits(
     ]
     monkeypatch.setattr(console, "PIPED_WIDTH", 60)
     out, _ = call(capsys, "eval", "paper", "2")
+    assert not out.endswith("\n\n"), "nothing stands after the last row"
     told = " ".join(out.split())
     assert "RankRAG 8B NQ 50.6, TriviaQA 82.9/89.5, PopQA 57.6/64.1, HotpotQA 35.3/46.7" in told
     out, _ = call(capsys, "eval", "paper", "--output", "json")

@@ -145,3 +145,5 @@ def test_a_process_serves_until_it_is_told_to_end(tmp_path: Path, ending: signal
         assert KEY not in server.log.read_text()
         assert "Traceback" not in server.log.read_text()
         assert server.process.returncode == (130 if ending is signal.SIGINT else -signal.SIGTERM)
+        assert ("rankrag: ended: " in server.log.read_text()) == (ending is signal.SIGINT)
+        assert "error: interrupted" not in server.log.read_text()

@@ -51,6 +51,55 @@ def drawn(answer: Answer, width: int = 80) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.usefixtures("terminal")
+def test_an_error_breaks_between_words_and_keeps_a_command_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = (
+        f"found {'some words ' * 7}here, make one with `rankrag index PATH --index /tmp/a/folder`, or not"
+    )
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "dumb")
+    console.error(message)
+    lines = capsys.readouterr().err.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    assert " ".join(lines) == f"rankrag: error: {message}"
+    assert lines[-1] == "`rankrag index PATH --index /tmp/a/folder`, or not"
+
+
+def test_what_is_wider_than_the_terminal_stays_one_text() -> None:
+    command = f"`rankrag index {'a' * 90}`"
+    assert console.broken(f"run {command} now", 80) == f"run\n{command}\nnow"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_warning_stands_above_what_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown() -> str:
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().err)
+
+    with console.working("loading fake"):
+        until(lambda: "loading fake" in shown())
+        console.warn("no weights")
+        # Rich goes to the beginning of the line and empties it first.
+        assert "\r\x1b[2Krankrag: warning: no weights\n" in shown()
+    with progress.reporting() as report:
+        report(1, 2, "files")
+        until(lambda: "1 of 2 files" in shown())
+        console.warn("left out")
+        assert "\r\x1b[2Krankrag: warning: left out\n" in shown()
+    shown()
+    console.warn("later")
+    assert shown() == "rankrag: warning: later\n"
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_table_cuts_no_address(capsys: pytest.CaptureFixture[str]) -> None:
+    address = "dl.example.com/" + "a" * 100 + ".jsonl"
+    console.table([["nq", address]])
+    shown = capsys.readouterr().out
+    assert "".join(shown.split()) == f"nq{address}"
+
+
 def test_marks_follow_the_sentences_and_number_the_sources() -> None:
     assert answer_view.marked(ANSWER).plain == "Because. [1] Yes. [2]"
 
@@ -212,13 +261,15 @@ def talk(lines: str, index: str, monkeypatch: pytest.MonkeyPatch, *options: str)
 def test_a_conversation_answers_shows_sources_and_ends(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, index: str
 ) -> None:
-    typed = "\n/sources\nWhen was Nairobi founded?\n/sources\n/what\n/quit\nnever asked\n"
+    typed = "\n/sources\nWhen was Nairobi founded?\n/sources\n/what\n/open x\n/open 7\n/quit\nnever asked\n"
     assert talk(typed, index, monkeypatch) == 0
     out = capsys.readouterr().out
     assert "Nothing was asked yet." in out
     assert "Nairobi was founded in 1899. [1]" in out
     assert "nairobi.txt" in out
     assert "There is no /what." in out
+    assert "Give the number of a source after /open" in out
+    assert "There is no source 7: the model read 1 passage." in out
     assert out.count("retrieve ") == 1
 
 
@@ -292,7 +343,7 @@ def test_ctrl_c_at_the_prompt_throws_the_line_away(
 def test_weak_evidence_and_a_rewritten_question_are_said() -> None:
     found = (replace(HITS[2], score=0.026),)
     shown = drawn(replace(ANSWER, retrieved=found, ranked=found, citations=(), weak=True))
-    assert "weak evidence: the best passage has 0.03 (low)" in shown
+    assert "weak evidence: the best passage has a relevance of 0.026 (low)" in shown
     assert "searched for: Why is it so?" in drawn(replace(ANSWER, rewritten="Why is it so?"))
     assert "weak" not in drawn(ANSWER)
 

@@ -254,6 +254,7 @@ def test_documents_are_listed_and_deleted(tool: Tool, tmp_path: Path) -> None:
     assert tool.json("documents", "delete", gone, "--index", place)["deleted"] == 1
     assert "Apples" not in tool.text("search", "apples bananas", "--index", place)
     tool.text("documents", "delete", gone, "--index", place, code=4)
+    assert f"found no {gone!r} in {place}, wanted ids of documents that are there" in tool.err
 
 
 # ── index ────────────────────────────────────────────────────────────────────────────────────────────

@@ -147,6 +147,8 @@ def test_questions_of_every_shape(tmp_path: Path) -> None:
     assert plain == Question("4", "four?")
     with pytest.raises(FormatError, match="wanted one of plain, phrase"):
         list(formats.read_questions(write(tmp_path, "y", '{"text": "?", "style": "rhyme"}')))
+    with pytest.raises(FormatError, match=r"z.jsonl:2: found broken JSON"):
+        list(formats.read_questions(write(tmp_path, "z.jsonl", '{"text": "?"}\nno JSON')))
 
 
 @pytest.mark.parametrize("dump", [json.dumps, lambda turns: "\n".join(map(json.dumps, turns))])

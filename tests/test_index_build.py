@@ -221,7 +221,7 @@ def test_what_was_not_read_and_what_was_guessed_is_told() -> None:
         "d/a.csv": "passed over d/a.csv:3: found 3 cells, wanted 2 as in the header",
         "d/legacy.txt": "read as cp1252",
     }
-    unread = "of no kind that is read: save it as PDF, HTML or text"
+    unread = "of no kind that is read: save as PDF, HTML or text"
     link = "a link to a folder: give the folder itself to have it read"
     assert report.passed_over == (("d/b.png", unread), ("d/bin", unread), ("d/link", link))
     assert (report.n_records, report.n_skipped, report.n_made, report.n_passages) == (1, 1, 3, 3)
@@ -384,9 +384,13 @@ def test_a_changed_collection_is_replaced() -> None:
     ("paths", "error", "message"),
     [
         (["nowhere"], NotFoundError, "found nothing at nowhere"),
-        (["empty"], InvalidInputError, "found no file to index in empty"),
+        (
+            ["empty"],
+            InvalidInputError,
+            "found no file to index in empty, wanted text, HTML, PDF, .{60,90}: give such files",
+        ),
         (["*.none"], InvalidInputError, "found no file to index in"),
-        (["a.exe"], InvalidInputError, "found a.exe, wanted .txt"),
+        (["a.exe"], InvalidInputError, "found a.exe, of no kind that is read, wanted text, HTML, PDF"),
     ],
 )
 def test_paths_that_cannot_be_used_write_nothing(

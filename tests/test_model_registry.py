@@ -57,7 +57,8 @@ def test_a_text_is_a_name_a_folder_or_a_hub_id(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize("text", ["", "minilm", "a/b/c", "-x/y", "https://example.org/a", "a/b--c", "a/b..c"])
 def test_anything_else_is_refused_with_the_names(text: str) -> None:
     with pytest.raises(
-        InvalidInputError, match=r"hub id \(owner/name\), .* or one of: rankrag-135m, rankrag-0.5b"
+        InvalidInputError,
+        match=r"hub id \(owner/name\), .* or one of: rankrag-135m, .*; of encoders: minilm-l6",
     ):
         registry.resolve(text)
 

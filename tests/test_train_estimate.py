@@ -143,3 +143,9 @@ def test_what_is_wrong_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         estimate(stage(max_steps=-1), Load(0, 1000))
     with pytest.raises(MissingModelError, match="or estimate one whose shape is known: llama-3-8b"):
         estimate(stage(model="someone/unknown"), Load(0, 1000))
+
+
+def test_a_moment_is_told_as_one_and_examples_with_their_length() -> None:
+    rows = dict(estimate(stage(model="smollm2-135m", max_steps=2), Load(16, 84)).rows())
+    assert rows["examples"] == "16, of 84 tokens each"
+    assert rows["time"].startswith("under a minute at ")

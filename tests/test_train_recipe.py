@@ -88,7 +88,9 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="found no recipe"):
         read_stage(str(path), 1)
     path.write_text("model: m\nstage1: {learning_rate: 1\n")
-    with pytest.raises(InvalidInputError, match=r"r.yaml:3: found broken YAML"):
+    with pytest.raises(
+        InvalidInputError, match=r"r.yaml:3: found broken YAML .*: mend it here or just above"
+    ):
         read_stage(str(path), 1)
     path.write_text("model: m\n")
     with pytest.raises(InvalidInputError, match="found no section 'stage1'"):

@@ -166,7 +166,8 @@ def _leading(hit: Hit, excerpt: Excerpt) -> Text:
 def show_place(answer: Answer, number: int, console: Console, index: Path | None) -> None:
     """Write the place of a source in its document: the lines around what it says, with their numbers."""
     if not 1 <= number <= len(_read(answer)):
-        console.print(Text(f"There is no source {number}: {len(_read(answer))} were read.", style=QUIET))
+        n_read = amount(len(_read(answer)), "passage")
+        console.print(Text(f"There is no source {number}: the model read {n_read}.", style=QUIET))
         return
     from ..index import locate
 
@@ -269,7 +270,9 @@ def show_notes(answer: Answer, console: Console) -> None:
     elif answer.abstained:
         warnings = ["No passage was relevant enough to answer from."]
     elif answer.weak:
-        warnings = [f"weak evidence: the best passage has {answer.best:.2f} ({level(answer.best)})"]
+        warnings = [
+            f"weak evidence: the best passage has a relevance of {answer.best:.3f} ({level(answer.best)})"
+        ]
     else:
         warnings = []
     for cut in answer.cuts:

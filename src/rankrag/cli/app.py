@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -170,12 +171,21 @@ def _failed(problem: Exception) -> int:
 def _message(problem: Exception) -> str:
     if isinstance(problem, typer.TyperException):
         # Our own faults name what was found; typer's own say which option it was.
-        return problem.format_message().removeprefix("Invalid value: ")
+        return _plain(problem.format_message().removeprefix("Invalid value: "))
     if isinstance(problem, MemoryError):
         return "not enough memory: close other programs, or take fewer or smaller inputs"
     if isinstance(problem, OSError):
         return f"{problem.strerror or problem}: {problem.filename or 'no file was named'}"
     return str(problem)
+
+
+def _plain(message: str) -> str:
+    """Return typer's words without those of the library that checks values for it."""
+    message = message.replace("Value error, ", "")
+    message = re.sub(r"Input should be (?=greater|less)", "wanted a number ", message)
+    return re.sub(r"Input should be (a valid \w+), unable to parse .*", r"wanted \1", message).replace(
+        "a valid integer", "a whole number"
+    )
 
 
 def _bug(problem: Exception) -> str:

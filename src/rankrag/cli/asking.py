@@ -71,6 +71,8 @@ def predict_all(named: NamedSystem, asking: Asking) -> int:
             f"found {amount(len(none[0].questions), 'question')} in {none[0].benchmark.name}, wanted some "
             f"after --skip {asking.skip}: skip fewer"
         )
+    for each in loaded:
+        _tell_dropped(each)
     gold = _gold_found(named, chosen)
     asking.out.mkdir(parents=True, exist_ok=True)
     with console.working("loading the system"):
@@ -88,6 +90,14 @@ def predict_all(named: NamedSystem, asking: Asking) -> int:
             f"{amount(refused, 'question')} could not be asked (see answers.jsonl): each counts zero"
         )
     return refused
+
+
+def _tell_dropped(loaded: Loaded) -> None:
+    """Say what of a user's own file is not asked; what the paper's benchmarks leave out is their rule."""
+    if loaded.benchmark.family == "own" and loaded.dropped:
+        reasons = ", ".join(f"{count:,} with {reason}" for reason, count in loaded.dropped.items())
+        left = amount(sum(loaded.dropped.values()), "question")
+        console.warn(f"{loaded.path}: {left} left out ({reasons}): give each its answers to have it asked")
 
 
 def _gold_found(named: NamedSystem, chosen: Mapping[str, Sequence[GoldQuestion]]) -> dict[str, int | None]:

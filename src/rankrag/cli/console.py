@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, Literal
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.table import Table
@@ -19,8 +21,12 @@ QUIET = "bright_black"
 PIPED_WIDTH = 10_000
 """Columns when the reader is a program: nothing is wrapped or shortened there."""
 
+_PIECE = re.compile(r"[^\s`]*(?:`[^`]*`\S*)|\S+")
+"""A word, or words in backticks with the signs around them."""
+
 _CONTROL = {*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}
 _TURNS = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # letters after these stand in another order
+_drawing: list[Console] = []
 _HARMLESS = dict.fromkeys(_CONTROL | _TURNS, "\ufffd")
 
 
@@ -47,14 +53,29 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Return the console of standard error."""
-    return console(sys.stderr)
+    """Return the console of standard error: the one that draws there, where one does."""
+    return _drawing[-1] if _drawing else console(sys.stderr)
+
+
+@contextlib.contextmanager
+def drawing(target: Console) -> Iterator[None]:
+    """Have what is written to standard error meanwhile stand above what this console draws there.
+
+    Another console knows nothing of the line that is drawn, and would write on in the middle of it.
+    """
+    _drawing.append(target)
+    try:
+        yield
+    finally:
+        _drawing.remove(target)
 
 
 @contextlib.contextmanager
 def working(words: str) -> Iterator[None]:
     """Show on a terminal's standard error that something takes a while."""
-    with err().status(Text(words, style=QUIET), spinner="dots", spinner_style="cyan"):
+    target = err()
+    spinner = target.status(Text(words, style=QUIET), spinner="dots", spinner_style="cyan")
+    with drawing(target), spinner:
         yield
 
 
@@ -83,7 +104,9 @@ def table(rows: Iterable[Iterable[str | Text]], right: Sequence[int] = (), heads
         cells = [Text(cell) if isinstance(cell, str) else cell for cell in row]
         while len(grid.columns) < len(cells):
             number = len(grid.columns)
-            grid.add_column(justify="right" if number in right else "left", no_wrap=number == 0)
+            side: Literal["left", "right"] = "right" if number in right else "left"
+            # What is longer than its column, such as an address, goes on in the next line: it is never cut.
+            grid.add_column(justify=side, no_wrap=number == 0, overflow="ellipsis" if number == 0 else "fold")
         grid.add_row(*cells)
     show(grid, out())
 
@@ -104,9 +127,26 @@ def say(words: str) -> None:
 
 
 def note(kind: str, message: str, colour: str) -> None:
-    """Write one line to standard error: `rankrag: kind: message`."""
-    line = " ".join(message.split())
-    err().print(Text.assemble((f"rankrag: {kind}: ", f"bold {colour}"), line), soft_wrap=True)
+    """Write `rankrag: kind: message` to standard error: one line, broken between words on a terminal."""
+    target, head = err(), f"rankrag: {kind}: "
+    line = head + " ".join(message.split())
+    if target.is_terminal:
+        line = broken(line, target.width)
+    target.print(Text.assemble((head, f"bold {colour}"), line[len(head) :]), soft_wrap=True)
+
+
+def broken(line: str, width: int) -> str:
+    """Return a line in lines of that many cells; what stands in backticks stays in one, to be copied.
+
+    What is wider than a line begins one and runs on: the terminal wraps it, and it is still one text.
+    """
+    lines = [""]
+    for piece in _PIECE.findall(line):
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(piece) > width:
+            lines.append(piece)
+        else:
+            lines[-1] = f"{lines[-1]} {piece}".lstrip()
+    return "\n".join(lines)
 
 
 def error(message: str) -> None:

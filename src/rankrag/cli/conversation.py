@@ -32,6 +32,8 @@ def hold(stream: Stream, question: Question, filters: Filters, index: Path | Non
     while (line := _line()) != "/quit":
         if looked := re.fullmatch(r"/sources|/open (\d{1,3})", line):
             _look_back(last, looked[1], index)
+        elif line.split()[:1] == ["/open"]:
+            _quiet("Give the number of a source after /open: /open 2, for example.")
         elif line.startswith("/"):
             _quiet(f"There is no {line.split()[0]}. {HELP}")
         elif line:

@@ -133,7 +133,8 @@ def _show_manifest(out: Path, made: Manifest) -> None:
         if rows:
             console.out().print(Text(f"{stage[:-1]} {stage[-1]}", "bold"))
             cells = (_row(name, cast("dict[str, float]", row)) for name, row in rows.items())
-            console.table(cells, right=[1, 2, 3, 4], heads=("ingredient", "share", *COLUMNS))
+            heads = ("ingredient", "share", *(name.replace("_", " ") for name in COLUMNS))
+            console.table(cells, right=[1, 2, 3, 4], heads=heads)
     drops = sum(
         sum(cast("dict[str, int]", drawn["drops"]).values()) for drawn in made["ingredients"].values()
     )

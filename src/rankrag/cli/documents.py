@@ -92,7 +92,7 @@ def delete(
     n_deleted = IndexDocuments(index).delete(ids)
     if not n_deleted:
         raise NotFoundError(
-            f"found none of {amount(len(ids), 'document')} in {index}, wanted ids that are there: "
+            f"found no {', '.join(map(repr, ids))} in {index}, wanted ids of documents that are there: "
             f"see `rankrag documents list --index {index}`"
         )
     words = f"{n_deleted:,} of {amount(len(ids), 'document')} deleted"

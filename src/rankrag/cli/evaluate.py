@@ -87,10 +87,9 @@ def paper(
             }
         )
         return
-    for title, table in chosen.items():
-        console.say(f"Table {table.number} of {SOURCE}: {title}")
+    for place, (title, table) in enumerate(chosen.items()):
+        console.say(("\n" if place else "") + f"Table {table.number} of {SOURCE}: {title}")
         _print_table(table)
-        console.say("")
 
 
 def _print_table(table: PaperTable) -> None:
@@ -229,8 +228,8 @@ def predict(
     cache = out / "relevance.sqlite"
     named = NamedSystem(name, spec, tuple(run or ()), tuple(corpus or ()), corpus_name, cache=cache)
     refused = predict_all(named, asking)
-    if output == "json":
-        console.emit({"system": name, "answers": str(out / name), "refused": refused})
+    words = f"answers in {out / name}: score them with `rankrag eval score {out}`"
+    console.give(output, {"system": name, "answers": str(out / name), "refused": refused}, words)
 
 
 def _paper_counts(names: Sequence[str]) -> tuple[int, int]:

@@ -237,7 +237,10 @@ def cases(
     answered = answer_folders(folders)
     scores = [*map(fresh_scores, answered)]
     if not (pairs := pairs_of(compare, scores)):
-        raise InvalidInputError(f"{folders[0]}: found the answers of one system, wanted two to compare")
+        raise InvalidInputError(
+            f"{folders[0]}: found the answers of one system, wanted two to compare: "
+            "ask another system too, with another --name"
+        )
     a, b = pairs[0]
     results = browsable(results_of(scores, [], "", ()), scores, answered)
     found = find(results, a, b, measure)

@@ -25,7 +25,8 @@ def reporting() -> Iterator[types.Progress]:
     err = console.err()
     if err.is_terminal:
         bar = BarColumn(bar_width=24, complete_style="cyan", finished_style="cyan")
-        with Progress(bar, _Rate(), _Left(), console=err, transient=True) as bars:
+        shown = Progress(bar, _Rate(), _Left(), console=err, transient=True)
+        with console.drawing(err), shown as bars:
             yield _Bars(bars)
     else:
         yield _Lines(err)

@@ -260,7 +260,7 @@ def _listen(
         with told:
             listen(app, listener, grace_s)
     except KeyboardInterrupt:
-        console.error("interrupted")
+        console.note("ended", "nobody is served any more", "green")  # as `ready` said, so no error
         code = 130
     sys.stderr.flush()
     # Everything is written and nobody is served any more: to take a process with a model apart takes seconds.

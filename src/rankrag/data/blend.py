@@ -111,7 +111,7 @@ def build(
     for name, ingredient in recipe.blend.ingredients.items():
         files = [file for path in ingredient.files for file in work.files(path)]
         work.pools[name] = fill(name, recipe.blend, files, benchmarks)
-        progress(f"read {name}", len(work.pools[name].items))
+        progress(f"{name}, items read", len(work.pools[name].items))
     _mine(work)
     hold_out(list(work.pools.values()), work.split)
     _put_together(work)
@@ -230,7 +230,7 @@ def _usable(work: Build, pool: Pool) -> int:
             kept.append(item)
             count += len(made)
     pool.items = kept
-    work.progress(f"made {pool.name}", count)
+    work.progress(f"{pool.name}, examples made", count)
     return count * pool.ingredient.repeat
 
 
@@ -249,7 +249,7 @@ def _write_stage(work: Build, stage: int, capacity: Mapping[str, int]) -> dict[s
         judged = partial(work.examples, name, held_out=True)
         kept = _of_few_groups(work, name, blend.held_out_examples)
         held += rounds(kept, judged, seed, blend.held_out_examples, 1)
-        work.progress(f"drew {name} for stage {stage}", count)
+        work.progress(f"{name}, drawn for stage {stage}", count)
     random.Random(f"{blend.seed} stage{stage}").shuffle(chosen)
     target = folder(work.places.out, stage)
     target.mkdir(exist_ok=True)

@@ -23,7 +23,8 @@ def read_yaml(path: Path) -> Record:
         raise FormatError(str(path), None, f"found bytes that are not UTF-8 ({error.reason})") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else None
-        raise FormatError(str(path), line, f"found broken YAML ({error.problem})") from error
+        found = f"found broken YAML ({error.problem}): mend it here or just above"
+        raise FormatError(str(path), line, found) from error
     except yaml.YAMLError as error:
         raise FormatError(str(path), None, f"found broken YAML ({error})") from error
     if not isinstance(values, dict):

@@ -86,13 +86,14 @@ def passage_record(passage: Passage) -> Record:
 
 
 def read_questions(path: str) -> Iterator[Question]:
-    """Yield the questions of a file: JSON lines, TSV (id, text) or plain lines.
+    """Yield the questions of a file: JSON lines (in a .jsonl nothing else), TSV (id, text) or plain lines.
 
     A record has its text in `question`, `text` or `query` and its id in `id` or `_id`. `history`, `style`
     and `options` are read where a record has them; gold answers are never read.
     """
+    is_json = ".jsonl" in Path(path).suffixes
     for number, line in read_lines(path):
-        if line.lstrip().startswith("{"):
+        if is_json or line.lstrip().startswith("{"):
             yield question(path, number, parse_object(path, number, line))
         elif "\t" in line:
             name, text = line.split("\t", 1)

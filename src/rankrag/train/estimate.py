@@ -115,7 +115,8 @@ class TrainingEstimate:
     def rows(self) -> list[tuple[str, str]]:
         """Return the estimate as names and values to print."""
         total = sum(self.memory.values())
-        time = f"{self.hours:.1f} h" if self.hours >= 1 else f"{60 * self.hours:.1f} min"
+        minutes = f"{60 * self.hours:.1f} min" if self.hours >= 1 / 60 else "under a minute"
+        time = f"{self.hours:.1f} h" if self.hours >= 1 else minutes
         parts = [(f"memory a device: {name}", f"{size / 1e9:.2f} GB") for name, size in self.memory.items()]
         return [
             ("parameters", f"{self.parameters:,}"),
@@ -123,7 +124,7 @@ class TrainingEstimate:
             ("devices", f"{self.n_devices} x {self.device}"),
             *parts,
             ("memory a device", f"{total / 1e9:.2f} GB, {'fits' if self.fits else 'does not fit'}"),
-            ("examples", f"{self.load.n_examples:,} of {self.load.tokens_per_example:,.0f} tokens"),
+            ("examples", f"{self.load.n_examples:,}, of {self.load.tokens_per_example:,.0f} tokens each"),
             ("steps", f"{self.steps:,}"),
             ("tokens", f"{self.tokens:,.0f}"),
             ("work", f"{self.flops:.2e} FLOP"),

@@ -19,13 +19,16 @@ from .kinds import COLLECTIONS, DOCUMENTS, PACKS, TEXT
 READABLE = (*DOCUMENTS, *COLLECTIONS)
 """Endings of files that can be indexed, without those of compression."""
 
+KINDS = "text, HTML, PDF, office files, mail, source code, CSV or JSON lines (`rankrag index --help`)"
+"""What can be indexed, in words: the endings alone fill eight lines of a terminal."""
+
 _SNIFFED = 4096
 
 MADE = ("node_modules", "__pycache__", "_static", "site-packages")
 """Folders that programs fill, with code that nobody here wrote."""
 
 LINK = "a link to a folder: give the folder itself to have it read"
-UNREAD = "of no kind that is read: save it as PDF, HTML or text"
+UNREAD = "of no kind that is read: save as PDF, HTML or text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ def find(paths: Iterable[str], root: Path, may_miss: bool = False) -> Walked:
     if not files and not may_miss:
         raise InvalidInputError(
             f"found no file to index in {', '.join(given) or 'an empty list of paths'}, "
-            f"wanted {_kinds()}: give files of these kinds or a folder that holds some"
+            f"wanted {KINDS}: give such files or a folder that holds some"
         )
     left = tuple(sorted((name, reason) for name, reason in passed_over.items() if name not in files))
     return Walked([files[name] for name in sorted(files)], left)
@@ -138,9 +141,11 @@ def _files(path: str, may_miss: bool) -> Iterator[tuple[Path, str]]:
         yield from _walk(path)
     elif Path(path).exists():
         if not Path(path).is_file():
-            raise InvalidInputError(f"found {path}, which is no file, wanted {_kinds()}: write it into one")
+            raise InvalidInputError(f"found {path}, which is no file, wanted {KINDS}: write it into one")
         if (reading := find_kind(Path(path))) is None:
-            raise InvalidInputError(f"found {path}, wanted {_kinds()}: convert it first")
+            raise InvalidInputError(
+                f"found {path}, of no kind that is read, wanted {KINDS}: convert it first"
+            )
         yield Path(path), reading
     elif glob.has_magic(path):
         yield from _expand(path)
@@ -187,9 +192,3 @@ def _expand(pattern: str) -> Iterator[tuple[Path, str]]:
             yield Path(match), find_kind(Path(match)) or UNREAD
         elif "**" not in pattern:
             yield Path(match), "a folder: give it by name, or `**` in the glob, to have it read"
-
-
-def _kinds() -> str:
-    shown = [ending for ending in READABLE if ending not in PACKS]
-    packs = f"(the first {len(PACKS)} also as .gz and .xz)"
-    return f"{' '.join((*PACKS, *shown))} {packs}, or text without an ending"

@@ -54,9 +54,11 @@ def resolve(text: str) -> Reference:
         raise NotFoundError(f"found no model folder at {text}: check the path")
     if _HUB_ID.fullmatch(text):
         return Reference("hub")
+    kinds: tuple[ModelKind, ...] = ("language_model", "encoder")
+    models, encoders = (", ".join(name for name in MODELS if MODELS[name].kind == kind) for kind in kinds)
     raise InvalidInputError(
         f"found model {text!r}, wanted a folder, a hub id (owner/name), one behind a server "
-        f"(openai:{text}@URL) or one of: {', '.join(MODELS)}"
+        f"(openai:{text}@URL) or one of: {models}; of encoders: {encoders}"
     )
 
 
