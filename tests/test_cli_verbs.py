@@ -92,6 +92,10 @@ def test_ask_as_json_holds_the_whole_trace(tool: Tool, index: str) -> None:
     assert answer["timings_s"].keys() == {"retrieve", "rank", "generate", "cite"}
 
 
+def test_ask_reads_no_more_than_it_retrieves(tool: Tool, index: str) -> None:
+    assert tool.json(*ASK, index, "--retrieve-k", "2")["read_k"] == 2
+
+
 def test_ask_reads_the_question_from_standard_input(
     tool: Tool, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

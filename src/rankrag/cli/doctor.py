@@ -147,10 +147,8 @@ def _memory(name: str) -> Iterator[Check]:
     except (ImportError, RankRAGError):  # told above
         return
     if isinstance(lm, LocalLanguageModel) and (held := memory([lm])):
-        resident, weights, rest, most = (
-            f"{n / 1e9:.2f}" for n in (held.resident, held.weights, held.rest, CACHE_BYTES)
-        )
-        found = f"{resident} GB with {name}: {weights} weights, {rest} the rest; passages add up to {most}"
+        resident, weights, most = (f"{n / 1e9:.2f}" for n in (held.resident, held.weights, CACHE_BYTES))
+        found = f"{resident} GB with {name} ({weights} of weights), {most} more at most for passages"
         yield Check("memory", "ok", found)
 
 

@@ -74,7 +74,12 @@ GeneratorName = Annotated[
 ]
 RetrieveK = Annotated[int, typer.Option(min=1, metavar="N", help="Passages taken from the index.")]
 ReadK = Annotated[
-    int, typer.Option(min=1, metavar="N", help="Best passages given to the model that answers.")
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Best passages given to the model that answers. Default: 5, or all where fewer are retrieved.",
+    ),
 ]
 MinRelevance = Annotated[
     float | None,
@@ -219,7 +224,7 @@ def _system(
     generator: GeneratorName = None,
     retriever: RetrieverName = None,
     retrieve_k: RetrieveK = 30,
-    read_k: ReadK = 5,
+    read_k: ReadK = None,
     rank: Annotated[bool, typer.Option("--rank/--no-rank", help="Rank what was retrieved.")] = True,
     min_relevance: MinRelevance = None,
     reading: Reading = None,
@@ -240,7 +245,7 @@ def _system(
         generator=generator,
         ranking=rank,
         retrieve_k=retrieve_k,
-        read_k=read_k,
+        read_k=min(SystemSpec().read_k, retrieve_k) if read_k is None else read_k,
         min_relevance=min_relevance,
         reading=reading,
         query_likelihood=query_likelihood,
