@@ -72,7 +72,7 @@ def test_a_page_of_a_command_has_its_options_with_defaults() -> None:
     assert commands.keys() == typer.main.get_command(app).commands.keys()  # type: ignore[attr-defined]
     page = site_hook.command_page("ask", commands["ask"])
     assert "rankrag ask [OPTIONS] QUESTION" in page
-    assert "- `--read-k` (`5`): Best passages given to the model that answers." in page
+    assert "- `--retrieve-k` (`30`): Passages taken from the index." in page
     assert "## pull" in site_hook.command_page("model", commands["model"])
 
 
