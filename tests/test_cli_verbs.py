@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -193,6 +196,17 @@ def test_rank_orders_passages_without_an_index(tool: Tool, tmp_path: Path) -> No
     assert out.index("1899") < out.index("wet")
     assert "▲1" in out
     assert "wet" not in tool.text(*arguments, "-k", "1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes are made otherwise there")
+def test_rank_reads_a_pipe_of_the_shell(tool: Tool, tmp_path: Path) -> None:
+    pipe = tmp_path / "63"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=("Rain is wet.\nNairobi was founded in 1899.\n",))
+    writer.start()
+    told = tool.json("rank", "When was Nairobi founded?", "--passages", str(pipe), "--model", "fake")
+    writer.join()
+    assert [hit["id"] for hit in told["ranked"]] == ["2", "1"]
 
 
 def test_a_budget_ends_ranking_and_says_what_it_left(tool: Tool, tmp_path: Path) -> None:

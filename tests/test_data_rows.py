@@ -79,6 +79,9 @@ def test_a_missing_or_unknown_file_is_said_in_one_line(tmp_path: Path) -> None:
     for name in ("a.jsonl", "a.json", "a.parquet", "a.csv"):
         with pytest.raises(NotFoundError, match="found no file"):
             list(rows(str(tmp_path / name)))
+        (tmp_path / "folder").joinpath(name).mkdir(parents=True)
+        with pytest.raises(NotFoundError, match=r"found the folder .*, wanted a file"):
+            list(rows(str(tmp_path / "folder" / name)))
     with pytest.raises(InvalidInputError, match=r"wanted one of \.jsonl"):
         list(rows(str(tmp_path / "a.xlsx")))
 

@@ -25,8 +25,8 @@ def open_text(path: str) -> Iterator[IO[str]]:
 
     Raises NotFoundError if it is not there, FormatError if it is not UTF-8 or its compression is broken.
     """
-    if path != "-" and not Path(path).is_file():
-        raise NotFoundError(f"found no file at {path}: check the path")
+    if path != "-":
+        check_file(path)
     try:
         if path == "-":
             yield _standard_input()
@@ -38,6 +38,14 @@ def open_text(path: str) -> Iterator[IO[str]]:
         raise FormatError(path, None, f"found bytes that are not UTF-8 ({error.reason})") from error
     except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
         raise FormatError(path, None, f"found broken compression ({error})") from error
+
+
+def check_file(path: str) -> None:
+    """Raise NotFoundError unless something can be read at a path: a file, or a pipe of a shell."""
+    if Path(path).is_dir():
+        raise NotFoundError(f"found the folder {path}, wanted a file: name one")
+    if not Path(path).exists():
+        raise NotFoundError(f"found no file at {path}: check the path")
 
 
 def _standard_input() -> IO[str]:

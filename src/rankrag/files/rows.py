@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from ..errors import FormatError, InvalidInputError, NotFoundError
+from ..errors import FormatError, InvalidInputError
 from ..types import Speaker, Turn
-from .lines import Record, check_text, open_text, read_json, read_records
+from .lines import Record, check_file, check_text, open_text, read_json, read_records
 
 CHUNK = 1 << 20
 """Characters read at a time from a JSON array."""
@@ -167,8 +167,7 @@ def _parquet(path: str) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
-    if not Path(path).is_file():
-        raise NotFoundError(f"found no file at {path}: check the path")
+    check_file(path)
     count = 0
     try:
         for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024):
