@@ -47,8 +47,10 @@ FACES: dict[str, set[str]] = {
     },
     "rankrag.data.readers": set(),
     "rankrag.files": {
+        "BROKEN",
         "Record",
         "Row",
+        "UNPACK",
         "as_object",
         "is_text",
         "kind_of",

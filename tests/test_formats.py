@@ -71,6 +71,7 @@ def test_broken_bytes_and_compression_are_format_errors(tmp_path: Path) -> None:
         ("b.xz", b"no"),
         ("c.gz", b"no"),
         ("d.gz", gzip.compress(b"x" * 99)[:-9]),
+        ("e.gz", gzip.compress(b"x" * 99)[:10] + b"\xff" * 20),  # neither stored nor packed
     ]:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(FormatError, match=name):

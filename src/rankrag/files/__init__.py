@@ -1,5 +1,6 @@
 """How any file is opened, written whole, hashed and held; recipes with `--set`; rows of data."""
 
+from .compression import BROKEN, UNPACK
 from .lines import (
     Record,
     as_object,
@@ -30,6 +31,8 @@ from .whole import (
 )
 
 __all__ = [
+    "BROKEN",
+    "UNPACK",
     "Record",
     "Row",
     "as_object",

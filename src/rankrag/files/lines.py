@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from ..errors import FormatError, NotFoundError
+from .compression import BROKEN
 
 Record = dict[str, object]
 
@@ -36,7 +37,7 @@ def open_text(path: str) -> Iterator[IO[str]]:
             yield stream
     except UnicodeDecodeError as error:
         raise FormatError(path, None, f"found bytes that are not UTF-8 ({error.reason})") from error
-    except (lzma.LZMAError, EOFError, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise FormatError(path, None, f"found broken compression ({error})") from error
 
 

@@ -6,17 +6,15 @@ refused.
 
 from __future__ import annotations
 
-import gzip
 import io
-import lzma
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, cast
 
 from ...errors import InvalidInputError
+from ...files import BROKEN, UNPACK
 from .texts import LARGEST
 
 RATIO = 200
@@ -34,14 +32,7 @@ _SMALL = 2**20
 ENTRIES = 10_000
 """Most files in an archive."""
 
-_BROKEN = (lzma.LZMAError, EOFError, gzip.BadGzipFile, zlib.error)
-
-_UNPACK: Mapping[str, Callable[[IO[bytes]], AbstractContextManager[object]]] = {
-    ".gz": lambda raw: gzip.GzipFile(fileobj=raw),
-    ".xz": lzma.LZMAFile,
-}
-
-PACKED = tuple(_UNPACK)
+PACKED = tuple(UNPACK)
 """Endings of compressed files."""
 
 
@@ -58,7 +49,7 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int]]]:
     """
     with ExitStack() as stack:
         raw = stack.enter_context(path.open("rb"))
-        if (unpack := _UNPACK.get(path.suffix.lower())) is None:
+        if (unpack := UNPACK.get(path.suffix.lower())) is None:
             yield raw, raw.tell
             return
         size = path.stat().st_size
@@ -67,12 +58,12 @@ def opened(path: Path) -> Iterator[tuple[io.BufferedReader, Callable[[], int]]]:
                 _measure(path, size)
             stream = stack.enter_context(unpack(raw))
             yield io.BufferedReader(_Bounded(cast("IO[bytes]", stream), size), 2**20), raw.tell
-        except _BROKEN as error:
+        except BROKEN as error:
             raise InvalidInputError(f"found broken compression ({error})") from error
 
 
 def _measure(path: Path, size: int) -> None:
-    with path.open("rb") as raw, _UNPACK[path.suffix.lower()](raw) as stream:
+    with path.open("rb") as raw, UNPACK[path.suffix.lower()](raw) as stream:
         bounded = _Bounded(cast("IO[bytes]", stream), size)
         while bounded.read(2**20):
             pass
@@ -143,5 +134,5 @@ class Archive:
         try:
             with self.zip.open(member) as stream:
                 return stream.read(member.file_size)
-        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *_BROKEN) as error:
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *BROKEN) as error:
             raise InvalidInputError(f"it is a broken {self.what} file ({name}: {error})") from error

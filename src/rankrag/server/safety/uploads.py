@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import struct
 import unicodedata
 import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from typing import BinaryIO
 
@@ -17,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from ...errors import InvalidInputError
-from ...files import sync
+from ...files import BROKEN, UNPACK, sync
 
 UNPACKED = 16
 """How many times the size of an upload its archive may hold: documents of text pack about ten to one."""
@@ -27,8 +24,6 @@ ENTRIES = 10_000
 
 _ZIPPED = (".docx", ".docm", ".pptx", ".pptm", ".xlsx", ".xlsm", ".xlsb", ".odt", ".odp", ".ods", ".epub")
 _OLE = (".xls",)
-_UNPACK: Mapping[str, type[gzip.GzipFile | lzma.LZMAFile]] = {".gz": gzip.GzipFile, ".xz": lzma.LZMAFile}
-_BROKEN = (gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error)
 _OLE_MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of the container of older Office files
 _WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")  # marks of UTF-16 and UTF-32, which hold zeros
 _ENTRY = 200  # bytes of an archive's table of contents for each of its files, name and all
@@ -59,7 +54,7 @@ def safe_name(given: str | None, suffixes: Sequence[str]) -> str:
 def _endings(name: str) -> tuple[str, str]:
     """Return the ending of a name that says how it is read, "" for text, and that of its compression."""
     path = Path(name)
-    packing = path.suffix.lower() if path.suffix.lower() in _UNPACK else ""
+    packing = path.suffix.lower() if path.suffix.lower() in UNPACK else ""
     return Path(path.stem if packing else name).suffix.lower(), packing
 
 
@@ -106,9 +101,9 @@ def check_content(path: Path, name: str, most: int) -> None:
 def _start(path: Path, packing: str) -> bytes:
     """Return the first bytes of a file, unpacked: what reads a compressed one later bounds the rest."""
     try:
-        with _UNPACK[packing](path) if packing else path.open("rb") as stream:
-            return stream.read(_START)
-    except _BROKEN as error:
+        with path.open("rb") as raw:
+            return (UNPACK[packing](raw) if packing else raw).read(_START)
+    except BROKEN as error:
         raise HTTPException(
             415, "found a file that is not compressed, as its name says, wanted one: check it"
         ) from error
