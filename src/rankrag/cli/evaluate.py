@@ -87,8 +87,8 @@ def paper(
             }
         )
         return
-    for place, (title, table) in enumerate(chosen.items()):
-        console.say(("\n" if place else "") + f"Table {table.number} of {SOURCE}: {title}")
+    for n, (title, table) in enumerate(chosen.items()):
+        console.say(("\n" if n else "") + f"Table {table.number} of {SOURCE}: {title}")
         _print_table(table)
 
 

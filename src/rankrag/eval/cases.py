@@ -31,13 +31,13 @@ def cases(results: Results, a: str, b: str, measure: str | None = None) -> list[
     """
     found = [
         _cases(
-            name,
+            facts.name,
             measure or facts.measures[0],
-            [row for row in results.questions if row.benchmark == name],
+            [row for row in results.questions if row.benchmark == facts.name],
             (a, b),
         )
         for facts in results.benchmarks
-        if (name := facts.name) and facts.measures
+        if facts.measures
     ]
     if not any(kind.asked for kind in found):
         raise InvalidInputError(
