@@ -271,6 +271,7 @@ def test_version_help_and_no_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(re.search(rf"\b{verb}\b", help_text) for verb in verbs)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_quiet() -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "rankrag", "prompt", "show", "--output", "json"],

@@ -64,6 +64,7 @@ def test_a_question_without_an_answer_is_not_left_out_unsaid(
     assert f"{own}: 1 question left out (1 with no gold answer): give each its answers" in err
 
 
+@pytest.mark.slow
 def test_questions_that_were_looked_at_can_be_left_out(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_ranking_that_was_on_file_has_no_seconds(
     assert second[name].ranked == first[name].ranked
 
 
+@pytest.mark.slow
 def test_a_budget_is_a_fact_of_the_system(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +144,7 @@ def test_a_budget_is_a_fact_of_the_system(
     call(capsys, "eval", "score", str(tmp_path), "--data-root", str(place))
 
 
+@pytest.mark.slow
 def test_full_rankings_are_replayed_within_budgets(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -294,6 +297,7 @@ def test_two_runs_are_fused(capsys: pytest.CaptureFixture[str], place: Path, tmp
     assert [hit.passage.id for hit in answers["q3"].retrieved] == ["p3", "x3"]
 
 
+@pytest.mark.slow
 def test_steps_that_were_not_done_have_no_seconds(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:
@@ -304,6 +308,7 @@ def test_steps_that_were_not_done_have_no_seconds(
     assert seconds == {"plain": ["generate"], "whole": ["retrieve", "rank", "generate", "cite"]}
 
 
+@pytest.mark.slow
 def test_cases_are_questions_that_one_of_two_has_right(
     capsys: pytest.CaptureFixture[str], place: Path, tmp_path: Path
 ) -> None:

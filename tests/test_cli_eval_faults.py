@@ -42,6 +42,7 @@ def test_one_name_is_one_system(capsys: Capture, place: Path, tmp_path: Path) ->
     assert "found two systems called 's'" in err
 
 
+@pytest.mark.slow
 def test_a_system_counts_once_on_a_benchmark(capsys: Capture, place: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         call(capsys, *predict(place, tmp_path / name, "s", "-n", "2"))
@@ -113,6 +114,7 @@ def test_ids_are_those_of_a_benchmark(capsys: Capture, place: Path, tmp_path: Pa
     assert [one["measures"]["R@1"]["value"] for one in json.loads(found)["cells"]] == [1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_file_of_one_s_own_is_not_the_paper_s(capsys: Capture, place: Path, tmp_path: Path) -> None:
     shutil.move(place / "capitals.jsonl", place / "nq.jsonl")
     command = [*predict(place, tmp_path / "out", "s", "-n", "2")]
@@ -217,6 +219,7 @@ def test_a_broken_benchmark_hides_no_other(capsys: Capture, tmp_path: Path) -> N
     assert "found" in found["pubmedqa"]["path"]
 
 
+@pytest.mark.slow
 def test_the_numbers_that_a_model_computes_with_and_how_it_reads_are_facts(
     capsys: Capture, place: Path, tmp_path: Path
 ) -> None:

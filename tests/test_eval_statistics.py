@@ -62,6 +62,7 @@ def test_the_mean_is_over_questions_whatever_their_units() -> None:
 
 
 @pytest.mark.parametrize("n", [5, 20, 150])
+@pytest.mark.slow
 def test_nothing_right_is_not_certainly_nothing(n: int) -> None:
     stats = pytest.importorskip("scipy.stats")
     none, every = interval([0.0] * n, alone([0] * n)), interval([1.0] * n, alone([0] * n))
@@ -115,6 +116,7 @@ def theirs(values: np.ndarray, method: str) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("method", ["percentile", "BCa"])
+@pytest.mark.slow
 def test_scipys_bootstraps_flatter_where_ours_does_not(method: str) -> None:
     rng, held, mended = np.random.default_rng(5), 0, 0
     for _ in range(100):

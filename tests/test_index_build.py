@@ -167,6 +167,7 @@ def test_a_collection_keeps_its_ids_unless_cut() -> None:
     assert long[hit.source.start : hit.source.end] == hit.text
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_named_and_the_rest_goes_in() -> None:
     write({"d/good.txt": "fine text", "d/empty.txt": "", "d/bad.pdf": "no pdf", "d/z.jsonl": '{"id": 1}\n'})
     report = build(["d"], INDEX)
@@ -512,6 +513,7 @@ def test_vectors_that_are_not_there_are_not_searched() -> None:
         build(["docs"], INDEX, Settings(encoder=LetterEncoder()))
 
 
+@pytest.mark.slow
 def test_commits_grow_with_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     collection("big.jsonl", 600)
     module = sys.modules["rankrag.index.commits"]
@@ -526,6 +528,7 @@ def test_commits_grow_with_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(list((INDEX / "passages.lance" / "data").iterdir())) <= grown + 2, "it begins where it was"
 
 
+@pytest.mark.slow
 def test_a_record_may_have_the_id_of_a_document() -> None:
     write({"a.txt": "cats", "b.txt": "dogs", "rest.txt": "owls"})
     lines = [("a.txt#1", "first"), ("b.txt", "second"), ("./b.txt#1", "third")]

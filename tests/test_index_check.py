@@ -36,6 +36,7 @@ def test_an_index_that_is_as_its_files_are() -> None:
     assert (result.n_same, result.n_differences) == (3, 0)
 
 
+@pytest.mark.slow
 def test_every_difference_is_named() -> None:
     Path("docs/cats.md").write_text("Other words.")
     Path("docs/dogs.txt").unlink()

@@ -117,6 +117,7 @@ LINES = ["marie curie\n" + PASSAGES[0].text, "the cat\n" + PASSAGES[1].text, PAS
         ("bge-small-en", "cls", "Represent this sentence for searching relevant passages: ", ""),
     ],
 )
+@pytest.mark.slow
 def test_a_cosine_encoder_of_one_side(
     tmp_path: Path,
     tokenizer: PreTrainedTokenizerBase,

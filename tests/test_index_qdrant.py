@@ -82,6 +82,7 @@ def test_every_command_works_over_a_server(server: SmallQdrant, capsys: pytest.C
     assert any("/index" in line for line in server.asked)
 
 
+@pytest.mark.slow
 def test_a_served_index_may_be_on_a_server(server: SmallQdrant) -> None:
     build(["docs"], INDEX, Settings(store=place_at(server)))
     with client(make_app(INDEX)) as http:
@@ -279,6 +280,7 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("name", ["lancedb", "qdrant"])
+@pytest.mark.slow
 def test_a_stopped_copy_does_not_open_and_goes_on(
     server: SmallQdrant, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +313,7 @@ def test_a_stopped_copy_does_not_open_and_goes_on(
         copy_index(INDEX, Path("there"), place)
 
 
+@pytest.mark.slow
 def test_a_copy_begins_anew_if_its_source_changed(server: SmallQdrant) -> None:
     build(["docs"], INDEX)
     place = place_at(server, "there")

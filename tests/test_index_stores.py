@@ -406,6 +406,7 @@ def test_a_changed_document_is_found_while_its_new_version_is_encoded(place: Sto
     assert store.search_words("cats", 5) == []
 
 
+@pytest.mark.slow
 def test_no_more_files_are_replaced_at_once_than_one_condition_holds(place: StorePlace) -> None:
     Path("docs").mkdir()
     for n in range(REPLACED + 20):

@@ -353,6 +353,7 @@ def test_a_table_that_breaks_while_it_is_used_is_said_once(
     assert caplog.text.count("no more states of passages are kept") == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_whose_configuration_changed_finds_nothing(llama: Path, tmp_path: Path) -> None:
     """Rotary embeddings are no weights, but the states depend on them."""
     asked, kept = ask("Who hunts?"), Loading("float32", tmp_path / "kept", 1.0)

@@ -76,12 +76,23 @@ def naive(folder: Path, asked: Sequence[Prompt], choices: Sequence[str]) -> np.n
         ("qwen2", {}, True),
         ("qwen2", {"hidden_size": 56, "num_attention_heads": 14, "head_dim": 4}, True),
         ("qwen3", {}, True),
-        ("mistral", {"sliding_window": 4096}, True),
+        pytest.param("mistral", {"sliding_window": 4096}, True, marks=pytest.mark.slow),
         ("mistral", {"sliding_window": 64}, True),
-        ("granite", {"residual_multiplier": 0.5, "embedding_multiplier": 3.0}, True),
-        ("qwen2_moe", {"num_experts": 4, "moe_intermediate_size": 32}, True),
-        ("gemma2", {"attn_logit_softcapping": 5.0, "sliding_window": 4096}, False),
-        ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512}, None),
+        pytest.param(
+            "granite", {"residual_multiplier": 0.5, "embedding_multiplier": 3.0}, True, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "qwen2_moe", {"num_experts": 4, "moe_intermediate_size": 32}, True, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "gemma2", {"attn_logit_softcapping": 5.0, "sliding_window": 4096}, False, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "gpt2",
+            {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
+            None,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_architecture_agrees_with_the_naive_loop(

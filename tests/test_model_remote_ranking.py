@@ -128,6 +128,7 @@ def test_no_prompts_have_no_probabilities(server: Server) -> None:
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_many_threads_may_rank_and_answer_at_once(server: Server) -> None:
     under_way: set[int] = set()
     most: list[int] = [0]

@@ -110,6 +110,7 @@ def test_numbers_that_are_none_are_refused(folder: Path, value: float) -> None:
         load_weights(folder, None, "cpu", None)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_looked_at_as_closely(folder: Path, tmp_path: Path) -> None:
     import torch
 

@@ -54,6 +54,7 @@ def word(change: Callable[[bytes], bytes] = bytes) -> bytes:
     return changed.getvalue()
 
 
+@pytest.mark.slow
 def test_a_cell_that_spans_millions_of_columns_is_one_cell(tmp_path: Path, apart: Apart) -> None:
     path = tmp_path / "a.docx"
     span = b'<w:tcPr><w:gridSpan w:val="300000000"/>'
@@ -62,6 +63,7 @@ def test_a_cell_that_spans_millions_of_columns_is_one_cell(tmp_path: Path, apart
     assert "river | length\nElbe | 1,094 km" in portion.rows[0].passage.text
 
 
+@pytest.mark.slow
 def test_a_word_file_that_swells_is_refused(tmp_path: Path, apart: Apart) -> None:
     path = tmp_path / "a.docx"
     many = b"<w:p><w:r><w:t>x</w:t></w:r></w:p>" * 600_000
@@ -98,6 +100,7 @@ def test_what_is_nested_too_deep_is_said(tmp_path: Path) -> None:
 # ── the process ──────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_one_process_reads_file_after_file(tmp_path: Path) -> None:
     with Apart() as apart:
         processes = set()
@@ -127,6 +130,7 @@ def test_plain_text_needs_no_process(tmp_path: Path) -> None:
         assert apart.process is None
 
 
+@pytest.mark.slow
 def test_what_takes_too_long_or_too_much_is_given_up_and_the_next_is_read(tmp_path: Path) -> None:
     slow, good = tmp_path / "slow.html", tmp_path / "good.html"
     slow.write_text("<p>" + "<b>word</b> " * 200_000)

@@ -149,6 +149,7 @@ def scan(folder: Path, *lines: str) -> None:
     page.save(folder / "scan.pdf", resolution=150)
 
 
+@pytest.mark.slow
 def test_a_scan_is_named_and_its_remedy_too(tmp_path: Path) -> None:
     scan(tmp_path / "scans", *SCAN)
     ((_, reason),) = build([str(tmp_path / "scans")], tmp_path / "idx").failed

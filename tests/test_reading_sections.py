@@ -165,6 +165,7 @@ BLOCKS = st.lists(
 
 @settings(max_examples=120)
 @given(blocks=BLOCKS, words=st.integers(0, 40))
+@pytest.mark.slow
 def test_blocks_laid_out_have_exact_offsets_too(
     blocks: list[Heading | Paragraph | Grid | NewPage], words: int
 ) -> None:

@@ -58,6 +58,7 @@ def at_end(index: Path, path: str, body: dict[str, Any], grace_s: float = 0.2, *
         ("/rerank", {"query": QUESTION, "documents": ["x"]}),
     ],
 )
+@pytest.mark.slow
 def test_a_request_that_is_not_through_is_told_in_our_shape(
     index: Path, path: str, body: dict[str, Any]
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_tool_is_told_in_its_protocol(index: Path) -> None:
     assert "found the server closing" in said["result"]["content"][0]["text"]
 
 
+@pytest.mark.slow
 def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
     ended, app = threading.Event(), make_app(index)
 
@@ -108,6 +110,7 @@ def test_an_upload_that_is_still_coming_is_told_so(index: Path) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "closing")
 
 
+@pytest.mark.slow
 def test_what_is_through_in_time_is_answered(index: Path) -> None:
     model = SlowModel()
     app = make_app(index, model)
@@ -119,6 +122,7 @@ def test_what_is_through_in_time_is_answered(index: Path) -> None:
         assert sent.result().json()["done"]
 
 
+@pytest.mark.slow
 def test_it_is_not_ready_once_it_closes(index: Path) -> None:
     model = SlowModel()
     app = make_app(index, model)
@@ -129,6 +133,7 @@ def test_it_is_not_ready_once_it_closes(index: Path) -> None:
         model.go.set()
 
 
+@pytest.mark.slow
 def test_the_end_leaves_no_traceback(index: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         at_end(index, "/v1/ask", {"question": QUESTION})
@@ -140,7 +145,7 @@ def test_the_end_leaves_no_traceback(index: Path, caplog: pytest.LogCaptureFixtu
 def test_a_desk_that_closes_tells_whoever_comes_later() -> None:
     import anyio
 
-    from rankrag.server.desk import ClosingError
+    from rankrag.server.sharing import ClosingError
 
     async def come() -> None:
         desk = Desk(1, 1, 30)

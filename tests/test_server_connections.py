@@ -58,12 +58,14 @@ def is_open(connection: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET /heal", HEAD])
+@pytest.mark.slow
 def test_a_head_has_its_time(index: Path, monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     monkeypatch.setattr(listening, "HEAD_S", 0.1)
     with live(make_app(index)) as url:
         assert all_of(connect(url, said)) == b""
 
 
+@pytest.mark.slow
 def test_a_second_head_on_a_connection_has_its_time_too(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "HEAD_S", PATIENCE_S)
     whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"

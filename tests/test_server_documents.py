@@ -85,6 +85,7 @@ def test_documents_in_pages(tmp_path: Path) -> None:
         assert len(first["data"]) + len(rest["data"]) == 3
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_a_problem_of_its_own(tmp_path: Path) -> None:
     with client(make_app(make_index(tmp_path))) as http:
         job = upload(http, ("bad.pdf", b"%PDF-1.4 broken"), ("good.md", b"Good words."))
@@ -305,6 +306,7 @@ def bomb(size: int) -> bytes:
     return packed.getvalue()
 
 
+@pytest.mark.slow
 def test_archives_that_would_burst_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.docx"
     path.write_bytes(bomb(17_000))

@@ -238,6 +238,7 @@ def test_closing_does_not_wait_for_another_build(index: Path, held: threading.Ev
         assert over(http, name)["status"] == "done"
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_index_lose_nothing(index: Path, quick: None) -> None:
     with client(make_app(index)) as one, client(make_app(index)) as two:
         for http in (
@@ -258,6 +259,7 @@ def test_two_servers_on_one_index_lose_nothing(index: Path, quick: None) -> None
         assert {f"{who}{n}.md" for who in ("one", "two") for n in range(4)} <= documents
 
 
+@pytest.mark.slow
 def test_a_server_takes_over_what_another_left(index: Path, folder: Path, quick: None) -> None:
     with client(make_app(index)) as http:
         owner = owners.enter(folder / ".jobs")  # another server, that still lives
@@ -454,6 +456,7 @@ def test_after_a_kill_each_of_many_goes_in_alone_and_who_ends_it_again_is_left_o
     assert added == [["000.md", "..."], ["002.md", "003.md"]]
 
 
+@pytest.mark.slow
 def test_kills_while_many_go_in_are_counted_against_none_of_them(index: Path, folder: Path) -> None:
     going = Job("k1", ("000.md",), 1.0, "running", at=("000.md",), together=True, owner="gone")
     for ended in range(3):

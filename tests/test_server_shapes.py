@@ -106,6 +106,7 @@ def by_deadline(index: Path, seconds: float, slow: Callable[[Ranker], Ranker]) -
     return client(app)
 
 
+@pytest.mark.slow
 def test_rerank_answers_by_the_deadline_with_what_it_has(index: Path) -> None:
     texts = [*DOCUMENTS, *(f"Tea number {n}." for n in range(37))]
     go = threading.Event()

@@ -13,7 +13,7 @@ import pytest
 from rankrag.errors import FailureError, InvalidInputError
 from rankrag.model import FakeLanguageModel
 from rankrag.server import SharedLanguageModel
-from rankrag.server.sharing import STOPPED, StoppedError
+from rankrag.server.sharing import STOPPED, ClosingError, StoppedError
 from rankrag.types import Prompt
 from serving import PATIENCE_S, SlowModel, until
 
@@ -186,6 +186,6 @@ def test_closing_fails_who_still_waits(slow: SimpleNamespace) -> None:
     for thread in (closing, first, late):
         thread.join()
     assert first.error is None
-    assert isinstance(late.error, FailureError)
-    with pytest.raises(FailureError):
+    assert isinstance(late.error, ClosingError)
+    with pytest.raises(ClosingError):
         slow.lm.logprobs(asks("x", 1), LABELS)

@@ -23,6 +23,7 @@ def rankings(answers: StoredAnswers) -> list[list[tuple[str, str, str, float]]]:
     ]
 
 
+@pytest.mark.slow
 def test_answers_without_text_and_the_text_put_back(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

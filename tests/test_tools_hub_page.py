@@ -61,6 +61,7 @@ def test_a_card_has_front_matter_and_no_link_out_of_its_folder() -> None:
         assert text.count("\n# ") == 1
 
 
+@pytest.mark.slow
 def test_an_exported_checkpoint_is_pulled_by_its_hub_id_and_ranks(
     tmp_path: Path,
     serve: Callable[[Repos], None],

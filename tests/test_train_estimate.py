@@ -31,6 +31,7 @@ def test_every_shape_is_one_that_was_published() -> None:
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
+@pytest.mark.slow
 def test_the_shapes_are_those_that_were_published(model: str) -> None:
     found = estimate(stage(model=model), Load(0, 1000))
     assert found.parameters == found.trainable == PUBLISHED[model]
@@ -53,6 +54,7 @@ def test_an_8b_stage_of_the_paper() -> None:
     assert found.fits
 
 
+@pytest.mark.slow
 def test_full_training_of_8b_does_not_fit_one_gpu_and_lora_does() -> None:
     full, lora = (
         estimate(stage(**settings), Load(0, 1000))
@@ -66,6 +68,7 @@ def test_full_training_of_8b_does_not_fit_one_gpu_and_lora_does() -> None:
     assert dict(full.rows())["memory a device"].endswith("does not fit")
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_what_would() -> None:
     """The numbers of devices are the fewest that share the batch."""
     adapter = "--set stage2.dtype=bfloat16 --set stage2.lora.r=16 --set stage2.learning_rate=2.0e-4"

@@ -29,7 +29,7 @@ Blend = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder of the checkpoint.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and leave.")]
 Devices = Annotated[int, typer.Option(min=1, metavar="N", help="GPUs that --dry-run counts with.")]
-DeviceKind = Annotated[Literal["a100", "h100", "h200"], typer.Option(help="Their kind.")]
+DeviceKind = Annotated[Literal["a100", "h100", "h200"], typer.Option(help="Their kind; an A100 unless told.")]
 
 
 def train(

@@ -17,7 +17,7 @@ import anyio
 from starlette.requests import Request
 
 from ..errors import RankRAGError
-from .sharing import STOPPED, StoppedError
+from .sharing import STOPPED, ClosingError, StoppedError
 
 T = TypeVar("T")
 
@@ -46,13 +46,6 @@ class OverdueError(Exception):
 
 class LateError(Exception):
     """What a caller wanted to wait for did not come in time; the request itself may still be answered."""
-
-
-class ClosingError(Exception):
-    """The server ends, and this request was not through in the time that it had left."""
-
-    def __init__(self) -> None:
-        super().__init__("found the server closing, wanted it to run: ask again in a moment")
 
 
 class _Place:

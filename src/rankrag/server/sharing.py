@@ -27,6 +27,13 @@ class StoppedError(RankRAGError):
     """The request that this was done for is over; nobody waits for it."""
 
 
+class ClosingError(Exception):
+    """The server ends, and this request was not through in the time that it had left."""
+
+    def __init__(self) -> None:
+        super().__init__("found the server closing, wanted it to run: ask again in a moment")
+
+
 def check_stopped() -> None:
     """Raise StoppedError if the request of this thread is over."""
     event = STOPPED.get()
@@ -134,7 +141,7 @@ class SharedLanguageModel:
         job = _Waiting(prompts, tuple(choices), STOPPED.get())
         with self._changed:
             if self._closed:
-                raise FailureError("the server is closing: ask again in a moment")
+                raise ClosingError
             self._line.append(job)
             self._changed.notify()
         while not job.done.wait(GLANCE_S):
@@ -189,7 +196,7 @@ class SharedLanguageModel:
                 self._leave()
                 if self._closed:
                     for job in self._line:
-                        job.fail(FailureError("the server is closing: ask again in a moment"))
+                        job.fail(ClosingError())
                     return []
                 if self._line:
                     return self._take()

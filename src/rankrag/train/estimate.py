@@ -121,7 +121,7 @@ class TrainingEstimate:
         return [
             ("parameters", f"{self.parameters:,}"),
             ("trained", f"{self.trainable:,} ({self.trainable / self.parameters:.2%})"),
-            ("devices", f"{self.n_devices} x {self.device}"),
+            ("devices", f"{self.n_devices} x {self.device} (--devices, --device)"),
             *parts,
             ("memory a device", f"{total / 1e9:.2f} GB, {'fits' if self.fits else 'does not fit'}"),
             ("examples", f"{self.load.n_examples:,}, of {self.load.tokens_per_example:,.0f} tokens each"),

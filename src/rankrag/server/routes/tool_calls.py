@@ -18,9 +18,10 @@ from starlette.requests import Request
 
 from ...errors import RankRAGError
 from ...types import Answer, Hit, Passage, Question, Ranker
-from ..desk import BusyError, ClosingError, OverdueError, alone, in_thread
+from ..desk import BusyError, OverdueError, alone, in_thread
 from ..granting import PassRequest, granted
 from ..requests import check_lengths, check_number
+from ..sharing import ClosingError
 from ..state import State
 from .ask import asked
 from .tool_sources import uri

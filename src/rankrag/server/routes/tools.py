@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ..desk import ClosingError
+from ..sharing import ClosingError
 from ..state import State
 from .tool_calls import add_calls
 from .tool_sources import add_sources

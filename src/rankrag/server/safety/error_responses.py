@@ -21,9 +21,9 @@ from ...errors import (
     NotFoundError,
     PartialError,
 )
-from ..desk import BusyError, ClosingError, OverdueError
+from ..desk import BusyError, OverdueError
 from ..event_stream import event
-from ..sharing import StoppedError
+from ..sharing import ClosingError, StoppedError
 
 _log = logging.getLogger("rankrag.server")
 
