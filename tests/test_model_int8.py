@@ -167,7 +167,7 @@ def test_integers_are_rounded_to_the_nearest_of_their_row() -> None:
 
 def test_blocks_of_other_architectures_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path, config("granite", residual_multiplier=0.5))
-    with pytest.raises(InvalidInputError, match="found the architecture granite, wanted blocks as Llama's"):
+    with pytest.raises(InvalidInputError, match="found blocks of granite that do not compute as Llama's"):
         LocalLanguageModel(folder, precision="int8")
 
 
