@@ -128,7 +128,7 @@ def test_the_quick_way_is_taken_where_it_gives_what_the_model_gives(
 
 @pytest.mark.parametrize("vocabulary", [40, 300, 49_152, 151_936])
 def test_the_ways_are_compared_on_words_and_not_on_control_tokens(vocabulary: int) -> None:
-    """After `<|im_start|>` and its neighbours a trained model was so far off in 16 bits that int8 was refused."""
+    """After control tokens a trained model was so far off in 16 bits that int8 was refused."""
     rows = tried(vocabulary)
     assert len({len(row) for row in rows}) > 1
     assert all(len(row) > 4 for row in rows), "four tokens of every other are its past"

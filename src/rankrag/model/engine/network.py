@@ -86,8 +86,8 @@ class Network:
         config = self.model.config
         if self._quick is None:
             raise InvalidInputError(
-                f"found blocks of {config.model_type} that do not compute as Llama's, wanted some for "
-                "the precision int8: leave the precision out"
+                f"found blocks of {config.model_type} that do not compute as Llama's, wanted blocks that do, "
+                "for the precision int8: leave the precision out"
             )
         if self.window < (length := config.get_text_config().max_position_embeddings):
             raise InvalidInputError(
